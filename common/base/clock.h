@@ -3,8 +3,8 @@
 
 #include <stdint.h>
 
-/* Shells ask their loop for the time (loop_now_ms, loop_wall_ns), so that the simulator can turn the clock; these two are
- * for the loop itself, for tools and for the log. */
+/* Shells ask their loop for the time (loop_now_ms, loop_wall_ns), so that the simulator can turn
+ * the clock; these two are for the loop itself, for tools and for the log. */
 uint64_t clock_monotonic_ms(void);
 int64_t clock_wall_ns(void);
 

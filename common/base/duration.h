@@ -5,7 +5,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-bool duration_parse(const char *text, int64_t *out_ns); /* units ns us ms s m h; a bare number only if 0 */
-void duration_format(int64_t ns, char out[32]);          /* "1h30m0s", "250ms": as Go prints it */
+bool duration_parse(const char *text,
+                    int64_t *out_ns);           /* units ns us ms s m h; a bare number only if 0 */
+void duration_format(int64_t ns, char out[32]); /* "1h30m0s", "250ms": as Go prints it */
 
 #endif

@@ -6,33 +6,38 @@
 
 enum err {
     OK,
-    ERR_INVALID,     /* the caller's input is wrong */
+    ERR_INVALID, /* the caller's input is wrong */
     ERR_NOT_FOUND,
     ERR_EXISTS,
-    ERR_STALE,       /* decided on a state that has changed */
+    ERR_STALE, /* decided on a state that has changed */
     ERR_NOT_LEADER,
-    ERR_BUSY,        /* a bounded queue is full */
+    ERR_BUSY, /* a bounded queue is full */
     ERR_TIMEOUT,
     ERR_UNAVAILABLE, /* cannot serve now */
     ERR_DENIED,
-    ERR_NO_SPACE,    /* disk or map full */
+    ERR_NO_SPACE, /* disk or map full */
     ERR_IO,
     ERR_CORRUPT,
 };
 
 const char *err_name(enum err e); /* "not found" */
 
-/* The sentence for a person. Outer context comes first: "jobstore cannot open its state: open /x: permission denied". */
+/* The sentence for a person. Outer context comes first: "jobstore cannot open its state: open /x:
+ * permission denied". */
 struct reason {
     char text[512];
 };
 
-/* Sets the text and returns e, so that `return reason_set(why, ERR_INVALID, "...")` reads in one line. why may be NULL. */
-enum err reason_set(struct reason *why, enum err e, const char *format, ...) __attribute__((format(printf, 3, 4)));
+/* Sets the text and returns e, so that `return reason_set(why, ERR_INVALID, "...")` reads in one
+ * line. why may be NULL. */
+enum err reason_set(struct reason *why, enum err e, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 /* As reason_set, with ": " and the text of errno appended. */
-enum err reason_errno(struct reason *why, enum err e, const char *format, ...) __attribute__((format(printf, 3, 4)));
+enum err reason_errno(struct reason *why, enum err e, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 /* Puts context before what is there, with ": " between, and returns e. */
-enum err reason_add(struct reason *why, enum err e, const char *format, ...) __attribute__((format(printf, 3, 4)));
+enum err reason_add(struct reason *why, enum err e, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 
 /* A bug: says where and aborts, in release builds too. */
 #define must(cond) ((cond) ? (void)0 : must_failed(#cond, __FILE__, __LINE__))

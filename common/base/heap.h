@@ -1,4 +1,5 @@
-/* Binary heap, intrusive: each item knows its place, so that it can be removed or moved in O(log n). */
+/* Binary heap, intrusive: each item knows its place, so that it can be removed or moved in O(log
+ * n). */
 #ifndef BASE_HEAP_H
 #define BASE_HEAP_H
 
@@ -12,7 +13,8 @@ struct heap_item {
 struct heap {
     struct heap_item **items;
     size_t count, room;
-    bool (*before)(const struct heap_item *a, const struct heap_item *b); /* strict order, total: no ties */
+    bool (*before)(const struct heap_item *a,
+                   const struct heap_item *b); /* strict order, total: no ties */
 };
 
 void heap_init(struct heap *h, bool (*before)(const struct heap_item *, const struct heap_item *));

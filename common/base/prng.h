@@ -1,4 +1,5 @@
-/* Seeded, fast, the same on every machine (splitmix64 seeding xoshiro256**, Blackman and Vigna). Not for secrets. */
+/* Seeded, fast, the same on every machine (splitmix64 seeding xoshiro256**, Blackman and Vigna).
+ * Not for secrets. */
 #ifndef BASE_PRNG_H
 #define BASE_PRNG_H
 

@@ -11,7 +11,10 @@ struct strbuf {
     size_t room;
 };
 
-#define STRBUF_INIT { NULL, 0, 0 }
+#define STRBUF_INIT                                                                                \
+    {                                                                                              \
+        NULL, 0, 0                                                                                 \
+    }
 void strbuf_free(struct strbuf *s);
 void strbuf_clear(struct strbuf *s);
 void strbuf_add(struct strbuf *s, const void *data, size_t len);

@@ -1,5 +1,6 @@
-/* The skeleton of every daemon: arguments, settings, log, open, drop privileges, start, READY, loop, drain, close, in that
- * order. A daemon's main.c states what is particular to it and ends in DAEMON_MAIN. */
+/* The skeleton of every daemon: arguments, settings, log, open, drop privileges, start, READY,
+ * loop, drain, close, in that order. A daemon's main.c states what is particular to it and ends in
+ * DAEMON_MAIN. */
 #ifndef DAEMON_DAEMON_H
 #define DAEMON_DAEMON_H
 
@@ -9,7 +10,8 @@
 #include "net/net.h"
 #include <stddef.h>
 
-/* ---- settings: one table is the file's keys, the --options, the --help and the check of deploy/example.conf */
+/* ---- settings: one table is the file's keys, the --options, the --help and the check of
+ * deploy/example.conf */
 
 enum setting_kind {
     SET_TEXT,  /* const char * */
@@ -23,27 +25,29 @@ enum setting_kind {
 };
 
 struct setting {
-    const char *name;     /* "ack_timeout_ms"; the option is --ack-timeout-ms, the key ack_timeout_ms in the group named
-                             after the service, e.g. evalbroker { ack_timeout_ms = 60000; } */
+    const char
+        *name; /* "ack_timeout_ms"; the option is --ack-timeout-ms, the key ack_timeout_ms in the
+                  group named after the service, e.g. evalbroker { ack_timeout_ms = 60000; } */
     enum setting_kind kind;
     size_t offset;        /* of the field in the service's struct */
     const char *fallback; /* NULL: must be given */
     const char *help;     /* one line, with unit and meaning */
 };
 
-#define SETTING(service, field, KIND, fallback, help)                                                        \
-    {                                                                                                        \
-        #field, SET_##KIND, offsetof(struct service, field), fallback, help                                  \
+#define SETTING(service, field, KIND, fallback, help)                                              \
+    {                                                                                              \
+#field, SET_##KIND, offsetof(struct service, field), fallback, help                        \
     }
-#define SETTING_END                                                                                          \
-    {                                                                                                        \
-        NULL, SET_TEXT, 0, NULL, NULL                                                                        \
+#define SETTING_END                                                                                \
+    {                                                                                              \
+        NULL, SET_TEXT, 0, NULL, NULL                                                              \
     }
 
-/* Reads --config F (libconfig), then the options. On failure *why names file, line and key, and the nearest known key for
- * an unknown one. Texts live as long as the process. Also for tools and tests. */
-enum err settings_load(const struct setting *table, const char *service, void *target, int argc, char **argv,
-                       struct reason *why);
+/* Reads --config F (libconfig), then the options. On failure *why names file, line and key, and the
+ * nearest known key for an unknown one. Texts live as long as the process. Also for tools and
+ * tests. */
+enum err settings_load(const struct setting *table, const char *service, void *target, int argc,
+                       char **argv, struct reason *why);
 
 /* ---- metrics: a static table of them per service, answered to METRICS by the skeleton */
 
@@ -64,26 +68,35 @@ void metric_sample(struct metric *m, double value);
 struct service {
     const char *name;
     const char *summary; /* one line for --help */
-    size_t size;         /* of the service's struct: allocated cleared by the skeleton, settings filled in */
+    size_t
+        size; /* of the service's struct: allocated cleared by the skeleton, settings filled in */
     const struct setting *settings;
-    enum err (*open)(void *self, struct loop *l, struct reason *why);  /* with privileges: bind sockets, open files */
-    enum err (*start)(void *self, struct loop *l, struct reason *why); /* without: subscribe, arm timers */
-    void (*drain)(void *self, void (*drained)(void *arg), void *arg);  /* after TERM: refuse new work, finish, call drained; NULL: at once */
+    enum err (*open)(void *self, struct loop *l,
+                     struct reason *why); /* with privileges: bind sockets, open files */
+    enum err (*start)(void *self, struct loop *l,
+                      struct reason *why); /* without: subscribe, arm timers */
+    void (*drain)(void *self, void (*drained)(void *arg),
+                  void *arg); /* after TERM: refuse new work, finish, call drained; NULL: at once */
     void (*close)(void *self);
     void (*summary_log)(void *self); /* on USR1; may be NULL */
-    struct metric *(*metrics)(void *self, size_t *count); /* may be NULL; called before each answer, so gauges can be set */
+    struct metric *(*metrics)(
+        void *self,
+        size_t *count); /* may be NULL; called before each answer, so gauges can be set */
 };
 
 /* 0 asked to stop, 1 failed, 2 bad usage or settings (do not restart), abort: a bug. */
 int daemon_main(const struct service *s, int argc, char **argv);
-#define DAEMON_MAIN(service_)                                                                                \
-    int main(int argc, char **argv) { return daemon_main(&(service_), argc, argv); }
+#define DAEMON_MAIN(service_)                                                                      \
+    int main(int argc, char **argv)                                                                \
+    {                                                                                              \
+        return daemon_main(&(service_), argc, argv);                                               \
+    }
 
 /* Answers METRICS for the service in its method table: put DAEMON_METHODS into it. */
 void daemon_on_metrics(void *self, struct request *req);
-#define DAEMON_METHODS                                                                                       \
-    {                                                                                                        \
-        PB__DAEMON__METHOD__METRICS, "metrics", &pb__empty__descriptor, daemon_on_metrics                    \
+#define DAEMON_METHODS                                                                             \
+    {                                                                                              \
+        PB__DAEMON__METHOD__METRICS, "metrics", &pb__empty__descriptor, daemon_on_metrics          \
     }
 
 #endif

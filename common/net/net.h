@@ -1,8 +1,10 @@
-/* Requests and replies over nng. This module hides nng: context pools, ids, deadlines, size limits, the death of a peer, and
- * the cures for nng 1.5.2's known faults. All callbacks run on the loop's thread.
+/* Requests and replies over nng. This module hides nng: context pools, ids, deadlines, size limits,
+ * the death of a peer, and the cures for nng 1.5.2's known faults. All callbacks run on the loop's
+ * thread.
  *
- * Every request may arrive twice, and one that timed out may still be executed. A call that may be retried is sent again
- * under the same id by this module until its budget is spent; a mutation is recognised by that id in replicated state. */
+ * Every request may arrive twice, and one that timed out may still be executed. A call that may be
+ * retried is sent again under the same id by this module until its budget is spent; a mutation is
+ * recognised by that id in replicated state. */
 #ifndef NET_NET_H
 #define NET_NET_H
 
@@ -19,32 +21,35 @@ struct request;
 
 struct method {
     uint32_t number;
-    const char *name;                       /* "dequeue" */
-    const ProtobufCMessageDescriptor *body; /* unpacked before handle is called; a malformed one is refused INVALID */
-    void (*handle)(void *self, struct request *req); /* owns req: must reply or fail, now or later */
+    const char *name; /* "dequeue" */
+    const ProtobufCMessageDescriptor
+        *body; /* unpacked before handle is called; a malformed one is refused INVALID */
+    void (*handle)(void *self,
+                   struct request *req); /* owns req: must reply or fail, now or later */
 };
 
 struct server_options {
-    const struct method *methods; /* ends with one whose name is NULL; PING is answered by the server itself */
+    const struct method
+        *methods; /* ends with one whose name is NULL; PING is answered by the server itself */
     void *self;
-    uint32_t max_parked;          /* requests held unanswered at once; beyond it BUSY. 0: 4096 */
-    uint32_t max_message;         /* bytes; 0: WIRE_MAX_MESSAGE */
-    bool any_uid;                 /* ipc: accept peers of any uid. Default: root and our own */
+    uint32_t max_parked;  /* requests held unanswered at once; beyond it BUSY. 0: 4096 */
+    uint32_t max_message; /* bytes; 0: WIRE_MAX_MESSAGE */
+    bool any_uid;         /* ipc: accept peers of any uid. Default: root and our own */
 };
 
-/* addr: "ipc:///path" (the directory must exist; a stale socket is replaced, one in use by a live listener is an error that
- * says so), or "tcp://host:port". */
-enum err server_open(struct server **out, struct loop *l, const char *addr, const struct server_options *o,
-                     struct reason *why);
+/* addr: "ipc:///path" (the directory must exist; a stale socket is replaced, one in use by a live
+ * listener is an error that says so), or "tcp://host:port". */
+enum err server_open(struct server **out, struct loop *l, const char *addr,
+                     const struct server_options *o, struct reason *why);
 void server_close(struct server *s); /* unanswered requests are failed UNAVAILABLE */
 
 const ProtobufCMessage *request_body(const struct request *req); /* of the method's type */
 const Pb__Request *request_envelope(const struct request *req);
-struct arena *request_arena(struct request *req);     /* ends with the request */
-const uint8_t *request_id(const struct request *req); /* 16 bytes */
+struct arena *request_arena(struct request *req);        /* ends with the request */
+const uint8_t *request_id(const struct request *req);    /* 16 bytes */
 uint64_t request_deadline_ms(const struct request *req); /* on loop_now_ms's clock */
-/* A parked request: gone(owner, req) is called if the peer's connection ends first. req is then dead once gone returns:
- * forget it, do not reply. */
+/* A parked request: gone(owner, req) is called if the peer's connection ends first. req is then
+ * dead once gone returns: forget it, do not reply. */
 void request_park(struct request *req, void (*gone)(void *owner, struct request *req), void *owner);
 void *request_owner(const struct request *req);
 
@@ -52,9 +57,10 @@ void *request_owner(const struct request *req);
 void request_reply(struct request *req, const ProtobufCMessage *body, uint64_t index);
 void request_fail(struct request *req, Pb__Reply__Code code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
-/* As request_fail, with an index and a body (a NOT_FOUND that tells the table's index, for instance). */
-void request_fail_with(struct request *req, Pb__Reply__Code code, const char *reason, uint64_t index,
-                       const ProtobufCMessage *body);
+/* As request_fail, with an index and a body (a NOT_FOUND that tells the table's index, for
+ * instance). */
+void request_fail_with(struct request *req, Pb__Reply__Code code, const char *reason,
+                       uint64_t index, const ProtobufCMessage *body);
 
 /* ---- calling */
 
@@ -62,11 +68,12 @@ struct client; /* one address; one socket; reconnects by itself with back-off an
 struct call;
 
 struct response {
-    Pb__Reply__Code code;         /* TIMEOUT also when nobody answered in time */
-    const char *reason;           /* "" when OK */
+    Pb__Reply__Code code; /* TIMEOUT also when nobody answered in time */
+    const char *reason;   /* "" when OK */
     uint64_t index;
-    const ProtobufCMessage *body; /* of the expected type; NULL unless code is OK or the peer sent one */
-    struct arena *arena;          /* all of it lives here, until the callback returns */
+    const ProtobufCMessage
+        *body;           /* of the expected type; NULL unless code is OK or the peer sent one */
+    struct arena *arena; /* all of it lives here, until the callback returns */
 };
 typedef void response_fn(void *owner, const struct response *r);
 
@@ -75,21 +82,23 @@ struct call_options {
     const ProtobufCMessage *body;            /* NULL: empty; packed before client_call returns */
     const ProtobufCMessageDescriptor *reply; /* NULL: none expected */
     uint32_t budget_ms;                      /* for everything, retries included; 0: 5000 */
-    bool retry;                              /* send again under the same id after a lost connection; needs idempotence */
-    const uint8_t *id;                       /* 16 bytes; NULL: a new one */
-    const char *region, *namespace, *token;  /* NULL: unset */
-    response_fn *done;                       /* exactly once, never before client_call returns; unless cancelled */
+    bool retry;        /* send again under the same id after a lost connection; needs idempotence */
+    const uint8_t *id; /* 16 bytes; NULL: a new one */
+    const char *region, *namespace, *token; /* NULL: unset */
+    response_fn *done; /* exactly once, never before client_call returns; unless cancelled */
     void *owner;
 };
 
-enum err client_open(struct client **out, struct loop *l, const char *addr, struct reason *why); /* does not wait */
-void client_close(struct client *c); /* cancels its calls */
+enum err client_open(struct client **out, struct loop *l, const char *addr,
+                     struct reason *why); /* does not wait */
+void client_close(struct client *c);      /* cancels its calls */
 struct call *client_call(struct client *c, const struct call_options *o);
 void call_cancel(struct call *call); /* done is not called */
 bool client_is_connected(const struct client *c);
 
-/* For tools and tests without a loop of their own: runs one until the answer is there. The response lives in a. */
-enum err net_call_wait(const char *addr, const struct call_options *o, struct arena *a, struct response *out,
-                       struct reason *why);
+/* For tools and tests without a loop of their own: runs one until the answer is there. The response
+ * lives in a. */
+enum err net_call_wait(const char *addr, const struct call_options *o, struct arena *a,
+                       struct response *out, struct reason *why);
 
 #endif

@@ -1,4 +1,5 @@
-/* Does it fit? The one rule that schedulers, planqueue and apply share, so that they cannot disagree. */
+/* Does it fit? The one rule that schedulers, planqueue and apply share, so that they cannot
+ * disagree. */
 #ifndef SCHED_FIT_H
 #define SCHED_FIT_H
 
@@ -14,7 +15,9 @@ enum fit { FIT, FIT_CPU, FIT_MEMORY, FIT_DISK, FIT_PORT };
 
 const char *fit_name(enum fit f); /* "cpu", "memory", "disk", "network: port collision" */
 
-/* Whether ask and ports fit beside what u already counts. ports[i]->value must be set; twice the same is FIT_PORT. */
-enum fit usage_fits(const Pb__NodeUsage *u, const Pb__Amount *ask, Pb__Port *const *ports, size_t port_count);
+/* Whether ask and ports fit beside what u already counts. ports[i]->value must be set; twice the
+ * same is FIT_PORT. */
+enum fit usage_fits(const Pb__NodeUsage *u, const Pb__Amount *ask, Pb__Port *const *ports,
+                    size_t port_count);
 
 #endif

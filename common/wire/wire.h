@@ -1,4 +1,5 @@
-/* Protobuf into arenas, behind size limits. Unpack only here: what a decoder lets through, a core may trust. */
+/* Protobuf into arenas, behind size limits. Unpack only here: what a decoder lets through, a core
+ * may trust. */
 #ifndef WIRE_WIRE_H
 #define WIRE_WIRE_H
 
@@ -6,12 +7,15 @@
 #include "base/err.h"
 #include "bus.pb-c.h"
 
-#define WIRE_MAX_MESSAGE (32u << 20)   /* bytes of one packed message on the bus or in the log */
+#define WIRE_MAX_MESSAGE  (32u << 20)  /* bytes of one packed message on the bus or in the log */
 #define WIRE_MAX_UNPACKED (512u << 20) /* what one may become in memory */
 
-/* The message, or NULL: malformed, larger than the arena's cap, or with an id that is not 16 bytes. Lives in a. */
-ProtobufCMessage *wire_unpack(struct arena *a, const ProtobufCMessageDescriptor *type, const void *data, size_t len);
-#define WIRE_UNPACK(a, Type, type, data, len) ((Type *)wire_unpack((a), &type##__descriptor, (data), (len)))
+/* The message, or NULL: malformed, larger than the arena's cap, or with an id that is not 16 bytes.
+ * Lives in a. */
+ProtobufCMessage *wire_unpack(struct arena *a, const ProtobufCMessageDescriptor *type,
+                              const void *data, size_t len);
+#define WIRE_UNPACK(a, Type, type, data, len)                                                      \
+    ((Type *)wire_unpack((a), &type##__descriptor, (data), (len)))
 
 /* Packs into the arena. */
 ProtobufCBinaryData wire_pack(struct arena *a, const ProtobufCMessage *message);
