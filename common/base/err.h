@@ -3,6 +3,7 @@
 #define BASE_ERR_H
 
 #include <stdarg.h>
+#include <stddef.h>
 
 enum err {
     OK,
@@ -44,9 +45,9 @@ enum err reason_add(struct reason *why, enum err e, const char *format, ...)
 _Noreturn void must_failed(const char *cond, const char *file, int line);
 
 /* Never return NULL: out of memory aborts. */
-void *xmalloc(unsigned long size);
-void *xcalloc(unsigned long count, unsigned long size);
-void *xrealloc(void *p, unsigned long size);
+void *xmalloc(size_t size);
+void *xcalloc(unsigned long count, size_t size);
+void *xrealloc(void *p, size_t size);
 char *xstrdup(const char *s);
 
 #define COUNT_OF(a) (sizeof(a) / sizeof((a)[0]))

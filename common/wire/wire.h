@@ -6,12 +6,13 @@
 #include "base/arena.h"
 #include "base/err.h"
 #include "bus.pb-c.h"
+#include <stdbool.h>
 
 #define WIRE_MAX_MESSAGE  (32u << 20)  /* bytes of one packed message on the bus or in the log */
 #define WIRE_MAX_UNPACKED (512u << 20) /* what one may become in memory */
 
-/* The message, or NULL: malformed, larger than the arena's cap, or with an id that is not 16 bytes.
- * Lives in a. */
+/* The message, or NULL: malformed, larger than the arena's cap, or with an id that is not 16 bytes
+ * (every bytes field is an id but those named payload and data). Lives in a. */
 ProtobufCMessage *wire_unpack(struct arena *a, const ProtobufCMessageDescriptor *type,
                               const void *data, size_t len);
 #define WIRE_UNPACK(a, Type, type, data, len)                                                      \
