@@ -1,0 +1,88 @@
+/* The agents' door: what the gateway does for nodeagents. They register and send heartbeats here,
+ * wait here for their allocations, report what became of them, and stream files and logs to
+ * readers.
+ *
+ * It owns no durable state: parked polls, a small record per connected node, batches on their way
+ * to jobstore and controller, and open readers. All callbacks run on the loop's thread; nothing is
+ * called back before the call that asked for it has returned. */
+#ifndef GATEWAY_AGENTS_H
+#define GATEWAY_AGENTS_H
+
+#include "base/err.h"
+#include "command.pb-c.h"
+#include "daemon/daemon.h"
+#include "gateway.pb-c.h"
+#include "jobstore.pb-c.h"
+#include "loop/loop.h"
+#include "net/net.h"
+
+struct agents;
+
+struct agents_options {
+    struct client *jobstore;     /* GET, LIST, APPLY; borrowed */
+    struct client *controller;   /* SEEN; borrowed */
+    uint64_t heartbeat_batch_ms; /* 0: 500 */
+    uint64_t update_batch_ms;    /* 0: 10; updates of many agents go into one log entry */
+    uint64_t news_delay_ms;      /* 0: 5; changes of one node within it go out in one answer */
+    uint64_t ask_timeout_ms;     /* 0: 20000; a reader waits so long for the agent's next piece */
+    uint64_t max_nodes;          /* 0: 20000; connected at once */
+};
+
+struct agents *agents_open(struct loop *l, const struct agents_options *o);
+void agents_close(
+    struct agents *a); /* before the servers are closed; fails what is parked, ends every ask */
+
+/* Method tables: self is the struct agents. The first is for gateway.sock, the second for
+ * gateway-poll.sock; both hold requests for long (AGENT_RESULT waits for its reader), so max_parked
+ * must exceed the number of nodes. */
+extern const struct method agents_methods[];
+extern const struct method agents_poll_methods[];
+
+/* ---- the changes feed. The gateway has one for everybody and tells the door what concerns it, in
+ * order. */
+
+/* The feed begins (again) at index; what changed before is not known here. Polls since an older
+ * index get a full list. */
+void agents_feed_reset(struct agents *a, uint64_t index);
+/* An object of table ALLOCS or NODES; others are ignored. */
+void agents_feed_object(struct agents *a, const Pb__Object *object);
+/* All up to index has been told. */
+void agents_feed_reached(struct agents *a, uint64_t index);
+
+/* ---- files and logs of a node */
+
+/* One request to an agent and its stream of results. */
+struct ask;
+
+/* result is borrowed until the callback returns. The last call has result->last set, and the ask is
+ * dead when it returns. Every failure comes as a last result with error set: 404 "No path to node"
+ * when the node has no connection here, 504 when the agent stays silent, and whatever the agent
+ * itself says. */
+typedef void agents_result_fn(void *owner, const Pb__AgentResult *result);
+
+/* request is copied; its id is set here. Never NULL. The first result is on its way without
+ * agents_more. */
+struct ask *agents_ask(struct agents *a, const uint8_t node_id[16], const Pb__AgentRequest *request,
+                       agents_result_fn *on_result, void *owner);
+/* The reader has room for the next result: at most one comes per call. Call it in or after each
+ * result that is not the last. Until then the agent waits. */
+void agents_more(struct ask *ask);
+/* The reader has gone: on_result is not called again; the agent is told at its next result. */
+void agents_cancel(struct ask *ask);
+
+/* ---- for metrics and status */
+
+struct agents_stats {
+    uint64_t connected; /* nodes with a poll parked or just answered */
+    uint64_t parked;
+    uint64_t asks;
+    uint64_t updates; /* allocation updates committed */
+    uint64_t batches; /* log entries they took */
+    uint64_t news;    /* polls answered with something */
+    uint64_t relists; /* polls that needed a full listing */
+};
+void agents_stats(const struct agents *a, struct agents_stats *out);
+/* Whether the node's agent is in touch with this gateway. */
+bool agents_is_connected(const struct agents *a, const uint8_t node_id[16]);
+
+#endif
