@@ -1,0 +1,47 @@
+/* Constraints: what a job demands of a node's attributes. This module knows operators and how a
+ * target such as "${attr.cpu.arch}" is taken apart; where the values come from is the fleet's. */
+#ifndef SCHED_CONSTRAINT_H
+#define SCHED_CONSTRAINT_H
+
+#include "types.pb-c.h"
+#include <stdbool.h>
+#include <stddef.h>
+
+enum operand {
+    OPERAND_UNKNOWN,
+    OPERAND_EQUAL,
+    OPERAND_NOT_EQUAL,
+    OPERAND_LESS,
+    OPERAND_LESS_EQUAL,
+    OPERAND_GREATER,
+    OPERAND_GREATER_EQUAL,
+    OPERAND_SET_CONTAINS_ALL,
+    OPERAND_SET_CONTAINS_ANY,
+    OPERAND_IS_SET,
+    OPERAND_IS_NOT_SET,
+    OPERAND_VERSION,
+    OPERAND_SEMVER,
+    OPERAND_DISTINCT_HOSTS, /* about the job's other allocations, not about the node alone */
+};
+
+/* NULL and "" are "=", as in job files. */
+enum operand operand_parse(const char *text);
+
+/* Whether the scheduler can hold a constraint with this operand; a job with another is refused. */
+bool constraint_operand_supported(const char *operand);
+
+/* "${attr.cpu.arch}" -> "attr.cpu.arch" in out. False: a literal, or longer than size. */
+bool target_key(const char *target, char *out, size_t size);
+/* The target looks at something that only one node has: "${attr.unique.hostname}",
+ * "${node.unique.id}". */
+bool target_is_unique(const char *target);
+bool constraint_is_unique(const Pb__Constraint *c);
+
+/* left and right: the resolved sides, NULL where the node has no such thing. Not for
+ * OPERAND_DISTINCT_HOSTS. */
+bool operand_holds(enum operand o, const char *left, const char *right);
+
+/* "${attr.kernel.name} = linux", as shown to people; in out, cut when longer. */
+void constraint_text(const Pb__Constraint *c, char *out, size_t size);
+
+#endif
