@@ -4,6 +4,7 @@
 #ifndef LOOP_LOOP_H
 #define LOOP_LOOP_H
 
+#include "base/heap.h"
 #include "base/list.h"
 #include <stdbool.h>
 #include <stdint.h>
@@ -21,12 +22,11 @@ uint64_t loop_random(struct loop *l); /* for jitter and seeds; from the seed in 
 
 /* A one-shot timer, embedded in its owner; all zero is a valid unarmed timer. */
 struct timer {
-    struct link link;
+    struct heap_item item;
+    uint64_t due_ms;
+    uint64_t order; /* of equal due times the one armed first fires first */
     void (*fire)(void *owner);
     void *owner;
-    uint64_t due_ms;
-    uint64_t order;
-    unsigned long slot;
 };
 void timer_arm(struct loop *l, struct timer *t, uint64_t delay_ms, void (*fire)(void *owner),
                void *owner);                        /* re-arms too */
