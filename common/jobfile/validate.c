@@ -1,0 +1,330 @@
+/* What is wrong with a job as a whole, and what its parts share. The texts are Nomad's where Nomad
+ * makes the same refusal. */
+#include "base/duration.h"
+#include "canonical.h"
+#include "problems.h"
+#include "sched/constraint.h"
+#include <stdio.h>
+#include <string.h>
+
+enum { LONGEST_ID = 255 };
+
+void validate_name(struct texts *errors, const char *what, const char *name, size_t longest)
+{
+    if (strlen(name) > longest)
+        texts_add(errors, "%s name is %zu bytes long, at most %zu are allowed: \"%.20s...\"", what,
+                  strlen(name), longest, name);
+    if (strchr(name, '/') != NULL)
+        texts_add(errors, "%s name cannot include slashes", what);
+    for (const char *c = name; *c != '\0'; c++)
+        if ((unsigned char)*c < 0x20 || *c == 0x7f) {
+            texts_add(errors, "%s name cannot include control characters", what);
+            break;
+        }
+}
+
+bool is_default(const ProtobufCMessage *policy, const char *job_type)
+{
+    const ProtobufCMessageDescriptor *d = policy->descriptor;
+    for (unsigned i = 0; i < d->n_fields; i++) {
+        const ProtobufCFieldDescriptor *f = &d->fields[i];
+        const char *text = NULL;
+        long long number = 0;
+        canonical_default(d->short_name, f->name, job_type, &text, &number);
+        const char *at = (const char *)policy + f->offset;
+        if (f->type == PROTOBUF_C_TYPE_STRING) {
+            const char *own = *(char *const *)(const void *)at;
+            if (strcmp(own == NULL ? "" : own, text == NULL ? "" : text) != 0)
+                return false;
+            continue;
+        }
+        bool has = *(const protobuf_c_boolean *)(const void *)((const char *)policy +
+                                                               f->quantifier_offset) != 0;
+        long long own = !has                               ? 0
+                        : f->type == PROTOBUF_C_TYPE_INT64 ? *(const int64_t *)(const void *)at
+                                                           : *(const int32_t *)(const void *)at;
+        if (own != number)
+            return false;
+    }
+    return true;
+}
+
+/* ---- constraints, affinities, spreads */
+
+/* Nomad's operators that sched/constraint does not have. */
+static bool is_known_operand(const char *operand)
+{
+    static const char *const known[] = {"regexp", "distinct_property", "is"};
+    for (size_t i = 0; i < COUNT_OF(known); i++)
+        if (strcmp(operand, known[i]) == 0)
+            return true;
+    return false;
+}
+
+static void validate_operand(struct texts *errors, const char *what, const char *operand)
+{
+    if (constraint_operand_supported(operand))
+        return;
+    if (is_known_operand(operand))
+        texts_add(errors, "%s operator \"%s\" " NOT_YET, what, operand);
+    else
+        texts_add(errors, "Unknown %s type \"%.60s\"", what, operand);
+}
+
+/* Each demand: an operator or none, then a number. */
+static bool version_demands_are_valid(const char *demands)
+{
+    for (;;) {
+        demands += strspn(demands, " \t=!<>~");
+        demands += *demands == 'v';
+        if (*demands < '0' || *demands > '9')
+            return false;
+        demands += strcspn(demands, ",");
+        if (*demands++ == '\0')
+            return true;
+    }
+}
+
+static bool needs_both_sides(enum operand o)
+{
+    return o != OPERAND_IS_SET && o != OPERAND_IS_NOT_SET && o != OPERAND_DISTINCT_HOSTS &&
+           o != OPERAND_UNKNOWN;
+}
+
+static void validate_constraint(struct texts *errors, const Pb__Constraint *c)
+{
+    enum operand o = operand_parse(c->operand);
+    validate_operand(errors, "constraint", c->operand);
+    if (o != OPERAND_DISTINCT_HOSTS && c->l_target == NULL)
+        texts_add(errors, "No LTarget provided but is required by constraint");
+    if (needs_both_sides(o) && o != OPERAND_EQUAL && o != OPERAND_NOT_EQUAL && c->r_target == NULL)
+        texts_add(errors, "Operator \"%s\" requires an RTarget", c->operand);
+    if ((o == OPERAND_VERSION || o == OPERAND_SEMVER) && c->r_target != NULL &&
+        !version_demands_are_valid(c->r_target))
+        texts_add(errors, "%s constraint is invalid: Malformed constraint: %.60s",
+                  o == OPERAND_VERSION ? "Version" : "Semver", c->r_target);
+}
+
+void validate_constraints(struct texts *errors, Pb__Constraint *const *constraints, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        struct texts inner = {.arena = errors->arena};
+        validate_constraint(&inner, constraints[i]);
+        texts_nest(errors, &inner, "Constraint %zu validation failed: ", i + 1);
+    }
+}
+
+void validate_affinities(struct texts *errors, Pb__Affinity *const *affinities, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        struct texts inner = {.arena = errors->arena};
+        int weight = affinities[i]->weight;
+        if (weight == 0)
+            texts_add(&inner, "Affinity weight cannot be zero");
+        if (weight < -100 || weight > 100)
+            texts_add(&inner, "Affinity weight must be within the range [-100,100]");
+        texts_nest(errors, &inner, "Affinity %zu validation failed: ", i + 1);
+    }
+}
+
+void validate_spreads(struct texts *errors, Pb__Spread *const *spreads, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        struct texts inner = {.arena = errors->arena};
+        const Pb__Spread *s = spreads[i];
+        uint64_t sum = 0;
+        for (size_t t = 0; t < s->n_spread_target; t++)
+            sum += s->spread_target[t]->percent;
+        if (s->attribute == NULL)
+            texts_add(&inner, "Missing spread attribute");
+        if (s->weight <= 0 || s->weight > 100)
+            texts_add(&inner, "Spread stanza must have a positive weight from 0 to 100");
+        if (sum > 100)
+            texts_add(&inner,
+                      "Sum of spread target percentages must not be greater than 100%%; got %llu%%",
+                      (unsigned long long)sum);
+        texts_nest(errors, &inner, "Spread %zu validation failed: ", i + 1);
+    }
+}
+
+/* ---- policies that job, group and task share */
+
+void validate_restart(struct texts *errors, const Pb__RestartPolicy *p)
+{
+    char interval[32], delay[32];
+    duration_format(p->interval_ns, interval);
+    duration_format(p->delay_ns, delay);
+    if (p->mode == NULL || (strcmp(p->mode, "fail") != 0 && strcmp(p->mode, "delay") != 0)) {
+        texts_add(errors, "Unsupported restart mode: \"%.60s\"", p->mode == NULL ? "" : p->mode);
+        return;
+    }
+    if (is_negative(p->attempts)) {
+        texts_add(errors, "Restart attempts can not be less than zero: %d < 0", (int)p->attempts);
+        return;
+    }
+    if (p->attempts == 0 && strcmp(p->mode, "fail") != 0)
+        texts_add(errors, "Restart policy \"%s\" with 0 attempts is ambiguous", p->mode);
+    if (p->attempts == 0)
+        return;
+    if (p->delay_ns < 0)
+        texts_add(errors, "Delay can not be less than zero (got %s)", delay);
+    if (p->interval_ns < 5000000000ll)
+        texts_add(errors, "Interval can not be less than 5s (got %s)", interval);
+    if ((double)p->attempts * (double)p->delay_ns > (double)p->interval_ns)
+        texts_add(
+            errors,
+            "Nomad can't restart the TaskGroup %u times in an interval of %s with a delay of %s",
+            p->attempts, interval, delay);
+}
+
+static bool is_one_of(const char *text, const char *a, const char *b, const char *c)
+{
+    return text != NULL && (strcmp(text, a) == 0 || strcmp(text, b) == 0 || strcmp(text, c) == 0);
+}
+
+void validate_update(struct texts *errors, const Pb__UpdateStrategy *u)
+{
+    char healthy[32], deadline[32];
+    duration_format(u->min_healthy_time_ns, healthy);
+    duration_format(u->healthy_deadline_ns, deadline);
+    if (!is_one_of(u->health_check, "checks", "task_states", "manual"))
+        texts_add(errors, "Invalid health check given: \"%.60s\"",
+                  u->health_check == NULL ? "" : u->health_check);
+    if (is_negative(u->max_parallel))
+        texts_add(errors, "Max parallel can not be less than zero: %d < 0", (int)u->max_parallel);
+    if (is_negative(u->canary))
+        texts_add(errors, "Canary count can not be less than zero: %d < 0", (int)u->canary);
+    if (u->canary == 0 && u->auto_promote)
+        texts_add(errors, "Auto Promote requires a Canary count greater than zero");
+    if (u->min_healthy_time_ns < 0)
+        texts_add(errors, "Minimum healthy time may not be less than zero: %s", healthy);
+    if (u->healthy_deadline_ns <= 0)
+        texts_add(errors, "Healthy deadline must be greater than zero: %s", deadline);
+    if (u->progress_deadline_ns < 0)
+        texts_add(errors, "Progress deadline must be zero or greater");
+    if (u->min_healthy_time_ns >= u->healthy_deadline_ns)
+        texts_add(errors, "Minimum healthy time must be less than healthy deadline: %s > %s",
+                  healthy, deadline);
+    if (u->progress_deadline_ns != 0 && u->healthy_deadline_ns >= u->progress_deadline_ns)
+        texts_add(errors, "Healthy deadline must be less than progress deadline");
+    if (u->stagger_ns <= 0)
+        texts_add(errors, "Stagger must be greater than zero");
+}
+
+/* ---- the job */
+
+static void validate_identity(struct validation *v)
+{
+    const Pb__Job *job = v->job;
+    if (job->id == NULL)
+        texts_add(v->errors, "Missing job ID");
+    else if (strchr(job->id, ' ') != NULL)
+        texts_add(v->errors, "Job ID contains a space");
+    if (job->id != NULL && strlen(job->id) > LONGEST_ID)
+        texts_add(v->errors, "Job ID is %zu bytes long, at most %d are allowed: \"%.20s...\"",
+                  strlen(job->id), LONGEST_ID, job->id);
+    if (job->id != NULL && strchr(job->id, '/') != NULL)
+        texts_add(v->errors, "Job ID cannot include slashes");
+    for (const char *c = job->id; c != NULL && *c != '\0'; c++)
+        if ((unsigned char)*c < 0x20 || *c == 0x7f) {
+            texts_add(v->errors, "Job ID contains a control character");
+            break;
+        }
+    if (job->name == NULL)
+        texts_add(v->errors, "Missing job name");
+    else if (job->id == NULL || strcmp(job->id, job->name) != 0)
+        validate_name(v->errors, "Job", job->name, LONGEST_ID);
+}
+
+static void validate_type(struct validation *v)
+{
+    const char *type = v->job->type;
+    if (strcmp(type, "service") == 0 || strcmp(type, "batch") == 0)
+        return;
+    if (strcmp(type, "_core") == 0)
+        texts_add(v->errors, "job type cannot be core");
+    else if (strcmp(type, "system") == 0 || strcmp(type, "sysbatch") == 0)
+        texts_add(v->errors, "Job type \"%s\" " NOT_YET ": use \"service\" or \"batch\"", type);
+    else
+        texts_add(v->errors, "Invalid job type: \"%.60s\"", type);
+}
+
+static void validate_datacenters(struct validation *v)
+{
+    if (v->job->n_datacenters == 0)
+        texts_add(v->errors, "Missing job datacenters");
+    for (size_t i = 0; i < v->job->n_datacenters; i++)
+        if (v->job->datacenters[i][0] == '\0')
+            texts_add(v->errors, "Job datacenter must be non-empty string");
+}
+
+static void validate_group_names(struct validation *v)
+{
+    Pb__TaskGroup **groups = v->job->task_groups;
+    for (size_t i = 0; i < v->job->n_task_groups; i++) {
+        if (groups[i]->name == NULL) {
+            texts_add(v->errors, "Job task group %zu missing name", i + 1);
+            continue;
+        }
+        for (size_t j = 0; j < i; j++)
+            if (groups[j]->name != NULL && strcmp(groups[i]->name, groups[j]->name) == 0) {
+                texts_add(v->errors, "Job task group %zu redefines '%.60s' from group %zu", i + 1,
+                          groups[i]->name, j + 1);
+                break;
+            }
+    }
+}
+
+static void validate_needs(struct validation *v)
+{
+    const Pb__Job *job = v->job;
+    bool batch = strcmp(job->type, "batch") == 0;
+    if (job->periodic != NULL && !batch)
+        texts_add(v->errors, "Periodic can only be used with \"batch\" scheduler");
+    else if (job->periodic != NULL)
+        texts_add(v->errors, "Periodic launch " NOT_YET);
+    if (job->parameterized_job != NULL && !batch)
+        texts_add(v->errors, "Parameterized job can only be used with \"batch\" scheduler");
+    else if (job->parameterized_job != NULL)
+        texts_add(v->errors, "Parameterized job " NOT_YET);
+    if (job->multiregion_json != NULL)
+        texts_add(v->errors, "Multiregion " NOT_YET);
+}
+
+static void warn_about_job(struct validation *v)
+{
+    const Pb__Job *job = v->job;
+    if (job->n_affinities > 0)
+        texts_add(v->warnings, "affinity has no effect in this version of Norn");
+    if (job->n_spreads > 0)
+        texts_add(v->warnings, "spread has no effect in this version of Norn");
+}
+
+enum { MOST_GROUPS = 1000 };
+
+void job_validate(struct arena *a, const Pb__Job *job, struct job_problems *out)
+{
+    struct texts errors = {.arena = a}, warnings = {.arena = a};
+    struct validation v = {a, job, &errors, &warnings};
+    validate_identity(&v);
+    validate_type(&v);
+    if (job->priority < 1 || job->priority > 100)
+        texts_add(&errors, "Job priority must be between [1, 100]");
+    validate_datacenters(&v);
+    if (job->n_task_groups == 0)
+        texts_add(&errors, "Missing job task groups");
+    validate_constraints(&errors, job->constraints, job->n_constraints);
+    validate_affinities(&errors, job->affinities, job->n_affinities);
+    validate_spreads(&errors, job->spreads, job->n_spreads);
+    if (job->n_task_groups > MOST_GROUPS)
+        texts_add(&errors, "%zu task groups are too many: at most %d", job->n_task_groups,
+                  MOST_GROUPS);
+    else {
+        validate_group_names(&v);
+        for (size_t i = 0; i < job->n_task_groups; i++)
+            validate_group(&v, job->task_groups[i]);
+    }
+    validate_needs(&v);
+    warn_about_job(&v);
+    *out = (struct job_problems){errors.count, errors.items, warnings.count, warnings.items};
+}

@@ -1,0 +1,395 @@
+/* What is wrong with a task group and its tasks. */
+#include "base/duration.h"
+#include "problems.h"
+#include "wire/wire.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { LONGEST_NAME = 128, LONGEST_LABEL = 64, MOST_COUNT = 1000000, MOST_TASKS = 100 };
+
+/* ---- networks */
+
+static int compare_ports(const void *a, const void *b)
+{
+    const Pb__Port *x = *(Pb__Port *const *)a, *y = *(Pb__Port *const *)b;
+    return (x->value > y->value) - (x->value < y->value);
+}
+
+static int compare_labels(const void *a, const void *b)
+{
+    const Pb__Port *x = *(Pb__Port *const *)a, *y = *(Pb__Port *const *)b;
+    return strcmp(x->label, y->label);
+}
+
+/* Becomes part of a variable's name. */
+static void validate_label(struct texts *errors, const Pb__Port *port)
+{
+    const char *label = port->label == NULL ? "" : port->label;
+    if (*label == '\0')
+        texts_add(errors, "Missing port label");
+    else if (strlen(label) > LONGEST_LABEL)
+        texts_add(errors, "Port label is %zu bytes long, at most %d are allowed: \"%.20s...\"",
+                  strlen(label), LONGEST_LABEL, label);
+    else
+        for (const char *c = label; *c != '\0'; c++)
+            if ((unsigned char)*c <= ' ' || *c == '/' || *c == '=' || *c == 0x7f) {
+                texts_add(errors, "Port label \"%s\" cannot include spaces, slashes or \"=\"",
+                          label);
+                break;
+            }
+}
+
+static void collect_ports(struct texts *errors, const Pb__Network *n, Pb__Port **all, size_t *count,
+                          Pb__Port **fixed, size_t *fixed_count)
+{
+    for (size_t i = 0; i < n->n_reserved_ports; i++) {
+        Pb__Port *p = n->reserved_ports[i];
+        all[(*count)++] = p;
+        fixed[(*fixed_count)++] = p;
+        if (p->value < 1 || p->value > 65535)
+            texts_add(errors,
+                      "Static port %d of \"%.60s\" is out of range: must be from 1 to 65535",
+                      (int)p->value, p->label == NULL ? "" : p->label);
+    }
+    for (size_t i = 0; i < n->n_dynamic_ports; i++)
+        all[(*count)++] = n->dynamic_ports[i];
+}
+
+static void validate_mode(struct texts *errors, const Pb__Network *n)
+{
+    if (n->mode != NULL && strcmp(n->mode, "host") != 0)
+        texts_add(errors, "Network mode \"%.60s\" " NOT_YET ": use \"host\"", n->mode);
+    if (n->dns != NULL)
+        texts_add(errors, "Network dns " NOT_YET);
+}
+
+void validate_networks(struct texts *errors, Pb__Network *const *networks, size_t count,
+                       const char *where)
+{
+    size_t room = 0, labels = 0, values = 0;
+    for (size_t i = 0; i < count; i++)
+        room += networks[i]->n_reserved_ports + networks[i]->n_dynamic_ports;
+    Pb__Port **all = arena_array(errors->arena, Pb__Port *, room + 1);
+    Pb__Port **fixed = arena_array(errors->arena, Pb__Port *, room + 1);
+    for (size_t i = 0; i < count; i++) {
+        validate_mode(errors, networks[i]);
+        collect_ports(errors, networks[i], all, &labels, fixed, &values);
+    }
+    size_t named = 0;
+    for (size_t i = 0; i < labels; i++) {
+        validate_label(errors, all[i]);
+        if (all[i]->label != NULL)
+            all[named++] = all[i];
+    }
+    qsort(all, named, sizeof(*all), compare_labels);
+    qsort(fixed, values, sizeof(*fixed), compare_ports);
+    for (size_t i = 1; i < named; i++)
+        if (strcmp(all[i - 1]->label, all[i]->label) == 0)
+            texts_add(errors, "Port label %.60s already in use by %s", all[i]->label, where);
+    for (size_t i = 1; i < values; i++)
+        if (fixed[i - 1]->value == fixed[i]->value)
+            texts_add(errors, "Static port %u already reserved by %s:%.60s", fixed[i]->value, where,
+                      fixed[i - 1]->label == NULL ? "" : fixed[i - 1]->label);
+}
+
+/* ---- tasks */
+
+static void validate_minimum(struct texts *errors, const Pb__Resources *r)
+{
+    if (r->cores == 0 && (r->cpu < 1 || is_negative(r->cpu)))
+        texts_add(errors, "minimum CPU value is 1; got %d", (int)r->cpu);
+    if (r->memory_mb < 10 || is_negative(r->memory_mb))
+        texts_add(errors, "minimum MemoryMB value is 10; got %d", (int)r->memory_mb);
+    if (is_negative(r->disk_mb))
+        texts_add(errors, "minimum DiskMB value is 0; got %d", (int)r->disk_mb);
+    if (is_negative(r->iops))
+        texts_add(errors, "minimum IOPS value is 0; got %d", (int)r->iops);
+}
+
+static void validate_resources(struct texts *errors, const Pb__Resources *r)
+{
+    struct texts inner = {.arena = errors->arena}, minimum = {.arena = errors->arena};
+    if (r->cores > 0 && r->cpu > 0)
+        texts_add(&inner, "Task can only ask for 'cpu' or 'cores' resource, not both.");
+    else if (r->cores > 0)
+        texts_add(&inner, "Asking for whole cores " NOT_YET ": use cpu");
+    validate_minimum(&minimum, r);
+    texts_nest(&inner, &minimum, "%s", "");
+    if (r->memory_max_mb != 0 && r->memory_max_mb < r->memory_mb)
+        texts_add(&inner, "MemoryMaxMB value (%d) should be larger than MemoryMB value (%u)",
+                  (int)r->memory_max_mb, r->memory_mb);
+    if (r->n_devices > 0)
+        texts_add(&inner, "Asking for devices " NOT_YET);
+    validate_networks(&inner, r->networks, r->n_networks, "task network");
+    texts_nest(errors, &inner, "%s", "");
+}
+
+static void validate_task_name(struct texts *errors, const char *name)
+{
+    if (name == NULL) {
+        texts_add(errors, "Missing task name");
+        return;
+    }
+    validate_name(errors, "Task", name, LONGEST_NAME);
+    if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0 || strcmp(name, "alloc") == 0)
+        texts_add(errors,
+                  "Task name \"%s\" is reserved: it would collide with a directory of the "
+                  "allocation",
+                  name);
+}
+
+static void validate_logs(struct texts *errors, const Pb__TaskGroup *group, const Pb__Task *task)
+{
+    const Pb__LogConfig *logs = task->log_config;
+    if (logs->max_files < 1 || is_negative(logs->max_files))
+        texts_add(errors, "minimum number of files is 1; got %d", (int)logs->max_files);
+    if (logs->max_file_size_mb < 1 || is_negative(logs->max_file_size_mb))
+        texts_add(errors, "minimum file size is 1MB; got %d", (int)logs->max_file_size_mb);
+    uint64_t all = (uint64_t)logs->max_files * logs->max_file_size_mb;
+    if (!is_negative(logs->max_files) && !is_negative(logs->max_file_size_mb) &&
+        group->ephemeral_disk != NULL && group->ephemeral_disk->size_mb <= all)
+        texts_add(errors, "log storage (%llu MB) must be less than requested disk capacity (%u MB)",
+                  (unsigned long long)all, group->ephemeral_disk->size_mb);
+}
+
+/* Without these the task would not be what was asked for. */
+static void validate_task_needs(struct texts *errors, const Pb__Task *task)
+{
+    const struct {
+        bool wanted;
+        const char *what;
+    } needs[] = {
+        {task->n_templates > 0, "template"},
+        {task->n_artifacts > 0, "artifact"},
+        {task->n_volume_mounts > 0, "volume_mount"},
+        {task->dispatch_payload != NULL, "dispatch_payload"},
+        {task->csi_plugin_config_json != NULL, "csi_plugin"},
+        {task->kind != NULL && strncmp(task->kind, "connect", 7) == 0, "Consul Connect"},
+    };
+    for (size_t i = 0; i < COUNT_OF(needs); i++)
+        if (needs[i].wanted)
+            texts_add(errors, "%s " NOT_YET, needs[i].what);
+    const char *hook = task->lifecycle != NULL ? task->lifecycle->hook : NULL;
+    if (task->lifecycle == NULL)
+        return;
+    if (hook == NULL || (strcmp(hook, "prestart") != 0 && strcmp(hook, "poststart") != 0 &&
+                         strcmp(hook, "poststop") != 0))
+        texts_add(errors, "Lifecycle validation failed: invalid hook: %.60s",
+                  hook == NULL ? "" : hook);
+    else
+        texts_add(errors, "lifecycle " NOT_YET);
+}
+
+static void warn_about_task(struct validation *v, const Pb__TaskGroup *group, const Pb__Task *task)
+{
+    const struct {
+        bool wanted;
+        const char *what;
+    } wishes[] = {
+        {task->n_affinities > 0, "affinity"},
+        {task->services_json != NULL, "service"},
+        {task->vault_json != NULL, "vault"},
+        {task->scaling_policies_json != NULL, "scaling"},
+        {task->resources->memory_max_mb > 0, "memory_max"},
+    };
+    for (size_t i = 0; i < COUNT_OF(wishes); i++)
+        if (wishes[i].wanted)
+            texts_add(v->warnings,
+                      "Group \"%.60s\" task \"%.60s\": %s has no effect in this version of Norn",
+                      group->name == NULL ? "" : group->name, task->name == NULL ? "" : task->name,
+                      wishes[i].what);
+}
+
+static const char *text_or_empty(const char *text)
+{
+    return text == NULL ? "" : text;
+}
+
+void validate_task(struct validation *v, const Pb__TaskGroup *group, const Pb__Task *task,
+                   struct texts *errors)
+{
+    struct texts inner = {.arena = v->arena};
+    validate_task_name(&inner, task->name);
+    if (task->driver == NULL)
+        texts_add(&inner, "Missing task driver");
+    else
+        validate_name(&inner, "Driver", task->driver, LONGEST_NAME);
+    if (task->kill_timeout_ns < 0)
+        texts_add(&inner, "KillTimeout must be a positive value");
+    if (task->shutdown_delay_ns < 0)
+        texts_add(&inner, "ShutdownDelay must be a positive value");
+    validate_resources(&inner, task->resources);
+    validate_constraints(&inner, task->constraints, task->n_constraints);
+    validate_affinities(&inner, task->affinities, task->n_affinities);
+    if (!wire_equal(&task->restart_policy->base, &group->restart_policy->base)) {
+        struct texts restart = {.arena = v->arena};
+        validate_restart(&restart, task->restart_policy);
+        texts_nest(&inner, &restart, "%s", "");
+    }
+    validate_logs(&inner, group, task);
+    validate_task_needs(&inner, task);
+    texts_nest(errors, &inner, "Task %.60s validation failed: ", text_or_empty(task->name));
+    warn_about_task(v, group, task);
+}
+
+/* ---- the group */
+
+static void validate_reschedule(struct texts *errors, const Pb__ReschedulePolicy *p)
+{
+    const int64_t least = 5000000000ll;
+    char delay[32], max_delay[32];
+    if (p->attempts == 0 && !p->unlimited)
+        return; /* off */
+    duration_format(p->delay_ns, delay);
+    duration_format(p->max_delay_ns, max_delay);
+    const char *function = text_or_empty(p->delay_function);
+    bool constant = strcmp(function, "constant") == 0;
+    if (is_negative(p->attempts))
+        texts_add(errors, "Attempts can not be less than zero: %d < 0", (int)p->attempts);
+    if (p->delay_ns < least)
+        texts_add(errors, "Delay cannot be less than 5s (got %s)", delay);
+    if (!constant && strcmp(function, "exponential") != 0 && strcmp(function, "fibonacci") != 0)
+        texts_add(errors,
+                  "Invalid delay function \"%.60s\", must be one of [\"constant\" \"exponential\" "
+                  "\"fibonacci\"]",
+                  function);
+    if (!constant && p->max_delay_ns < least)
+        texts_add(errors, "Max Delay cannot be less than 5s (got %s)", delay);
+    if (!constant && p->max_delay_ns < p->delay_ns)
+        texts_add(errors, "Max Delay cannot be less than Delay %s (got %s)", delay, max_delay);
+}
+
+/* A sum that does not fit would wrap around in every later addition. */
+static void validate_totals(struct texts *errors, const Pb__TaskGroup *group)
+{
+    uint64_t cpu = 0, memory = 0, disk = group->ephemeral_disk->size_mb;
+    for (size_t i = 0; i < group->n_tasks; i++) {
+        cpu += group->tasks[i]->resources->cpu;
+        memory += group->tasks[i]->resources->memory_mb;
+        disk += group->tasks[i]->resources->disk_mb;
+    }
+    if (cpu > INT32_MAX || memory > INT32_MAX || disk > INT32_MAX)
+        texts_add(errors, "The tasks together ask for more than any node can have");
+}
+
+static void validate_tasks(struct validation *v, const Pb__TaskGroup *group, struct texts *errors)
+{
+    for (size_t i = 0; i < group->n_tasks; i++) {
+        const char *name = group->tasks[i]->name;
+        if (name == NULL) {
+            texts_add(errors, "Task %zu missing name", i + 1);
+            continue;
+        }
+        for (size_t j = 0; j < i; j++)
+            if (group->tasks[j]->name != NULL && strcmp(name, group->tasks[j]->name) == 0) {
+                texts_add(errors, "Task %zu redefines '%.60s' from task %zu", i + 1, name, j + 1);
+                break;
+            }
+    }
+    for (size_t i = 0; i < group->n_tasks; i++)
+        validate_task(v, group, group->tasks[i], errors);
+}
+
+static void validate_policies(struct validation *v, const Pb__TaskGroup *group,
+                              struct texts *errors)
+{
+    struct texts restart = {.arena = v->arena}, reschedule = {.arena = v->arena},
+                 update = {.arena = v->arena};
+    validate_restart(&restart, group->restart_policy);
+    texts_nest(errors, &restart, "%s", "");
+    validate_spreads(errors, group->spreads, group->n_spreads);
+    if (group->reschedule_policy != NULL)
+        validate_reschedule(&reschedule, group->reschedule_policy);
+    texts_nest(errors, &reschedule, "%s", "");
+    if (group->ephemeral_disk->size_mb < 10 || is_negative(group->ephemeral_disk->size_mb))
+        texts_add(errors, "minimum DiskMB value is 10; got %d",
+                  (int)group->ephemeral_disk->size_mb);
+    if (group->update == NULL)
+        return;
+    if (strcmp(v->job->type, "batch") == 0)
+        texts_add(errors, "Job type \"batch\" does not allow update block");
+    validate_update(&update, group->update);
+    texts_nest(errors, &update, "%s", "");
+}
+
+static bool has_old_networks(const Pb__TaskGroup *group, size_t task)
+{
+    return group->tasks[task]->resources->n_networks > 0;
+}
+
+static void warn_about_old_networks(struct validation *v, const Pb__TaskGroup *group)
+{
+    struct texts tasks = {.arena = v->arena};
+    for (size_t i = 0; i < group->n_tasks; i++) {
+        struct texts one = {.arena = v->arena};
+        if (!has_old_networks(group, i))
+            continue;
+        texts_add(&one,
+                  "Task \"%.60s\": task network resources have been deprecated as of Nomad 0.12.0. "
+                  "Please configure networking via group network block.",
+                  text_or_empty(group->tasks[i]->name));
+        texts_nest(&tasks, &one, "%s", "");
+    }
+    texts_nest(v->warnings, &tasks, "Group \"%.60s\" has warnings: ", text_or_empty(group->name));
+}
+
+static void warn_about_group(struct validation *v, const Pb__TaskGroup *group)
+{
+    const char *type = v->job->type;
+    const struct {
+        bool wanted;
+        const char *what;
+    } wishes[] = {
+        {group->n_affinities > 0, "affinity"},
+        {group->n_spreads > 0, "spread"},
+        {group->update != NULL && !is_default(&group->update->base, type), "update"},
+        {group->migrate != NULL && !is_default(&group->migrate->base, type), "migrate"},
+        {group->reschedule_policy != NULL && !is_default(&group->reschedule_policy->base, type),
+         "reschedule"},
+        {group->ephemeral_disk->sticky, "a sticky ephemeral_disk"},
+        {group->ephemeral_disk->migrate, "a migrating ephemeral_disk"},
+        {group->services_json != NULL, "service"},
+        {group->scaling_json != NULL, "scaling"},
+        {group->consul_json != NULL, "consul"},
+        {group->shutdown_delay_ns > 0, "shutdown_delay"},
+        {group->stop_after_client_disconnect_ns > 0, "stop_after_client_disconnect"},
+    };
+    for (size_t i = 0; i < COUNT_OF(wishes); i++)
+        if (wishes[i].wanted)
+            texts_add(v->warnings, "Group \"%.60s\": %s has no effect in this version of Norn",
+                      text_or_empty(group->name), wishes[i].what);
+}
+
+void validate_group(struct validation *v, const Pb__TaskGroup *group)
+{
+    struct texts errors = {.arena = v->arena}, network = {.arena = v->arena};
+    if (group->name == NULL)
+        texts_add(&errors, "Missing task group name");
+    else
+        validate_name(&errors, "Task group", group->name, LONGEST_NAME);
+    if (is_negative(group->count))
+        texts_add(&errors, "Task group count can't be negative");
+    else if (group->count > MOST_COUNT)
+        texts_add(&errors, "Task group count %u is too large: at most %d", group->count,
+                  MOST_COUNT);
+    if (group->n_tasks == 0)
+        texts_add(&errors, "Missing tasks for task group");
+    validate_constraints(&errors, group->constraints, group->n_constraints);
+    validate_affinities(&errors, group->affinities, group->n_affinities);
+    validate_policies(v, group, &errors);
+    validate_networks(&network, group->networks, group->n_networks, "taskgroup network");
+    texts_nest(&errors, &network, "Task group network validation failed: ");
+    if (group->volumes_json != NULL)
+        texts_add(&errors, "volume " NOT_YET);
+    if (group->n_tasks > MOST_TASKS)
+        texts_add(&errors, "%zu tasks are too many for a group: at most %d", group->n_tasks,
+                  MOST_TASKS);
+    else
+        validate_tasks(v, group, &errors);
+    validate_totals(&errors, group);
+    texts_nest(v->errors, &errors,
+               "Task group %.60s validation failed: ", text_or_empty(group->name));
+    warn_about_old_networks(v, group);
+    warn_about_group(v, group);
+}
