@@ -199,6 +199,15 @@ void loop_post(struct loop *l, struct post *p)
         uv_async_send(&l->wake);
 }
 
+bool loop_unpost(struct loop *l, struct post *p)
+{
+    pthread_mutex_lock(&l->posts_lock);
+    bool posted = p->link.next != NULL;
+    list_remove(&p->link);
+    pthread_mutex_unlock(&l->posts_lock);
+    return posted;
+}
+
 /* ---- watches */
 
 struct watch {

@@ -51,6 +51,8 @@ struct post {
     void *arg;
 };
 void loop_post(struct loop *l, struct post *p);
+/* On the loop's thread: takes back a post. False: it was not posted, or has run. */
+bool loop_unpost(struct loop *l, struct post *p);
 
 /* A descriptor to watch. Not in the simulator: for nodeagent, gateway's HTTP and tools. */
 struct watch;

@@ -1,0 +1,374 @@
+#include "base/clock.h"
+#include "net/envelope.h"
+#include "net/net.h"
+#include <nng/protocol/reqrep0/req.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define DEFAULT_BUDGET_MS 5000
+#define RECONNECT_MIN_MS  10
+#define RECONNECT_MAX_MS  500
+#define RETRY_MIN_MS      10
+#define RETRY_MAX_MS      1000
+#define NEARLY_OVER_MS                                                                             \
+    3 /* a timeout earlier than this before the end is nng's, not ours: see settle */
+
+/* A context of nng's: sends one request, then receives its reply. Its aio's callback runs on a
+ * thread of nng's and only goes from sending to receiving, or posts to the loop. */
+struct slot {
+    struct client *client;
+    struct link link; /* in client->idle */
+    nng_ctx ctx;
+    nng_aio *aio;
+    enum { IDLE, SENDING, RECEIVING } phase;
+    int error;
+    uint64_t until_ms; /* clock_monotonic_ms */
+    struct post post;
+    struct call *call; /* NULL: it was cancelled; the slot waits for nng to be done */
+};
+
+struct call {
+    struct client *client;
+    struct link link;  /* in client->calls */
+    struct slot *slot; /* NULL while waiting for another try */
+    struct timer again;
+    const ProtobufCMessageDescriptor *reply;
+    response_fn *done;
+    void *owner;
+    uint64_t until_ms;
+    uint32_t budget_ms;
+    uint32_t tries;
+    bool retry;
+    uint8_t id[ID_SIZE];
+    nng_msg *request; /* kept for another try; NULL once handed over for good */
+};
+
+struct client {
+    struct loop *loop;
+    char *addr;
+    nng_socket socket;
+    int pipes;    /* atomic: connections that are up */
+    bool closing; /* atomic */
+    struct link idle, calls;
+    struct slot **slots;
+    size_t slot_count, slot_room;
+    struct arena_pool arenas;
+};
+
+static void on_slot_posted(void *arg);
+
+static void set_time_left(struct slot *slot)
+{
+    uint64_t now = clock_monotonic_ms();
+    nng_aio_set_timeout(slot->aio, slot->until_ms > now ? (nng_duration)(slot->until_ms - now) : 1);
+}
+
+/* On a thread of nng's. Receiving starts only when sending is complete (nng issue 1702). */
+static void on_aio(void *arg)
+{
+    struct slot *slot = arg;
+    slot->error = nng_aio_result(slot->aio);
+    bool closing = __atomic_load_n(&slot->client->closing, __ATOMIC_ACQUIRE);
+    if (slot->phase == SENDING) {
+        if (slot->error != 0) {
+            nng_msg_free(nng_aio_get_msg(slot->aio));
+        } else if (!closing) {
+            slot->phase = RECEIVING;
+            set_time_left(slot);
+            nng_ctx_recv(slot->ctx, slot->aio);
+            return;
+        }
+    } else if (closing && slot->error == 0) {
+        nng_msg_free(nng_aio_get_msg(slot->aio));
+    }
+    if (closing)
+        return;
+    slot->post = (struct post){.fire = on_slot_posted, .arg = slot};
+    loop_post(slot->client->loop, &slot->post);
+}
+
+static struct slot *take_slot(struct client *c)
+{
+    struct slot *slot = list_first(&c->idle, struct slot, link);
+    if (slot != NULL) {
+        list_remove(&slot->link);
+        return slot;
+    }
+    if (c->slot_count == c->slot_room) {
+        c->slot_room = c->slot_room > 0 ? c->slot_room * 2 : 8;
+        c->slots = xrealloc(c->slots, c->slot_room * sizeof(struct slot *));
+    }
+    slot = xcalloc(1, sizeof(*slot));
+    slot->client = c;
+    must(nng_ctx_open(&slot->ctx, c->socket) == 0);
+    must(nng_aio_alloc(&slot->aio, on_aio, slot) == 0);
+    c->slots[c->slot_count++] = slot;
+    return slot;
+}
+
+static void send_now(void *owner)
+{
+    struct call *call = owner;
+    struct slot *slot = take_slot(call->client);
+    nng_msg *msg = call->request;
+    if (call->retry)
+        must(nng_msg_dup(&msg, call->request) == 0);
+    else
+        call->request = NULL;
+    call->slot = slot;
+    call->tries++;
+    slot->call = call;
+    slot->until_ms = call->until_ms;
+    slot->phase = SENDING;
+    nng_aio_set_msg(slot->aio, msg);
+    set_time_left(slot);
+    nng_ctx_send(slot->ctx, slot->aio);
+}
+
+static void call_free(struct call *call)
+{
+    timer_cancel(call->client->loop, &call->again);
+    list_remove(&call->link);
+    if (call->slot != NULL)
+        call->slot->call = NULL;
+    if (call->request != NULL)
+        nng_msg_free(call->request);
+    free(call);
+}
+
+static void finish(struct call *call, const struct response *r)
+{
+    response_fn *done = call->done;
+    void *owner = call->owner;
+    call_free(call);
+    done(owner, r);
+}
+
+static void fail(struct call *call, Pb__Reply__Code code, const char *why)
+{
+    struct client *c = call->client;
+    struct response r = {.code = code, .reason = why, .arena = arena_pool_get(&c->arenas)};
+    finish(call, &r);
+    arena_pool_put(&c->arenas, r.arena);
+}
+
+static void fail_by_error(struct call *call, int error, bool sent)
+{
+    char why[300];
+    if (error == NNG_ETIMEDOUT) {
+        snprintf(why, sizeof(why), "%s %s within %u ms", sent ? "no answer from" : "cannot reach",
+                 call->client->addr, call->budget_ms);
+        fail(call, PB__REPLY__CODE__TIMEOUT, why);
+    } else {
+        snprintf(why, sizeof(why), "the connection to %s broke: %s", call->client->addr,
+                 nng_strerror(error));
+        fail(call, PB__REPLY__CODE__UNAVAILABLE, why);
+    }
+}
+
+/* Another try, unless time is over or a second copy could do harm. An aio whose timer raced with
+ * its completion may time out at once the next time it is used: that, too, is worth another try
+ * while there is time left. */
+static void settle(struct call *call, int error, bool sent)
+{
+    uint64_t now = clock_monotonic_ms();
+    bool over = now + NEARLY_OVER_MS >= call->until_ms;
+    if (over || !call->retry) {
+        fail_by_error(call, error, sent);
+        return;
+    }
+    uint64_t delay = RETRY_MIN_MS << (call->tries < 8 ? call->tries : 8);
+    delay = delay > RETRY_MAX_MS ? RETRY_MAX_MS : delay;
+    delay = delay / 2 + loop_random(call->client->loop) % (delay / 2 + 1);
+    if (now + delay >= call->until_ms)
+        delay = call->until_ms - now;
+    timer_arm(call->client->loop, &call->again, delay, send_now, call);
+}
+
+static void deliver(struct call *call, nng_msg *msg)
+{
+    struct client *c = call->client;
+    struct arena *a = arena_pool_get(&c->arenas);
+    struct response r = {.reason = "", .arena = a};
+    const Pb__Reply *reply =
+        WIRE_UNPACK(a, Pb__Reply, pb__reply, nng_msg_body(msg), nng_msg_len(msg));
+    nng_msg_free(msg);
+    if (reply == NULL || (reply->has_id && !id_equal(reply->id.data, call->id))) {
+        r.code = PB__REPLY__CODE__INTERNAL;
+        r.reason = arena_printf(a, "%s answered with something that is no reply to us", c->addr);
+    } else {
+        r.code = reply->code;
+        r.reason = reply->reason != NULL ? reply->reason : "";
+        r.index = reply->index;
+        if (call->reply != NULL && (reply->has_payload || reply->code == PB__REPLY__CODE__OK))
+            r.body = wire_unpack(a, call->reply, reply->payload.data, reply->payload.len);
+        if (call->reply != NULL && r.body == NULL && r.code == PB__REPLY__CODE__OK) {
+            r.code = PB__REPLY__CODE__INTERNAL;
+            r.reason = arena_printf(a, "%s sent a malformed %s", c->addr, call->reply->name);
+        }
+    }
+    finish(call, &r);
+    arena_pool_put(&c->arenas, a);
+}
+
+static void on_slot_posted(void *arg)
+{
+    struct slot *slot = arg;
+    struct call *call = slot->call;
+    nng_msg *msg = slot->error == 0 ? nng_aio_get_msg(slot->aio) : NULL;
+    bool sent = slot->phase == RECEIVING;
+    int error = slot->error;
+    slot->call = NULL;
+    slot->phase = IDLE;
+    list_push_front(&slot->client->idle, &slot->link);
+    if (call != NULL)
+        call->slot = NULL;
+    if (call != NULL && msg != NULL)
+        deliver(call, msg);
+    else if (call != NULL)
+        settle(call, error, sent);
+    else if (msg != NULL)
+        nng_msg_free(msg);
+}
+
+/* On a thread of nng's. */
+static void on_pipe(nng_pipe pipe, nng_pipe_ev event, void *arg)
+{
+    struct client *c = arg;
+    __atomic_add_fetch(&c->pipes, event == NNG_PIPE_EV_ADD_POST ? 1 : -1, __ATOMIC_RELAXED);
+}
+
+bool client_is_connected(const struct client *c)
+{
+    return __atomic_load_n(&c->pipes, __ATOMIC_RELAXED) > 0;
+}
+
+enum err client_open(struct client **out, struct loop *l, const char *addr, struct reason *why)
+{
+    struct client *c = xcalloc(1, sizeof(*c));
+    c->loop = l;
+    c->addr = xstrdup(addr);
+    list_init(&c->idle);
+    list_init(&c->calls);
+    must(nng_req0_open(&c->socket) == 0);
+    /* A re-sent request would be executed twice without anybody knowing. */
+    must(nng_socket_set_ms(c->socket, NNG_OPT_REQ_RESENDTIME, NNG_DURATION_INFINITE) == 0);
+    must(nng_socket_set_size(c->socket, NNG_OPT_RECVMAXSZ, WIRE_MAX_MESSAGE) == 0);
+    must(nng_socket_set_ms(c->socket, NNG_OPT_RECONNMINT, RECONNECT_MIN_MS) == 0);
+    must(nng_socket_set_ms(c->socket, NNG_OPT_RECONNMAXT, RECONNECT_MAX_MS) == 0);
+    must(nng_pipe_notify(c->socket, NNG_PIPE_EV_ADD_POST, on_pipe, c) == 0);
+    must(nng_pipe_notify(c->socket, NNG_PIPE_EV_REM_POST, on_pipe, c) == 0);
+    int error = nng_dial(c->socket, addr, NULL, NNG_FLAG_NONBLOCK);
+    if (error != 0) {
+        client_close(c);
+        return reason_set(why, ERR_INVALID, "dial %s: %s", addr, nng_strerror(error));
+    }
+    *out = c;
+    return OK;
+}
+
+void client_close(struct client *c)
+{
+    if (c == NULL)
+        return;
+    __atomic_store_n(&c->closing, true, __ATOMIC_RELEASE);
+    struct call *call;
+    while ((call = list_first(&c->calls, struct call, link)) != NULL)
+        call_free(call);
+    nng_close(c->socket);
+    for (size_t i = 0; i < c->slot_count; i++) {
+        struct slot *slot = c->slots[i];
+        nng_aio_stop(slot->aio);
+        if (loop_unpost(c->loop, &slot->post) && slot->error == 0)
+            nng_msg_free(nng_aio_get_msg(slot->aio));
+        nng_aio_free(slot->aio);
+        free(slot);
+    }
+    free(c->slots);
+    free(c->addr);
+    arena_pool_fini(&c->arenas);
+    free(c);
+}
+
+static void on_too_large(void *owner)
+{
+    fail(owner, PB__REPLY__CODE__INVALID, "the request is larger than a message may be");
+}
+
+struct call *client_call(struct client *c, const struct call_options *o)
+{
+    struct call *call = xcalloc(1, sizeof(*call));
+    call->client = c;
+    call->reply = o->reply;
+    call->done = o->done;
+    call->owner = o->owner;
+    call->retry = o->retry;
+    call->budget_ms = o->budget_ms > 0 ? o->budget_ms : DEFAULT_BUDGET_MS;
+    call->until_ms = clock_monotonic_ms() + call->budget_ms;
+    if (o->id != NULL)
+        memcpy(call->id, o->id, ID_SIZE);
+    else
+        memcpy(call->id, id_new().bytes, ID_SIZE);
+    list_push_back(&c->calls, &call->link);
+
+    Pb__Request envelope = PB__REQUEST__INIT;
+    envelope.has_id = envelope.has_method = envelope.has_budget_ms = 1;
+    envelope.id = (ProtobufCBinaryData){.len = ID_SIZE, .data = call->id};
+    envelope.method = o->method;
+    envelope.budget_ms = call->budget_ms;
+    envelope.region = (char *)o->region;
+    envelope.namespace_ = (char *)o->namespace;
+    envelope.token = (char *)o->token;
+    call->request = envelope_pack(&envelope.base, REQUEST_PAYLOAD, o->body, WIRE_MAX_MESSAGE);
+    if (call->request == NULL)
+        timer_arm(c->loop, &call->again, 0, on_too_large, call);
+    else
+        send_now(call);
+    return call;
+}
+
+void call_cancel(struct call *call)
+{
+    if (call != NULL)
+        call_free(call);
+}
+
+/* ---- for callers without a loop */
+
+struct waiter {
+    struct loop *loop;
+    struct arena *arena;
+    struct response *out;
+};
+
+static void on_waited(void *owner, const struct response *r)
+{
+    struct waiter *w = owner;
+    *w->out = (struct response){
+        .code = r->code,
+        .reason = arena_strdup(w->arena, r->reason),
+        .index = r->index,
+        .body = r->body != NULL ? wire_clone(w->arena, r->body) : NULL,
+        .arena = w->arena,
+    };
+    loop_stop(w->loop);
+}
+
+enum err net_call_wait(const char *addr, const struct call_options *o, struct arena *a,
+                       struct response *out, struct reason *why)
+{
+    struct waiter w = {.loop = loop_new(), .arena = a, .out = out};
+    struct client *c = NULL;
+    enum err e = client_open(&c, w.loop, addr, why);
+    if (e == OK) {
+        struct call_options with_waiter = *o;
+        with_waiter.done = on_waited;
+        with_waiter.owner = &w;
+        client_call(c, &with_waiter);
+        loop_run(w.loop);
+        client_close(c);
+    }
+    loop_free(w.loop);
+    return e;
+}

@@ -1,0 +1,25 @@
+/* Envelopes in nng messages: shared by server and client, nobody else. */
+#ifndef NET_ENVELOPE_H
+#define NET_ENVELOPE_H
+
+#include "wire/wire.h"
+#include <nng/nng.h>
+
+/* Packs envelope (whose payload is unset) and behind it body as its last field, payload, straight
+ * into an nng message. body may be NULL. NULL: larger than max bytes. */
+nng_msg *envelope_pack(const ProtobufCMessage *envelope, unsigned payload_field,
+                       const ProtobufCMessage *body, size_t max);
+
+#define REQUEST_PAYLOAD 7
+#define REPLY_PAYLOAD   5
+
+/* Arenas for requests and responses: a few are kept, since most messages are small. */
+struct arena_pool {
+    struct arena *kept[64];
+    size_t count;
+};
+struct arena *arena_pool_get(struct arena_pool *p);
+void arena_pool_put(struct arena_pool *p, struct arena *a); /* takes a */
+void arena_pool_fini(struct arena_pool *p);
+
+#endif

@@ -1,0 +1,466 @@
+#include "base/map.h"
+#include "net/envelope.h"
+#include "net/net.h"
+#include <errno.h>
+#include <nng/protocol/reqrep0/rep.h>
+#include <pthread.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#define DEFAULT_PARKED 4096
+#define SPARE_CONTEXTS 16 /* receiving at any time, so that no request waits for another's answer  \
+                           */
+#define DEFAULT_BUDGET_MS 5000
+
+/* A context of nng's: receives one request, then sends its reply. Its aio's callback runs on a
+ * thread of nng's and only starts the next receive or posts to the loop. */
+struct slot {
+    struct server *server;
+    nng_ctx ctx;
+    nng_aio *aio;
+    enum { RECEIVING, IN_HAND, SENDING } phase;
+    struct post post; /* a request has come */
+    struct request *request;
+};
+
+struct request {
+    struct slot *slot;
+    struct arena *arena;
+    Pb__Request *envelope;
+    const struct method *method;
+    const ProtobufCMessage *body;
+    uint64_t deadline_ms;
+    uint32_t pipe;
+    struct peer *peer; /* while parked */
+    struct link of_peer;
+    void (*gone)(void *owner, struct request *req);
+    void *owner;
+};
+
+/* A connection that has parked requests. */
+struct peer {
+    uint32_t pipe;
+    struct link parked;
+};
+
+/* Posted when a connection has ended. */
+struct departure {
+    struct post post;
+    struct link link;
+    struct server *server;
+    uint32_t pipe;
+};
+
+struct server {
+    struct loop *loop;
+    struct server_options options;
+    bool check_uid;
+    bool closing; /* atomic */
+    nng_socket socket;
+    struct slot **slots;
+    size_t slot_count, slot_room, slot_limit;
+    int receiving;     /* atomic: contexts ready for a request */
+    struct map *peers; /* pipe -> struct peer */
+    struct arena_pool arenas;
+    pthread_mutex_t departures_lock;
+    struct link departures; /* posted and not yet run */
+};
+
+static void on_request_posted(void *arg);
+
+static void start_receive(struct slot *slot)
+{
+    slot->phase = RECEIVING;
+    __atomic_add_fetch(&slot->server->receiving, 1, __ATOMIC_RELAXED);
+    nng_ctx_recv(slot->ctx, slot->aio);
+}
+
+/* On a thread of nng's. */
+static void on_aio(void *arg)
+{
+    struct slot *slot = arg;
+    int error = nng_aio_result(slot->aio);
+    if (slot->phase == RECEIVING)
+        __atomic_sub_fetch(&slot->server->receiving, 1, __ATOMIC_RELAXED);
+    else if (error != 0)
+        nng_msg_free(nng_aio_get_msg(slot->aio)); /* a reply that was not sent is still ours */
+    if (__atomic_load_n(&slot->server->closing, __ATOMIC_ACQUIRE)) {
+        if (slot->phase == RECEIVING && error == 0)
+            nng_msg_free(nng_aio_get_msg(slot->aio));
+        return;
+    }
+    if (slot->phase == SENDING || error != 0) {
+        start_receive(slot);
+        return;
+    }
+    slot->phase = IN_HAND;
+    slot->post = (struct post){.fire = on_request_posted, .arg = slot};
+    loop_post(slot->server->loop, &slot->post);
+}
+
+static void open_slot(struct server *s)
+{
+    if (s->slot_count == s->slot_room) {
+        s->slot_room = s->slot_room > 0 ? s->slot_room * 2 : 2 * SPARE_CONTEXTS;
+        s->slots = xrealloc(s->slots, s->slot_room * sizeof(struct slot *));
+    }
+    struct slot *slot = xcalloc(1, sizeof(*slot));
+    slot->server = s;
+    must(nng_ctx_open(&slot->ctx, s->socket) == 0);
+    must(nng_aio_alloc(&slot->aio, on_aio, slot) == 0);
+    s->slots[s->slot_count++] = slot;
+    start_receive(slot);
+}
+
+/* ---- requests */
+
+const ProtobufCMessage *request_body(const struct request *req)
+{
+    return req->body;
+}
+
+const Pb__Request *request_envelope(const struct request *req)
+{
+    return req->envelope;
+}
+
+struct arena *request_arena(struct request *req)
+{
+    return req->arena;
+}
+
+const uint8_t *request_id(const struct request *req)
+{
+    return req->envelope->id.data;
+}
+
+uint64_t request_deadline_ms(const struct request *req)
+{
+    return req->deadline_ms;
+}
+
+void *request_owner(const struct request *req)
+{
+    return req->owner;
+}
+
+void request_park(struct request *req, void (*gone)(void *owner, struct request *req), void *owner)
+{
+    struct server *s = req->slot->server;
+    req->gone = gone;
+    req->owner = owner;
+    if (req->peer != NULL)
+        return;
+    struct peer *peer = map_get(s->peers, &req->pipe, sizeof(req->pipe));
+    if (peer == NULL) {
+        peer = xcalloc(1, sizeof(*peer));
+        peer->pipe = req->pipe;
+        list_init(&peer->parked);
+        map_put(s->peers, &peer->pipe, sizeof(peer->pipe), peer);
+    }
+    req->peer = peer;
+    list_push_back(&peer->parked, &req->of_peer);
+}
+
+static void unpark(struct request *req)
+{
+    struct peer *peer = req->peer;
+    if (peer == NULL)
+        return;
+    list_remove(&req->of_peer);
+    req->peer = NULL;
+    if (list_empty(&peer->parked)) {
+        map_remove(req->slot->server->peers, &peer->pipe, sizeof(peer->pipe));
+        free(peer);
+    }
+}
+
+/* Takes req; its slot is free for the next. */
+static void request_end(struct request *req)
+{
+    unpark(req);
+    req->slot->request = NULL;
+    arena_pool_put(&req->slot->server->arenas, req->arena); /* req lives in it */
+}
+
+/* Takes req and msg. */
+static void send_reply(struct request *req, nng_msg *msg)
+{
+    struct slot *slot = req->slot;
+    request_end(req);
+    slot->phase = SENDING;
+    nng_aio_set_msg(slot->aio, msg);
+    nng_ctx_send(slot->ctx, slot->aio);
+}
+
+static void reply(struct request *req, Pb__Reply__Code code, const char *why, uint64_t index,
+                  const ProtobufCMessage *body)
+{
+    Pb__Reply envelope = PB__REPLY__INIT;
+    envelope.has_id = req->envelope->has_id;
+    envelope.id = req->envelope->id;
+    envelope.has_code = 1;
+    envelope.code = code;
+    envelope.reason = (char *)why;
+    envelope.has_index = index != 0;
+    envelope.index = index;
+    nng_msg *msg =
+        envelope_pack(&envelope.base, REPLY_PAYLOAD, body, req->slot->server->options.max_message);
+    if (msg == NULL) {
+        request_fail(req, PB__REPLY__CODE__INTERNAL,
+                     "the answer would be larger than %u bytes: ask for less",
+                     req->slot->server->options.max_message);
+        return;
+    }
+    send_reply(req, msg);
+}
+
+void request_reply(struct request *req, const ProtobufCMessage *body, uint64_t index)
+{
+    reply(req, PB__REPLY__CODE__OK, NULL, index, body);
+}
+
+void request_fail_with(struct request *req, Pb__Reply__Code code, const char *why, uint64_t index,
+                       const ProtobufCMessage *body)
+{
+    reply(req, code, why, index, body);
+}
+
+void request_fail(struct request *req, Pb__Reply__Code code, const char *format, ...)
+{
+    struct reason why;
+    va_list args;
+    va_start(args, format);
+    vsnprintf(why.text, sizeof(why.text), format, args);
+    va_end(args);
+    reply(req, code, why.text, 0, NULL);
+}
+
+static const struct method *find_method(const struct server *s, uint32_t number)
+{
+    static const struct method ping = {PB__DAEMON__METHOD__PING, "ping", &pb__empty__descriptor,
+                                       NULL};
+    if (number == ping.number)
+        return &ping;
+    for (const struct method *m = s->options.methods; m->name != NULL; m++)
+        if (m->number == number)
+            return m;
+    return NULL;
+}
+
+static void dispatch(struct server *s, struct request *req)
+{
+    const Pb__Request *envelope = req->envelope;
+    req->method = find_method(s, envelope->method);
+    if (req->method == NULL) {
+        request_fail(req, PB__REPLY__CODE__INVALID, "there is no method %u here", envelope->method);
+        return;
+    }
+    req->body =
+        wire_unpack(req->arena, req->method->body, envelope->payload.data, envelope->payload.len);
+    if (req->body == NULL) {
+        request_fail(req, PB__REPLY__CODE__INVALID, "the body of %s is malformed",
+                     req->method->name);
+        return;
+    }
+    uint32_t budget = envelope->has_budget_ms ? envelope->budget_ms : DEFAULT_BUDGET_MS;
+    req->deadline_ms = loop_now_ms(s->loop) + budget;
+    if (req->method->handle == NULL)
+        request_reply(req, NULL, 0);
+    else
+        req->method->handle(s->options.self, req);
+}
+
+static void on_request_posted(void *arg)
+{
+    struct slot *slot = arg;
+    struct server *s = slot->server;
+    nng_msg *msg = nng_aio_get_msg(slot->aio);
+    if (__atomic_load_n(&s->receiving, __ATOMIC_RELAXED) < SPARE_CONTEXTS &&
+        s->slot_count < s->slot_limit)
+        open_slot(s);
+
+    struct arena *a = arena_pool_get(&s->arenas);
+    struct request *req = arena_alloc(a, sizeof(*req));
+    req->slot = slot;
+    req->arena = a;
+    req->pipe = (uint32_t)nng_pipe_id(nng_msg_get_pipe(msg));
+    slot->request = req;
+    req->envelope = WIRE_UNPACK(a, Pb__Request, pb__request, nng_msg_body(msg), nng_msg_len(msg));
+    nng_msg_free(msg);
+    if (req->envelope == NULL || !req->envelope->has_id) {
+        req->envelope = arena_array(a, Pb__Request, 1);
+        pb__request__init(req->envelope);
+        request_fail(req, PB__REPLY__CODE__INVALID, "not a request: %s",
+                     "the envelope is malformed or has no id");
+    } else if (s->slot_count == s->slot_limit &&
+               __atomic_load_n(&s->receiving, __ATOMIC_RELAXED) == 0) {
+        request_fail(req, PB__REPLY__CODE__BUSY, "%zu requests are waiting here already",
+                     s->slot_count - 1);
+    } else {
+        dispatch(s, req);
+    }
+}
+
+/* ---- connections */
+
+static void on_departed(void *arg)
+{
+    struct departure *d = arg;
+    struct server *s = d->server;
+    pthread_mutex_lock(&s->departures_lock);
+    list_remove(&d->link);
+    pthread_mutex_unlock(&s->departures_lock);
+    struct request *req;
+    struct peer *peer;
+    while ((peer = map_get(s->peers, &d->pipe, sizeof(d->pipe))) != NULL) {
+        req = list_first(&peer->parked, struct request, of_peer);
+        struct slot *slot = req->slot;
+        req->gone(req->owner, req);
+        request_end(req);
+        start_receive(slot); /* nng forgets the request that was never answered */
+    }
+    free(d);
+}
+
+/* On a thread of nng's. */
+static void on_pipe(nng_pipe pipe, nng_pipe_ev event, void *arg)
+{
+    struct server *s = arg;
+    uint64_t uid;
+    if (event == NNG_PIPE_EV_ADD_PRE) {
+        if (s->check_uid && (nng_pipe_get_uint64(pipe, NNG_OPT_IPC_PEER_UID, &uid) != 0 ||
+                             (uid != 0 && uid != (uint64_t)geteuid())))
+            nng_pipe_close(pipe);
+        return;
+    }
+    struct departure *d = xcalloc(1, sizeof(*d));
+    d->server = s;
+    d->pipe = (uint32_t)nng_pipe_id(pipe);
+    d->post = (struct post){.fire = on_departed, .arg = d};
+    pthread_mutex_lock(&s->departures_lock);
+    bool closing = __atomic_load_n(&s->closing, __ATOMIC_ACQUIRE);
+    if (!closing) {
+        list_push_back(&s->departures, &d->link);
+        loop_post(s->loop, &d->post);
+    }
+    pthread_mutex_unlock(&s->departures_lock);
+    if (closing)
+        free(d);
+}
+
+/* A socket file that nobody listens on is left from a killed daemon: it goes. */
+static enum err clear_stale_socket(const char *path, struct reason *why)
+{
+    struct sockaddr_un sun = {.sun_family = AF_UNIX};
+    if (strlen(path) >= sizeof(sun.sun_path))
+        return reason_set(why, ERR_INVALID, "the socket path %s is longer than %zu bytes", path,
+                          sizeof(sun.sun_path) - 1);
+    struct stat st;
+    if (lstat(path, &st) != 0)
+        return errno == ENOENT ? OK : reason_errno(why, ERR_IO, "look at %s", path);
+    if (!S_ISSOCK(st.st_mode))
+        return reason_set(why, ERR_EXISTS, "%s exists and is not a socket", path);
+    memcpy(sun.sun_path, path, strlen(path) + 1);
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return reason_errno(why, ERR_IO, "open a socket");
+    int refused = connect(fd, (struct sockaddr *)&sun, sizeof(sun)) != 0 && errno == ECONNREFUSED;
+    close(fd);
+    if (!refused)
+        return reason_set(why, ERR_EXISTS, "another process listens on %s", path);
+    return unlink(path) == 0 ? OK : reason_errno(why, ERR_IO, "remove the stale socket %s", path);
+}
+
+static enum err listen_at(struct server *s, const char *addr, struct reason *why)
+{
+    static const char ipc[] = "ipc://";
+    bool local = strncmp(addr, ipc, strlen(ipc)) == 0;
+    enum err e = local ? clear_stale_socket(addr + strlen(ipc), why) : OK;
+    if (e != OK)
+        return reason_add(why, e, "listen on %s", addr);
+    s->check_uid = local && !s->options.any_uid;
+    must(nng_pipe_notify(s->socket, NNG_PIPE_EV_ADD_PRE, on_pipe, s) == 0);
+    must(nng_pipe_notify(s->socket, NNG_PIPE_EV_REM_POST, on_pipe, s) == 0);
+    nng_listener listener;
+    int error = nng_listener_create(&listener, s->socket, addr);
+    if (error == 0 && local)
+        error = nng_listener_setopt_int(listener, NNG_OPT_IPC_PERMISSIONS,
+                                        s->options.any_uid ? 0666 : 0600);
+    if (error == 0)
+        error = nng_listener_start(listener, 0);
+    return error == 0 ? OK : reason_set(why, ERR_IO, "listen on %s: %s", addr, nng_strerror(error));
+}
+
+enum err server_open(struct server **out, struct loop *l, const char *addr,
+                     const struct server_options *o, struct reason *why)
+{
+    struct server *s = xcalloc(1, sizeof(*s));
+    s->loop = l;
+    s->options = *o;
+    if (s->options.max_message == 0)
+        s->options.max_message = WIRE_MAX_MESSAGE;
+    s->slot_limit = (o->max_parked > 0 ? o->max_parked : DEFAULT_PARKED) + SPARE_CONTEXTS;
+    s->peers = map_new();
+    list_init(&s->departures);
+    must(pthread_mutex_init(&s->departures_lock, NULL) == 0);
+    must(nng_rep0_open(&s->socket) == 0);
+    must(nng_socket_set_size(s->socket, NNG_OPT_RECVMAXSZ, s->options.max_message) == 0);
+    for (int i = 0; i < SPARE_CONTEXTS; i++)
+        open_slot(s);
+    enum err e = listen_at(s, addr, why);
+    if (e != OK)
+        server_close(s);
+    else
+        *out = s;
+    return e;
+}
+
+static void fail_unanswered(struct server *s)
+{
+    for (size_t i = 0; i < s->slot_count; i++) {
+        struct request *req = s->slots[i]->request;
+        if (req != NULL)
+            request_fail(req, PB__REPLY__CODE__UNAVAILABLE, "the daemon is stopping");
+    }
+}
+
+void server_close(struct server *s)
+{
+    if (s == NULL)
+        return;
+    fail_unanswered(s);
+    __atomic_store_n(&s->closing, true, __ATOMIC_RELEASE);
+    for (size_t i = 0; i < s->slot_count; i++) {
+        if (s->slots[i]->phase == SENDING)
+            nng_aio_wait(s->slots[i]->aio);
+    }
+    nng_close(s->socket);
+    for (size_t i = 0; i < s->slot_count; i++) {
+        struct slot *slot = s->slots[i];
+        nng_aio_stop(slot->aio);
+        if (loop_unpost(s->loop, &slot->post)) /* a request that had just come in */
+            nng_msg_free(nng_aio_get_msg(slot->aio));
+        nng_aio_free(slot->aio);
+        free(slot);
+    }
+    free(s->slots);
+    pthread_mutex_lock(&s->departures_lock); /* a last notification may just be under way */
+    struct departure *d;
+    list_each(&s->departures, struct departure, link, d)
+    {
+        loop_unpost(s->loop, &d->post);
+        free(d);
+    }
+    pthread_mutex_unlock(&s->departures_lock);
+    pthread_mutex_destroy(&s->departures_lock);
+    map_free(s->peers);
+    arena_pool_fini(&s->arenas);
+    free(s);
+}

@@ -1,0 +1,151 @@
+#include "sched/rank.h"
+#include "sched/rows.h"
+#include <string.h>
+
+/* Branch-free, so that the compiler turns a loop over it into vector code: e^y by its Taylor series
+ * around the middle of a quarter of the range, then squared twice. */
+double rank_pow10(double x)
+{
+    const double middle = 0.28782313662425573;   /* ln(10) / 8 */
+    const double at_middle = 1.3335214321633240; /* e^middle */
+    double y = x * 0.57564627324851148 - middle; /* x * ln(10) / 4 */
+    double p =
+        1.0 +
+        y * (1.0 + y * (1.0 / 2 +
+                        y * (1.0 / 6 +
+                             y * (1.0 / 24 +
+                                  y * (1.0 / 120 +
+                                       y * (1.0 / 720 + y * (1.0 / 5040 + y * (1.0 / 40320))))))));
+    p *= at_middle;
+    p *= p;
+    return p * p;
+}
+
+/* Shares of nothing count as used up. */
+static double binpack(int32_t cpu_left, int32_t memory_left, int32_t cpu_total,
+                      int32_t memory_total)
+{
+    double cpu = (double)cpu_left / (double)(cpu_total > 0 ? cpu_total : 1);
+    double memory = (double)memory_left / (double)(memory_total > 0 ? memory_total : 1);
+    cpu = cpu < 0 ? 0 : cpu > 1 ? 1 : cpu;
+    memory = memory < 0 ? 0 : memory > 1 ? 1 : memory;
+    double score = (20.0 - rank_pow10(cpu) - rank_pow10(memory)) * (1.0 / 18);
+    return score < 0 ? 0 : score > 1 ? 1 : score;
+}
+
+static void score_all(uint32_t n, int32_t ask_cpu, int32_t ask_memory, const int32_t *restrict cpu,
+                      const int32_t *restrict memory, const int32_t *restrict cpu_total,
+                      const int32_t *restrict memory_total, double *restrict scores)
+{
+    for (uint32_t i = 0; i < n; i++)
+        scores[i] =
+            binpack(cpu[i] - ask_cpu, memory[i] - ask_memory, cpu_total[i], memory_total[i]);
+}
+
+void rank_init(struct rank *r, struct arena *a, const struct ask *ask, uint32_t room)
+{
+    *r = (struct rank){.ask = ask};
+    size_t n = (size_t)room + 1;
+    r->slots = arena_array(a, uint32_t, n);
+    r->cpu = arena_array(a, int32_t, n);
+    r->memory = arena_array(a, int32_t, n);
+    r->disk = arena_array(a, int32_t, n);
+    r->cpu_total = arena_array(a, int32_t, n);
+    r->memory_total = arena_array(a, int32_t, n);
+    r->collisions = arena_array(a, uint32_t, n);
+    r->others = arena_array(a, uint32_t, n);
+    r->dynamic_ports = arena_array(a, uint32_t, n);
+    r->taken = arena_array(a, struct taken_port *, n);
+    r->scores = arena_array(a, double, n);
+}
+
+/* What is not asked for fits even where a shrunken node is over its capacity already. */
+static bool lacks(int32_t left, uint32_t ask)
+{
+    return ask > 0 && left < (int64_t)ask;
+}
+
+size_t rank_exhausted(const struct rank *r, const struct fleet *f, uint32_t i)
+{
+    const struct ask *k = r->ask;
+    if (lacks(r->cpu[i], k->amount->cpu))
+        return EXHAUSTED_CPU;
+    if (lacks(r->memory[i], k->amount->memory_mb))
+        return EXHAUSTED_MEMORY;
+    if (lacks(r->disk[i], k->amount->disk_mb))
+        return EXHAUSTED_DISK;
+    if (r->distinct_hosts && r->others[i] > 0)
+        return EXHAUSTED_HOSTS;
+    if (k->fixed_count == 0 && k->dynamic_count == 0)
+        return EXHAUSTED_NOT;
+    if (k->conflicting)
+        return EXHAUSTED_CONFLICT;
+    if (r->dynamic_ports[i] < k->dynamic_count)
+        return EXHAUSTED_DYNAMIC;
+    size_t taken = ask_taken_static(k, f, r->slots[i], r->taken[i]);
+    return taken < k->fixed_count ? EXHAUSTED_STATIC + taken : EXHAUSTED_NOT;
+}
+
+static bool has_room(const struct rank *r, const struct fleet *f, uint32_t i)
+{
+    return rank_exhausted(r, f, i) == EXHAUSTED_NOT;
+}
+
+double rank_binpack(const struct rank *r, uint32_t i)
+{
+    return binpack(r->cpu[i] - (int32_t)r->ask->amount->cpu,
+                   r->memory[i] - (int32_t)r->ask->amount->memory_mb, r->cpu_total[i],
+                   r->memory_total[i]);
+}
+
+double rank_anti_affinity(const struct rank *r, uint32_t i)
+{
+    if (r->collisions[i] == 0)
+        return 0;
+    return -((double)r->collisions[i] + 1) / (r->group_count > 0 ? r->group_count : 1);
+}
+
+static double combine(const struct rank *r, uint32_t i, double packing)
+{
+    return r->collisions[i] == 0 ? packing : (packing + rank_anti_affinity(r, i)) / 2;
+}
+
+static uint32_t better(const struct rank *r, uint32_t left, uint32_t right)
+{
+    if (left == UINT32_MAX || right == UINT32_MAX)
+        return left == UINT32_MAX ? right : left;
+    return r->scores[right] > r->scores[left] ? right : left; /* ties: left has the lower id */
+}
+
+void rank_build(struct rank *r, struct arena *a, const struct fleet *f)
+{
+    const Pb__Amount *ask = r->ask->amount;
+    bool absurd = ask->cpu > INT32_MAX || ask->memory_mb > INT32_MAX || ask->disk_mb > INT32_MAX;
+    if (!absurd)
+        score_all(r->count, (int32_t)ask->cpu, (int32_t)ask->memory_mb, r->cpu, r->memory,
+                  r->cpu_total, r->memory_total, r->scores);
+    for (uint32_t i = 0; i < r->count; i++)
+        r->scores[i] = !absurd && has_room(r, f, i) ? combine(r, i, r->scores[i]) : RANK_NONE;
+
+    for (r->leaves = 1; r->leaves < r->count; r->leaves *= 2)
+        ;
+    r->winners = arena_array(a, uint32_t, 2 * (size_t)r->leaves);
+    for (uint32_t i = 0; i < r->leaves; i++)
+        r->winners[r->leaves + i] = i < r->count ? i : UINT32_MAX;
+    for (uint32_t i = r->leaves - 1; i > 0; i--)
+        r->winners[i] = better(r, r->winners[2 * i], r->winners[2 * i + 1]);
+}
+
+uint32_t rank_best(const struct rank *r)
+{
+    uint32_t best = r->winners[1];
+    return best != UINT32_MAX && r->scores[best] > RANK_NONE ? best : UINT32_MAX;
+}
+
+void rank_update(struct rank *r, const struct fleet *f, uint32_t candidate)
+{
+    r->scores[candidate] =
+        has_room(r, f, candidate) ? combine(r, candidate, rank_binpack(r, candidate)) : RANK_NONE;
+    for (uint32_t i = (r->leaves + candidate) / 2; i > 0; i /= 2)
+        r->winners[i] = better(r, r->winners[2 * i], r->winners[2 * i + 1]);
+}

@@ -1,0 +1,26 @@
+/* The scheduler: what the fleet and the job are like -> a plan. A pure function: the same inputs
+ * give the same plan, in production, in a test and in a dry run. */
+#ifndef SCHED_SCHED_H
+#define SCHED_SCHED_H
+
+#include "base/arena.h"
+#include "jobstore.pb-c.h"
+#include "sched/fleet.h"
+#include <stdint.h>
+
+struct sched_options {
+    uint32_t max_changes; /* placements, stops and updates of one plan; 0: SCHED_MAX_CHANGES */
+    uint32_t scores;      /* how many of the best nodes are reported per group; 0: SCHED_SCORES */
+};
+#define SCHED_MAX_CHANGES 10000
+#define SCHED_SCORES      5
+
+/* Always a plan; where nothing must change it only ends the evaluation. A plan whose status is
+ * unset has left something for the next one: commit it, look again, plan again.
+ *
+ * view is the job's of an index that eval has reached; f may be older than view, never than eval.
+ * The plan lives in a and borrows from view, eval and f; seed only chooses dynamic ports. */
+Pb__Plan *sched_plan(struct arena *a, const struct fleet *f, const Pb__JobView *view,
+                     const Pb__Eval *eval, uint64_t seed, const struct sched_options *o);
+
+#endif

@@ -1,0 +1,186 @@
+#include "allocdir.h"
+#include "base/id.h"
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define MAX_DEPTH 256
+
+static char *path_of(struct arena *a, const char *data_dir, const char *kind,
+                     const uint8_t alloc[16])
+{
+    char id[ID_TEXT_SIZE];
+    id_format(alloc, id);
+    return arena_printf(a, "%s/%s/%s", data_dir, kind, id);
+}
+
+char *allocdir_path(struct arena *a, const char *data_dir, const uint8_t alloc[16])
+{
+    return path_of(a, data_dir, "alloc", alloc);
+}
+
+char *allocdir_task_path(struct arena *a, const char *data_dir, const uint8_t alloc[16],
+                         const char *task)
+{
+    return arena_printf(a, "%s/%s", allocdir_path(a, data_dir, alloc), task);
+}
+
+char *allocdir_shim_path(struct arena *a, const char *data_dir, const uint8_t alloc[16],
+                         const char *task)
+{
+    return arena_printf(a, "%s/%s", path_of(a, data_dir, "shim", alloc), task);
+}
+
+/* The mode as given, whatever the umask. */
+static enum err make_dir(const char *path, mode_t mode, struct reason *why)
+{
+    if (mkdir(path, mode) != 0) {
+        if (errno == EEXIST)
+            return OK;
+        return reason_errno(why, errno == ENOSPC ? ERR_NO_SPACE : ERR_IO, "mkdir %s", path);
+    }
+    if (chmod(path, mode) != 0)
+        return reason_errno(why, ERR_IO, "chmod %s", path);
+    return OK;
+}
+
+struct dir_to_make {
+    const char *below;
+    mode_t mode;
+};
+
+static enum err make_below(const char *base, const struct dir_to_make *dirs, size_t count,
+                           struct reason *why)
+{
+    char path[4096];
+    for (size_t i = 0; i < count; i++) {
+        if (snprintf(path, sizeof path, "%s%s", base, dirs[i].below) >= (int)sizeof path)
+            return reason_set(why, ERR_INVALID, "path too long: %s%s", base, dirs[i].below);
+        enum err e = make_dir(path, dirs[i].mode, why);
+        if (e != OK)
+            return e;
+    }
+    return OK;
+}
+
+enum err allocdir_prepare(const char *data_dir, struct reason *why)
+{
+    static const struct dir_to_make dirs[] = {{"/alloc", 0711}, {"/shim", 0700}};
+    return make_below(data_dir, dirs, COUNT_OF(dirs), why);
+}
+
+static enum err make_all(struct arena *a, const char *data_dir, const uint8_t alloc[16],
+                         const char *task, uid_t uid, gid_t gid, struct reason *why)
+{
+    static const struct dir_to_make shared[] = {
+        {"", 0755},
+        {"/alloc", 0777},
+        {"/alloc/data", 0777},
+        {"/alloc/logs", 0777},
+        {"/alloc/tmp", 01777},
+    };
+    static const struct dir_to_make own[] = {
+        {"", 0777}, {"/local", 0777}, {"/secrets", 0700}, {"/tmp", 01777}};
+    static const struct dir_to_make shim[] = {{"", 0700}};
+    char *task_path = allocdir_task_path(a, data_dir, alloc, task);
+    enum err e = make_below(allocdir_path(a, data_dir, alloc), shared, COUNT_OF(shared), why);
+    if (e == OK)
+        e = make_below(task_path, own, COUNT_OF(own), why);
+    if (e == OK)
+        e = make_below(path_of(a, data_dir, "shim", alloc), shim, 1, why);
+    if (e == OK)
+        e = make_below(allocdir_shim_path(a, data_dir, alloc, task), shim, 1, why);
+    if (e != OK || (uid == geteuid() && gid == getegid()))
+        return e;
+    char *secrets = arena_printf(a, "%s/secrets", task_path);
+    if (lchown(secrets, uid, gid) != 0)
+        return reason_errno(why, ERR_IO, "chown %s", secrets);
+    return OK;
+}
+
+enum err allocdir_make(const char *data_dir, const uint8_t alloc[16], const char *task, uid_t uid,
+                       gid_t gid, struct reason *why)
+{
+    struct arena *a = arena_new(1 << 16);
+    enum err e = make_all(a, data_dir, alloc, task, uid, gid, why);
+    arena_free(a);
+    return e;
+}
+
+bool allocdir_exists(const char *data_dir, const uint8_t alloc[16])
+{
+    struct stat st;
+    struct arena *a = arena_new(1 << 16);
+    bool there = stat(allocdir_path(a, data_dir, alloc), &st) == 0 && S_ISDIR(st.st_mode);
+    arena_free(a);
+    return there;
+}
+
+/* Empties the directory fd refers to, and closes it. */
+static enum err empty_dir(int fd, dev_t device, int depth, struct reason *why)
+{
+    enum err result = OK;
+    struct dirent *entry;
+    struct stat st;
+    DIR *dir = fdopendir(fd);
+    if (dir == NULL) {
+        close(fd);
+        return reason_errno(why, ERR_IO, "fdopendir");
+    }
+    while ((entry = readdir(dir)) != NULL) {
+        if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
+            continue;
+        if (unlinkat(fd, entry->d_name, 0) == 0 || errno == ENOENT)
+            continue;
+        int below = openat(fd, entry->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        if (below < 0 || fstat(below, &st) != 0 || st.st_dev != device || depth >= MAX_DEPTH) {
+            result = reason_errno(why, ERR_IO, "remove %s", entry->d_name);
+            if (below >= 0)
+                close(below);
+            continue;
+        }
+        enum err e = empty_dir(below, device, depth + 1, why);
+        if (e == OK && unlinkat(fd, entry->d_name, AT_REMOVEDIR) != 0 && errno != ENOENT)
+            e = reason_errno(why, ERR_IO, "rmdir %s", entry->d_name);
+        result = e == OK ? result : e;
+    }
+    closedir(dir);
+    return result;
+}
+
+static enum err remove_tree(const char *path, struct reason *why)
+{
+    struct stat st;
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0)
+        return errno == ENOENT ? OK : reason_errno(why, ERR_IO, "open %s", path);
+    if (fstat(fd, &st) != 0) {
+        close(fd);
+        return reason_errno(why, ERR_IO, "stat %s", path);
+    }
+    enum err e = empty_dir(fd, st.st_dev, 0, why);
+    if (e == OK && rmdir(path) != 0 && errno != ENOENT)
+        e = reason_errno(why, ERR_IO, "rmdir %s", path);
+    return e;
+}
+
+enum err allocdir_destroy(const char *data_dir, const uint8_t alloc[16], struct reason *why)
+{
+    struct arena *a = arena_new(1 << 16);
+    enum err shim = remove_tree(path_of(a, data_dir, "shim", alloc), why);
+    enum err e = remove_tree(allocdir_path(a, data_dir, alloc), why);
+    arena_free(a);
+    return e != OK ? e : shim;
+}
+
+void allocdir_drop_shim(const char *data_dir, const uint8_t alloc[16], const char *task)
+{
+    struct arena *a = arena_new(1 << 16);
+    if (remove_tree(allocdir_shim_path(a, data_dir, alloc, task), NULL) == OK)
+        rmdir(path_of(a, data_dir, "shim", alloc)); /* fails while another task has a shim */
+    arena_free(a);
+}

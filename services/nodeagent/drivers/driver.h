@@ -1,0 +1,60 @@
+/* A driver knows how to make a process of a task. One table of functions each; drivers.c lists
+ * them. They only describe what is to run: taskshim runs it. */
+#ifndef NODEAGENT_DRIVERS_DRIVER_H
+#define NODEAGENT_DRIVERS_DRIVER_H
+
+#include "base/arena.h"
+#include "base/err.h"
+#include "nodeagent/taskenv.h"
+#include <jansson.h>
+#include <stdbool.h>
+#include <sys/types.h>
+
+struct driver_ask {
+    struct arena *arena;
+    const Pb__Task *task;
+    const json_t *config; /* an object */
+    const struct taskenv *env;
+    const char *task_dir; /* TASK, the working directory */
+    const char *shim;     /* the program taskshim */
+};
+
+struct driver_plan {
+    const char *program; /* absolute */
+    char **argv;
+    size_t argc;
+    uint32_t start_delay_ms;
+    bool recoverable; /* of a failure: trying again may help */
+};
+
+struct driver {
+    const char *name;
+    const char *const *keys; /* known in the task's config; ends with NULL */
+    /* ERR_INVALID: the configuration is wrong. Any other error: it could not start. */
+    enum err (*plan)(const struct driver_ask *ask, struct driver_plan *out, struct reason *why);
+};
+
+const struct driver *driver_find(const char *name);
+const struct driver *driver_at(size_t i); /* NULL: there are no more */
+
+/* The common part: config is JSON and an object, its keys are known, then driver->plan. */
+enum err driver_make_plan(const struct driver *d, struct driver_ask *ask, struct driver_plan *out,
+                          struct reason *why);
+
+/* Readers of one config value for drivers; an absent one leaves *out. Texts have their ${}
+ * expanded. */
+enum err config_text(const struct driver_ask *ask, const char *key, const char **out,
+                     struct reason *why);
+enum err config_number(const struct driver_ask *ask, const char *key, int64_t *out,
+                       struct reason *why);
+enum err config_bool(const struct driver_ask *ask, const char *key, bool *out, struct reason *why);
+enum err config_duration_ms(const struct driver_ask *ask, const char *key, int64_t *out,
+                            struct reason *why);
+/* A list of texts; one text counts as a list of one. */
+enum err config_list(const struct driver_ask *ask, const char *key, char ***out, size_t *count,
+                     struct reason *why);
+
+/* "SIGTERM" or "TERM" to 15; 0: no such signal. */
+int signal_number(const char *name);
+
+#endif

@@ -1,0 +1,74 @@
+/* What nodeagent and taskshim say to one another. taskshim is the parent of one task: it starts it,
+ * keeps its output in size-rotated files, kills it with all it left behind, and holds its exit
+ * status until an agent has acknowledged it. It outlives the agent; the next agent connects to the
+ * socket `sock` in the shim's directory and goes on.
+ *
+ * The agent gives a new shim three descriptors: the specification (sealed memory), the listening
+ * socket (bound by the agent, so that it exists before the shim does: an agent that dies in between
+ * cannot miss it), and one end of a connected pair. All sockets are SOCK_SEQPACKET and carry struct
+ * shim_message. */
+#ifndef NODEAGENT_SHIM_SHIM_H
+#define NODEAGENT_SHIM_SHIM_H
+
+#include <stdint.h>
+
+enum { SHIM_FD_SPEC = 3, SHIM_FD_LISTEN = 4, SHIM_FD_AGENT = 5 };
+
+#define SHIM_MAGIC      0x4d484953u /* "SHIM" */
+#define SHIM_VERSION    1
+#define SHIM_MAX_GROUPS 64
+#define SHIM_MAX_SPEC   (4u << 20)
+
+enum shim_tree {                     /* how all of a task's processes are found when it must go */
+                 SHIM_TREE_WALK = 0, /* the shim's descendants; orphans come to it, a subreaper */
+                 SHIM_TREE_CGROUP2 = 1,
+                 SHIM_TREE_FREEZER = 2, /* cgroup v1 */
+};
+
+/* Strings follow, each ending in NUL: dir, log_dir, task, cwd, cgroup, shims_cgroup, program, then
+ * argc arguments and envc variables. */
+struct shim_spec {
+    uint32_t magic, version;
+    uint32_t size; /* of all */
+    uint32_t tree; /* enum shim_tree; cgroup names a directory unless it is SHIM_TREE_WALK */
+    uint32_t argc, envc;
+    uint32_t max_files;
+    uint32_t set_user; /* 0: stay who we are */
+    uint64_t max_file_bytes;
+    uint32_t uid, gid;
+    uint32_t group_count;
+    uint32_t groups[SHIM_MAX_GROUPS];
+};
+
+enum shim_kind {
+    /* shim to agent: the state, sent when it changes and as the answer to SHIM_STATUS */
+    SHIM_STARTED = 1,
+    SHIM_START_FAILED = 2, /* text says why, error is the errno */
+    SHIM_EXITED = 3,
+    /* agent to shim */
+    SHIM_STATUS = 10,
+    SHIM_SIGNAL = 11, /* signal, to the task's first process */
+    SHIM_KILL = 12,   /* signal, and timeout_ms later SIGKILL to the whole tree */
+    SHIM_ACK = 13,    /* the end has been noted: clean up and exit. Ignored while the task runs */
+};
+
+struct shim_message {
+    uint32_t magic;
+    uint16_t version, kind;
+    int32_t pid; /* of the task's first process */
+    int32_t exit_code;
+    int32_t signal;
+    int32_t error;
+    uint32_t timeout_ms;
+    uint32_t reserved;
+    uint64_t pid_start;  /* field 22 of /proc/PID/stat: the pid may be used again */
+    int64_t started_at;  /* ns since 1970 */
+    int64_t finished_at; /* ns since 1970 */
+    uint64_t max_rss_kb;
+    char text[160];
+};
+
+/* The file `state` in the shim's directory holds one struct shim_message of the latest state,
+ * replaced by rename and synced once the task has ended. */
+
+#endif

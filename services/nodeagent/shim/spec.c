@@ -1,0 +1,57 @@
+#include "spec.h"
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+
+/* The string at *at, which moves behind it; NULL: there is no end of one before `end`. */
+static const char *next_string(const char **at, const char *end)
+{
+    const char *s = *at;
+    const char *nul = s < end ? memchr(s, '\0', (size_t)(end - s)) : NULL;
+    *at = nul == NULL ? end : nul + 1;
+    return nul == NULL ? NULL : s;
+}
+
+bool spec_map(struct spec_view *v, int fd)
+{
+    struct stat st;
+    if (fstat(fd, &st) != 0 || st.st_size < (off_t)sizeof(struct shim_spec) ||
+        st.st_size > SHIM_MAX_SPEC)
+        return false;
+    v->map = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+    if (v->map == MAP_FAILED)
+        return false;
+    v->head = v->map;
+    if (v->head->magic != SHIM_MAGIC || v->head->version != SHIM_VERSION ||
+        v->head->size != st.st_size || v->head->group_count > SHIM_MAX_GROUPS)
+        return false;
+    const char *at = (const char *)v->map + sizeof *v->head;
+    const char *end = (const char *)v->map + v->head->size;
+    const char **fields[] = {&v->dir,    &v->log_dir,      &v->task,   &v->cwd,
+                             &v->cgroup, &v->shims_cgroup, &v->program};
+    for (size_t i = 0; i < sizeof fields / sizeof fields[0]; i++)
+        if ((*fields[i] = next_string(&at, end)) == NULL)
+            return false;
+    v->strings = at;
+    for (uint64_t i = 0; i < (uint64_t)v->head->argc + v->head->envc; i++)
+        if (next_string(&at, end) == NULL)
+            return false;
+    return true;
+}
+
+void spec_vectors(const struct spec_view *v, char **room)
+{
+    const char *at = v->strings, *end = (const char *)v->map + v->head->size;
+    for (uint32_t i = 0; i < v->head->argc; i++)
+        *room++ = (char *)(uintptr_t)next_string(&at, end);
+    *room++ = NULL;
+    for (uint32_t i = 0; i < v->head->envc; i++)
+        *room++ = (char *)(uintptr_t)next_string(&at, end);
+    *room = NULL;
+}
+
+void spec_unmap(struct spec_view *v)
+{
+    munmap(v->map, v->head->size);
+    v->map = NULL;
+}

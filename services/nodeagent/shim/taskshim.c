@@ -1,0 +1,506 @@
+/* taskshim: the parent of one task. It starts the task, keeps its output in size-rotated files,
+ * kills it with all it left behind, and holds its exit status until an agent has acknowledged it.
+ * It outlives the agent.
+ *
+ * Hears     nodeagent, on the pair it was started with and on the socket `sock` in its directory
+ * Owns      one tree of processes, its two output pipes, the file `state`
+ * Signals   none: only an agent's word counts, so all that can be blocked are blocked
+ * Memory    one per running task, so every page counts: static, no malloc, one thread, one buffer
+ *
+ * If it is killed, its task is killed too: a task without a parent has no exit status and would run
+ * beside its own replacement. */
+#include "mock.h"
+#include "rotate.h"
+#include "shim.h"
+#include "spec.h"
+#include "tree.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#define MAX_AGENTS    4
+#define NEVER         INT64_MAX
+#define KILL_ROUND_MS 2
+/* Then its end is told even if the kernel holds a process fast (a dead disk or network mount). */
+#define KILL_GIVE_UP_MS 30000
+#define GONE_CHECK_MS   10000
+
+enum phase {
+    RUNNING,
+    ENDING, /* the first process is gone, the rest is being killed */
+    ENDED,
+};
+
+struct shim {
+    enum phase phase;
+    struct shim_message state; /* as it is told */
+    int dir, listener, signals;
+    int agents[MAX_AGENTS];
+    int output[2]; /* read ends: stdout, stderr; -1 closed */
+    struct rotate logs[2];
+    struct tree tree;
+    int64_t kill_at, give_up_at; /* monotonic ms */
+    char task[256], cgroup[512];
+};
+
+static char buffer[65536];
+
+static int64_t monotonic_ms(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+static int64_t wall_ns(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_REALTIME, &t);
+    return t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+/* Field 22 of /proc/PID/stat; the name before it may hold blanks and brackets. */
+static uint64_t start_time_of(pid_t pid)
+{
+    char path[32], text[1024];
+    snprintf(path, sizeof path, "/proc/%d/stat", pid);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
+    if (fd >= 0)
+        close(fd);
+    if (n <= 0)
+        return 0;
+    text[n] = '\0';
+    char *p = strrchr(text, ')');
+    for (int field = 2; p != NULL && field < 22; field++)
+        p = strchr(p + 1, ' ');
+    return p == NULL ? 0 : strtoull(p + 1, NULL, 10);
+}
+
+/* ---- what is told */
+
+static void save_state(const struct shim *s, bool sync)
+{
+    int fd =
+        openat(s->dir, "state.new", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (fd < 0)
+        return;
+    bool whole = write(fd, &s->state, sizeof s->state) == (ssize_t)sizeof s->state;
+    if (sync)
+        fsync(fd);
+    close(fd);
+    if (whole && renameat(s->dir, "state.new", s->dir, "state") == 0 && sync)
+        fsync(s->dir);
+}
+
+static void tell(const struct shim *s, int agent)
+{
+    send(agent, &s->state, sizeof s->state, MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
+static void tell_all(const struct shim *s)
+{
+    for (int i = 0; i < MAX_AGENTS; i++)
+        if (s->agents[i] >= 0)
+            tell(s, s->agents[i]);
+}
+
+static void set_failed(struct shim *s, int error, const char *what)
+{
+    s->state.kind = SHIM_START_FAILED;
+    s->state.error = error;
+    snprintf(s->state.text, sizeof s->state.text, "%s: %s", what, strerror(error));
+    s->state.finished_at = wall_ns();
+    s->phase = ENDED;
+}
+
+/* ---- starting */
+
+struct child_error {
+    int error;
+    char what[64];
+};
+
+static _Noreturn void child_fails(int report, const char *what)
+{
+    struct child_error e = {.error = errno};
+    snprintf(e.what, sizeof e.what, "%s", what);
+    if (write(report, &e, sizeof e) < 0)
+        _exit(126);
+    _exit(127);
+}
+
+static void become_user(const struct shim_spec *h, int report)
+{
+    gid_t groups[SHIM_MAX_GROUPS];
+    if (!h->set_user)
+        return;
+    for (uint32_t i = 0; i < h->group_count; i++)
+        groups[i] = h->groups[i];
+    if (setgroups(h->group_count, groups) != 0 || setgid(h->gid) != 0 || setuid(h->uid) != 0)
+        child_fails(report, "set user");
+}
+
+static _Noreturn void run_child(const struct shim *s, const struct spec_view *v, char **vectors,
+                                const int ends[2], int report)
+{
+    sigset_t none;
+    sigemptyset(&none);
+    if (!tree_enter(&s->tree))
+        child_fails(report, "enter cgroup");
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    setsid();
+    int null = open("/dev/null", O_RDONLY);
+    if (null < 0 || dup2(null, 0) < 0 || dup2(ends[0], 1) < 0 || dup2(ends[1], 2) < 0)
+        child_fails(report, "set up standard streams");
+    int score = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+    if (score >= 0 && write(score, "0", 1) < 0)
+        errno = 0; /* not ours to lower; the task lives with it */
+    become_user(v->head, report);
+    if (chdir(v->cwd) != 0)
+        child_fails(report, "enter the task's directory");
+    umask(022);
+    /* Descriptors that an agent's libraries forgot to close on exec are no business of the task. */
+    syscall(SYS_close_range, 3, ~0U, 4 /* CLOSE_RANGE_CLOEXEC */);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+    execve(v->program, vectors, vectors + v->head->argc + 1);
+    child_fails(report, "exec");
+}
+
+static void start_child(struct shim *s, const struct spec_view *v)
+{
+    int out[2] = {-1, -1}, err[2] = {-1, -1}, report[2] = {-1, -1};
+    size_t size = ((size_t)v->head->argc + v->head->envc + 2) * sizeof(char *);
+    char **vectors = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (vectors == MAP_FAILED || pipe2(out, O_CLOEXEC) != 0 || pipe2(err, O_CLOEXEC) != 0 ||
+        pipe2(report, O_CLOEXEC) != 0) {
+        set_failed(s, errno, "make pipes");
+        return;
+    }
+    spec_vectors(v, vectors);
+    pid_t pid = fork();
+    if (pid == 0)
+        run_child(s, v, vectors, (const int[2]){out[1], err[1]}, report[1]);
+    int fork_error = errno;
+    munmap((void *)vectors, size);
+    close(out[1]);
+    close(err[1]);
+    close(report[1]);
+    struct child_error e = {0};
+    ssize_t n = pid < 0 ? -1 : read(report[0], &e, sizeof e);
+    close(report[0]);
+    s->output[0] = out[0];
+    s->output[1] = err[0];
+    fcntl(out[0], F_SETFL, O_NONBLOCK);
+    fcntl(err[0], F_SETFL, O_NONBLOCK);
+    if (pid < 0) {
+        set_failed(s, fork_error, "fork");
+    } else if (n == (ssize_t)sizeof e) {
+        waitpid(pid, NULL, 0);
+        e.what[sizeof e.what - 1] = '\0';
+        set_failed(s, e.error, e.what);
+    } else {
+        s->state.kind = SHIM_STARTED;
+        s->state.pid = pid;
+        s->state.pid_start = start_time_of(pid);
+        s->state.started_at = wall_ns();
+    }
+}
+
+static void open_logs(struct shim *s, const struct spec_view *v)
+{
+    int dir = open(v->log_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+    snprintf(s->task, sizeof s->task, "%s", v->task);
+    rotate_init(&s->logs[0], dir, s->task, "stdout", v->head->max_files, v->head->max_file_bytes);
+    rotate_init(&s->logs[1], dir, s->task, "stderr", v->head->max_files, v->head->max_file_bytes);
+}
+
+/* Out of the agent's cgroup: systemd would take us for its left-over at every restart of it. */
+static void leave_agents_cgroup(const char *shims_cgroup)
+{
+    if (shims_cgroup[0] == '\0')
+        return;
+    int dir = open(shims_cgroup, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int fd = dir < 0 ? -1 : openat(dir, "cgroup.procs", O_WRONLY | O_CLOEXEC);
+    if (fd >= 0 && write(fd, "0", 1) < 0)
+        errno = 0; /* best effort */
+    if (fd >= 0)
+        close(fd);
+    if (dir >= 0)
+        close(dir);
+}
+
+static bool shim_init(struct shim *s)
+{
+    struct spec_view v;
+    memset(s, 0, sizeof *s);
+    s->state.magic = SHIM_MAGIC;
+    s->state.version = SHIM_VERSION;
+    s->kill_at = s->give_up_at = NEVER;
+    s->listener = SHIM_FD_LISTEN;
+    for (int i = 0; i < MAX_AGENTS; i++)
+        s->agents[i] = -1;
+    s->agents[0] = SHIM_FD_AGENT;
+    s->output[0] = s->output[1] = -1;
+    syscall(SYS_close_range, SHIM_FD_AGENT + 1, ~0U, 0);
+    for (int fd = SHIM_FD_SPEC; fd <= SHIM_FD_AGENT; fd++)
+        fcntl(fd, F_SETFD, FD_CLOEXEC);
+    fcntl(s->listener, F_SETFL, O_NONBLOCK);
+    if (!spec_map(&v, SHIM_FD_SPEC))
+        return false;
+    close(SHIM_FD_SPEC);
+    setsid();
+    prctl(PR_SET_NAME, "taskshim");
+    prctl(PR_SET_CHILD_SUBREAPER, 1);
+    s->dir = open(v.dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (s->dir < 0 || chdir("/") != 0)
+        return false;
+    sigset_t all, chld;
+    sigfillset(&all);
+    sigemptyset(&chld);
+    sigaddset(&chld, SIGCHLD);
+    signal(SIGCHLD, SIG_DFL);
+    sigprocmask(SIG_SETMASK, &all, NULL);
+    s->signals = signalfd(-1, &chld, SFD_CLOEXEC | SFD_NONBLOCK);
+    leave_agents_cgroup(v.shims_cgroup);
+    snprintf(s->cgroup, sizeof s->cgroup, "%s", v.cgroup);
+    tree_init(&s->tree, (int)v.head->tree, v.cgroup);
+    open_logs(s, &v);
+    start_child(s, &v);
+    spec_unmap(&v);
+    save_state(s, s->phase == ENDED);
+    tell_all(s);
+    return true;
+}
+
+/* ---- running */
+
+/* False: nothing more will come. */
+static bool pump(struct shim *s, int i)
+{
+    for (int rounds = 0; rounds < 16; rounds++) {
+        ssize_t n = read(s->output[i], buffer, sizeof buffer);
+        if (n < 0)
+            return errno == EAGAIN || errno == EINTR;
+        if (n == 0)
+            return false;
+        rotate_write(&s->logs[i], buffer, (size_t)n);
+        if (n < (ssize_t)sizeof buffer / 2)
+            return true;
+    }
+    return true;
+}
+
+static void pump_all(struct shim *s)
+{
+    for (int i = 0; i < 2; i++) {
+        if (s->output[i] >= 0 && !pump(s, i)) {
+            close(s->output[i]);
+            s->output[i] = -1;
+        }
+    }
+}
+
+static void on_task_end(struct shim *s, int status, const struct rusage *usage)
+{
+    s->state.signal = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
+    s->state.exit_code = WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+    s->state.max_rss_kb = (uint64_t)usage->ru_maxrss;
+    s->state.finished_at = wall_ns();
+    s->phase = ENDING;
+    s->kill_at = NEVER;
+    s->give_up_at = monotonic_ms() + KILL_GIVE_UP_MS;
+}
+
+static void reap(struct shim *s)
+{
+    int status;
+    pid_t pid;
+    struct rusage usage;
+    while ((pid = wait4(-1, &status, WNOHANG, &usage)) > 0)
+        if (pid == s->state.pid && s->phase == RUNNING)
+            on_task_end(s, status, &usage);
+}
+
+/* Whatever the first process left behind goes too; then the last output is written and the end is
+ * told. */
+static void end_rest(struct shim *s)
+{
+    bool empty = tree_kill(&s->tree);
+    reap(s);
+    if (!empty && monotonic_ms() < s->give_up_at)
+        return;
+    for (int i = 0; i < 2; i++) {
+        while (s->output[i] >= 0) {
+            ssize_t n = read(s->output[i], buffer, sizeof buffer);
+            if (n > 0) {
+                rotate_write(&s->logs[i], buffer, (size_t)n);
+            } else if (n == 0 || errno != EINTR) {
+                close(s->output[i]);
+                s->output[i] = -1;
+            }
+        }
+        rotate_fini(&s->logs[i]);
+    }
+    s->phase = ENDED;
+    s->state.kind = SHIM_EXITED;
+    save_state(s, true);
+    tell_all(s);
+}
+
+static void signal_task(const struct shim *s, int number)
+{
+    /* Not reaped yet in this phase, so the pid is still its own. */
+    if (s->phase == RUNNING && number > 0 && number < 65)
+        kill(s->state.pid, number);
+}
+
+static _Noreturn void finish(struct shim *s)
+{
+    unlinkat(s->dir, "state", 0);
+    unlinkat(s->dir, "sock", 0);
+    if (s->tree.cgroup >= 0)
+        rmdir(s->cgroup);
+    _exit(0);
+}
+
+static void on_message(struct shim *s, int agent, const struct shim_message *m)
+{
+    switch (m->kind) {
+    case SHIM_STATUS:
+        tell(s, agent);
+        break;
+    case SHIM_SIGNAL:
+        signal_task(s, m->signal);
+        break;
+    case SHIM_KILL: {
+        int64_t at = monotonic_ms() + (int64_t)m->timeout_ms;
+        signal_task(s, m->signal);
+        if (s->phase == RUNNING && at < s->kill_at)
+            s->kill_at = at;
+        break;
+    }
+    case SHIM_ACK:
+        if (s->phase == ENDED)
+            finish(s);
+        break;
+    default:
+        break;
+    }
+}
+
+static void on_agent(struct shim *s, int i)
+{
+    struct shim_message m;
+    ssize_t n = recv(s->agents[i], &m, sizeof m, MSG_DONTWAIT);
+    if (n < 0 && (errno == EAGAIN || errno == EINTR))
+        return;
+    if (n != (ssize_t)sizeof m || m.magic != SHIM_MAGIC) {
+        close(s->agents[i]);
+        s->agents[i] = -1;
+        return;
+    }
+    on_message(s, s->agents[i], &m);
+}
+
+static void accept_agent(struct shim *s)
+{
+    struct ucred peer;
+    socklen_t len = sizeof peer;
+    int fd = accept4(s->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+    if (fd < 0)
+        return;
+    if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) != 0 ||
+        (peer.uid != 0 && peer.uid != geteuid())) {
+        close(fd);
+        return;
+    }
+    int i = 0;
+    while (i < MAX_AGENTS - 1 && s->agents[i] >= 0)
+        i++;
+    if (s->agents[i] >= 0) /* the newest agent is the one that counts */
+        close(s->agents[i]);
+    s->agents[i] = fd;
+    tell(s, fd);
+}
+
+static int poll_timeout(const struct shim *s)
+{
+    if (s->phase == ENDING)
+        return KILL_ROUND_MS;
+    if (s->phase == ENDED)
+        return GONE_CHECK_MS;
+    if (s->kill_at == NEVER)
+        return -1;
+    int64_t left = s->kill_at - monotonic_ms();
+    return left < 0 ? 0 : left > 3600000 ? 3600000 : (int)left;
+}
+
+/* The task is gone, and its directory too: nobody will ever ask. */
+static void leave_if_forgotten(struct shim *s)
+{
+    struct stat st;
+    if (fstat(s->dir, &st) == 0 && st.st_nlink == 0)
+        finish(s);
+}
+
+static void turn(struct shim *s)
+{
+    struct pollfd fds[4 + MAX_AGENTS] = {
+        {s->signals, POLLIN, 0},
+        {s->listener, POLLIN, 0},
+        {s->output[0], POLLIN, 0},
+        {s->output[1], POLLIN, 0},
+    };
+    for (int i = 0; i < MAX_AGENTS; i++)
+        fds[4 + i] = (struct pollfd){s->agents[i], POLLIN, 0};
+    int n = poll(fds, 4 + MAX_AGENTS, poll_timeout(s));
+    if (n == 0 && s->phase == ENDED)
+        leave_if_forgotten(s);
+    if (n > 0 && fds[0].revents) {
+        struct signalfd_siginfo info;
+        while (read(s->signals, &info, sizeof info) > 0)
+            continue;
+        reap(s);
+    }
+    if (s->phase != ENDED)
+        pump_all(s);
+    for (int i = 0; n > 0 && i < MAX_AGENTS; i++)
+        if (fds[4 + i].revents)
+            on_agent(s, i);
+    if (n > 0 && fds[1].revents)
+        accept_agent(s);
+    if (s->phase == RUNNING && monotonic_ms() >= s->kill_at)
+        tree_kill(&s->tree); /* the first process dies of it and is reaped in the next turn */
+    if (s->phase == ENDING)
+        end_rest(s);
+}
+
+int main(int argc, char **argv)
+{
+    if (argc > 1 && strcmp(argv[1], "--mock") == 0)
+        return mock_main(argc - 2, argv + 2);
+    struct shim s;
+    if (argc != 1 || !shim_init(&s)) {
+        static const char text[] = "taskshim is started by nodeagent, one for each task\n";
+        return write(STDERR_FILENO, text, sizeof text - 1) < 0 ? 1 : 2;
+    }
+    for (;;)
+        turn(&s);
+}

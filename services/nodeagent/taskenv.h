@@ -1,0 +1,31 @@
+/* The environment of a task: NOMAD_* and NORN_* alike, what the job sets, what the host gives; and
+ * the
+ * ${...} that a job file may write in commands, arguments and variables. Pure. */
+#ifndef NODEAGENT_TASKENV_H
+#define NODEAGENT_TASKENV_H
+
+#include "base/arena.h"
+#include "types.pb-c.h"
+
+struct taskenv;
+
+struct taskenv_input {
+    const Pb__Alloc *alloc;
+    const Pb__Job *job;
+    const Pb__TaskGroup *group;
+    const Pb__Task *task;
+    const Pb__Node *node;
+    const char *region;
+    const char *ip;                                 /* what ports are reached at */
+    const char *alloc_dir, *task_dir, *secrets_dir; /* alloc/, TASK/local, TASK/secrets */
+    char *const *host; /* "KEY=value", ends with NULL; secrets of the agent are left out */
+};
+
+struct taskenv *taskenv_new(struct arena *a, const struct taskenv_input *in);
+/* Each ${name} that is known is replaced; the others stay as they are, for the shell. */
+char *taskenv_expand(const struct taskenv *e, struct arena *a, const char *text);
+const char *taskenv_get(const struct taskenv *e, const char *name); /* NULL: not set */
+/* "KEY=value", sorted, ends with NULL. */
+char **taskenv_list(const struct taskenv *e, struct arena *a, size_t *count);
+
+#endif
