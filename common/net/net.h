@@ -35,6 +35,8 @@ struct server_options {
     uint32_t max_parked;  /* requests held unanswered at once; beyond it BUSY. 0: 4096 */
     uint32_t max_message; /* bytes; 0: WIRE_MAX_MESSAGE */
     bool any_uid;         /* ipc: accept peers of any uid. Default: root and our own */
+    void (*peer_gone)(void *self, uint32_t peer); /* a connection has ended, after its parked
+                                                     requests were told; may be NULL */
 };
 
 /* addr: "ipc:///path" (the directory must exist; a stale socket is replaced, one in use by a live
@@ -48,6 +50,7 @@ const Pb__Request *request_envelope(const struct request *req);
 struct arena *request_arena(struct request *req);        /* ends with the request */
 const uint8_t *request_id(const struct request *req);    /* 16 bytes */
 uint64_t request_deadline_ms(const struct request *req); /* on loop_now_ms's clock */
+uint32_t request_peer(const struct request *req);        /* names the connection; see peer_gone */
 /* A parked request: gone(owner, req) is called if the peer's connection ends first. req is then
  * dead once gone returns: forget it, do not reply. */
 void request_park(struct request *req, void (*gone)(void *owner, struct request *req), void *owner);

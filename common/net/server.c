@@ -14,8 +14,9 @@
 #include <unistd.h>
 
 #define DEFAULT_PARKED 4096
-#define SPARE_CONTEXTS 16 /* receiving at any time, so that no request waits for another's answer  \
-                           */
+#define SPARE_CONTEXTS                                                                             \
+    16 /* receiving at any time, so that no request waits for another's answer                     \
+        */
 #define DEFAULT_BUDGET_MS 5000
 
 /* A context of nng's: receives one request, then sends its reply. Its aio's callback runs on a
@@ -143,6 +144,11 @@ const uint8_t *request_id(const struct request *req)
 uint64_t request_deadline_ms(const struct request *req)
 {
     return req->deadline_ms;
+}
+
+uint32_t request_peer(const struct request *req)
+{
+    return req->pipe;
 }
 
 void *request_owner(const struct request *req)
@@ -326,6 +332,8 @@ static void on_departed(void *arg)
         request_end(req);
         start_receive(slot); /* nng forgets the request that was never answered */
     }
+    if (s->options.peer_gone != NULL)
+        s->options.peer_gone(s->options.self, d->pipe);
     free(d);
 }
 
