@@ -1,0 +1,346 @@
+#include "agents.h"
+#include "base/id.h"
+#include "base/map.h"
+#include "gateway.pb-c.h"
+#include "net/net.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { POLL_WAIT_MS = 60000, BUDGET_MS = 60000, RETRY_MS = 500, REGISTER_WINDOW = 64 };
+
+struct node {
+    struct agents *agents;
+    struct client *door, *poll;
+    struct timer heartbeat, retry;
+    uint8_t id[ID_SIZE], secret[ID_SIZE];
+    uint64_t since;
+    size_t number;
+    bool registered, waiting;
+};
+
+/* An allocation as its agent knows it. */
+struct work {
+    struct node *node;
+    struct timer ends;
+    uint8_t id[ID_SIZE];
+    bool over;
+};
+
+struct agents {
+    struct loop *loop;
+    struct agents_options o;
+    struct node *nodes;
+    struct map *works; /* by allocation id */
+    size_t ready, failures, next_to_register;
+};
+
+static void poll_send(struct node *n);
+static void register_next(struct agents *a);
+
+static ProtobufCBinaryData id_of(uint8_t *id)
+{
+    return (ProtobufCBinaryData){.len = ID_SIZE, .data = id};
+}
+
+static bool good(struct agents *a, const struct response *r, const char *what)
+{
+    if (r->code == PB__REPLY__CODE__OK)
+        return true;
+    if (a->failures++ < 5)
+        fprintf(stderr, "bench-load: %s failed: code %d: %s\n", what, (int)r->code, r->reason);
+    return false;
+}
+
+/* ---- heartbeats */
+
+static void on_heartbeat_due(void *owner);
+
+static void heartbeat_arm(struct node *n, uint32_t ttl_ms)
+{
+    uint64_t half = ttl_ms > 100 ? ttl_ms / 2 : 5000;
+    timer_arm(n->agents->loop, &n->heartbeat, half + loop_random(n->agents->loop) % (half / 2),
+              on_heartbeat_due, n);
+}
+
+static void on_heartbeat(void *owner, const struct response *r)
+{
+    struct node *n = owner;
+    const Pb__HeartbeatReply *reply = (const Pb__HeartbeatReply *)r->body;
+    heartbeat_arm(n, good(n->agents, r, "heartbeat") && reply != NULL ? reply->ttl_ms : 0);
+}
+
+static void on_heartbeat_due(void *owner)
+{
+    struct node *n = owner;
+    Pb__Heartbeat body = PB__HEARTBEAT__INIT;
+    body.node_id = id_of(n->id);
+    body.secret_id = id_of(n->secret);
+    body.has_node_id = body.has_secret_id = 1;
+    struct call_options c = {.method = PB__GATEWAY__METHOD__HEARTBEAT,
+                             .body = &body.base,
+                             .reply = &pb__heartbeat_reply__descriptor,
+                             .budget_ms = BUDGET_MS,
+                             .retry = true,
+                             .done = on_heartbeat,
+                             .owner = n};
+    client_call(n->door, &c);
+}
+
+/* ---- reports */
+
+static void on_reported(void *owner, const struct response *r)
+{
+    good(((struct node *)owner)->agents, r, "alloc update");
+}
+
+static void on_end_reported(void *owner, const struct response *r)
+{
+    struct agents *a = ((struct node *)owner)->agents;
+    if (good(a, r, "alloc update") && a->o.ended != NULL)
+        a->o.ended(a->o.owner);
+}
+
+static void task_fill(struct agents *a, Pb__TaskState *task, Pb__TaskEvent *events,
+                      Pb__TaskEvent **list, bool running)
+{
+    static char task_name[] = "task", received[] = "Received", started[] = "Started",
+                terminated[] = "Terminated";
+    int64_t now = loop_wall_ns(a->loop);
+    size_t count = running ? 2 : 3;
+    char *types[] = {received, started, terminated};
+    pb__task_state__init(task);
+    task->name = task_name;
+    task->has_state = task->has_started_at = 1;
+    task->state = running ? PB__TASK_STATE__STATE__RUNNING : PB__TASK_STATE__STATE__DEAD;
+    task->started_at = now;
+    for (size_t i = 0; i < count; i++) {
+        pb__task_event__init(&events[i]);
+        events[i].type = types[i];
+        events[i].has_time = 1;
+        events[i].time = now;
+        list[i] = &events[i];
+    }
+    task->n_events = count;
+    task->events = list;
+}
+
+/* One message for all that came in one answer, as a real agent does. */
+static void report(struct node *n, struct work **works, size_t count, bool running)
+{
+    struct agents *a = n->agents;
+    struct arena *arena = arena_new(64u << 20);
+    Pb__AllocUpdates body = PB__ALLOC_UPDATES__INIT;
+    body.n_allocs = count;
+    body.allocs = arena_array(arena, Pb__AllocUpdate *, count);
+    for (size_t i = 0; i < count; i++) {
+        Pb__AllocUpdate *u = body.allocs[i] = arena_array(arena, Pb__AllocUpdate, 1);
+        Pb__TaskState *task = arena_array(arena, Pb__TaskState, 1);
+        pb__alloc_update__init(u);
+        task_fill(a, task, arena_array(arena, Pb__TaskEvent, 3),
+                  arena_array(arena, Pb__TaskEvent *, 3), running);
+        u->has_alloc_id = u->has_client_status = 1;
+        u->alloc_id = id_of(works[i]->id);
+        u->client_status =
+            running ? PB__ALLOC__CLIENT_STATUS__RUNNING : PB__ALLOC__CLIENT_STATUS__COMPLETE;
+        u->n_tasks = 1;
+        u->tasks = arena_array(arena, Pb__TaskState *, 1);
+        u->tasks[0] = task;
+    }
+    struct call_options c = {.method = PB__GATEWAY__METHOD__ALLOC_UPDATE,
+                             .body = &body.base,
+                             .budget_ms = BUDGET_MS,
+                             .retry = true,
+                             .done = running ? on_reported : on_end_reported,
+                             .owner = n};
+    client_call(n->door, &c);
+    arena_free(arena);
+}
+
+static void on_work_ends(void *owner)
+{
+    struct work *w = owner;
+    if (w->over)
+        return;
+    w->over = true;
+    report(w->node, &w, 1, false);
+}
+
+/* ---- news */
+
+static struct work *work_new(struct node *n, const Pb__Alloc *alloc)
+{
+    struct agents *a = n->agents;
+    struct work *w = xcalloc(1, sizeof *w);
+    w->node = n;
+    memcpy(w->id, alloc->id.data, ID_SIZE);
+    map_put(a->works, w->id, ID_SIZE, w);
+    a->o.received(a->o.owner, alloc->job_id);
+    if (a->o.run_for_ms > 0)
+        timer_arm(a->loop, &w->ends, a->o.run_for_ms, on_work_ends, w);
+    return w;
+}
+
+static void news_take(struct node *n, const Pb__NodeNews *news)
+{
+    struct work **fresh = xcalloc(news->n_allocs + 1, sizeof(struct work *));
+    size_t count = 0;
+    for (size_t i = 0; i < news->n_allocs; i++) {
+        const Pb__Alloc *alloc = news->allocs[i];
+        struct work *w = map_get_id(n->agents->works, alloc->id.data);
+        if (w == NULL && alloc->desired == PB__ALLOC__DESIRED__RUN)
+            fresh[count++] = work_new(n, alloc);
+        else if (w != NULL && alloc->desired != PB__ALLOC__DESIRED__RUN)
+            on_work_ends(w);
+    }
+    if (count > 0)
+        report(n, fresh, count, true);
+    free(fresh);
+}
+
+static void on_retry(void *owner)
+{
+    poll_send(owner);
+}
+
+static void on_news(void *owner, const struct response *r)
+{
+    struct node *n = owner;
+    const Pb__NodeNews *news = (const Pb__NodeNews *)r->body;
+    if (!good(n->agents, r, "node poll") || news == NULL) {
+        timer_arm(n->agents->loop, &n->retry, RETRY_MS, on_retry, n);
+        return;
+    }
+    n->since = news->index;
+    news_take(n, news);
+    poll_send(n);
+}
+
+static void poll_send(struct node *n)
+{
+    Pb__NodePoll body = PB__NODE_POLL__INIT;
+    body.node_id = id_of(n->id);
+    body.secret_id = id_of(n->secret);
+    body.has_node_id = body.has_secret_id = body.has_since = body.has_wait_ms = 1;
+    body.since = n->since;
+    body.wait_ms = POLL_WAIT_MS;
+    struct call_options c = {.method = PB__GATEWAY__METHOD__NODE_POLL,
+                             .body = &body.base,
+                             .reply = &pb__node_news__descriptor,
+                             .budget_ms = POLL_WAIT_MS + BUDGET_MS,
+                             .retry = true,
+                             .done = on_news,
+                             .owner = n};
+    client_call(n->poll, &c);
+}
+
+/* ---- registration */
+
+static void on_registered(void *owner, const struct response *r)
+{
+    struct node *n = owner;
+    struct agents *a = n->agents;
+    const Pb__HeartbeatReply *reply = (const Pb__HeartbeatReply *)r->body;
+    register_next(a);
+    if (!good(a, r, "node register"))
+        return;
+    n->registered = true;
+    a->ready++;
+    heartbeat_arm(n, reply != NULL ? reply->ttl_ms : 0);
+    if (a->o.watch)
+        poll_send(n);
+}
+
+static void node_fill(struct node *n, Pb__Node *node, struct arena *a)
+{
+    static const struct {
+        const char *key, *value;
+    } pairs[] = {
+        {"cpu.arch", "amd64"},    {"driver.mock", "1"},       {"driver.raw_exec", "1"},
+        {"kernel.name", "linux"}, {"nomad.version", "0.1.0"}, {"os.name", "linux"},
+    };
+    pb__node__init(node);
+    node->has_id = node->has_secret_id = node->has_status = 1;
+    node->id = id_of(n->id);
+    node->secret_id = id_of(n->secret);
+    node->name = arena_printf(a, "bench-%zu", n->number);
+    node->datacenter = arena_strdup(a, "dc1");
+    node->version = arena_strdup(a, NORN_VERSION);
+    node->status = PB__NODE__STATUS__READY;
+    node->n_attributes = COUNT_OF(pairs) + 1;
+    node->attributes = arena_array(a, Pb__KeyValue *, COUNT_OF(pairs) + 1);
+    for (size_t i = 0; i <= COUNT_OF(pairs); i++) {
+        Pb__KeyValue *kv = node->attributes[i] = arena_array(a, Pb__KeyValue, 1);
+        pb__key_value__init(kv);
+        kv->key = arena_strdup(a, i < COUNT_OF(pairs) ? pairs[i].key : "unique.hostname");
+        kv->value = i < COUNT_OF(pairs) ? arena_strdup(a, pairs[i].value) : node->name;
+    }
+    node->n_drivers = 1;
+    node->drivers = arena_array(a, Pb__DriverInfo *, 1);
+    Pb__DriverInfo *driver = node->drivers[0] = arena_array(a, Pb__DriverInfo, 1);
+    pb__driver_info__init(driver);
+    driver->name = arena_strdup(a, "mock");
+    driver->has_detected = driver->has_healthy = 1;
+    driver->detected = driver->healthy = 1;
+    node->total = arena_array(a, Pb__Amount, 1);
+    pb__amount__init(node->total);
+    node->total->has_cpu = node->total->has_memory_mb = node->total->has_disk_mb = 1;
+    node->total->cpu = 8000;
+    node->total->memory_mb = 16384;
+    node->total->disk_mb = 100000;
+}
+
+static void register_next(struct agents *a)
+{
+    if (a->next_to_register == a->o.nodes)
+        return;
+    struct node *n = &a->nodes[a->next_to_register++];
+    struct arena *arena = arena_new(1u << 20);
+    Pb__Node node;
+    Pb__NodeRegister body = PB__NODE_REGISTER__INIT;
+    node_fill(n, &node, arena);
+    body.node = &node;
+    struct call_options c = {.method = PB__GATEWAY__METHOD__NODE_REGISTER,
+                             .body = &body.base,
+                             .reply = &pb__heartbeat_reply__descriptor,
+                             .budget_ms = BUDGET_MS,
+                             .retry = true,
+                             .done = on_registered,
+                             .owner = n};
+    client_call(n->door, &c);
+    arena_free(arena);
+}
+
+struct agents *agents_open(struct loop *l, const struct agents_options *o)
+{
+    struct agents *a = xcalloc(1, sizeof *a);
+    struct reason why;
+    a->loop = l;
+    a->o = *o;
+    a->nodes = xcalloc(o->nodes, sizeof *a->nodes);
+    a->works = map_new();
+    for (size_t i = 0; i < o->nodes; i++) {
+        struct node *n = &a->nodes[i];
+        n->agents = a;
+        n->number = i;
+        struct id id = id_new(), secret = id_new();
+        memcpy(n->id, id.bytes, ID_SIZE);
+        memcpy(n->secret, secret.bytes, ID_SIZE);
+        must(client_open(&n->door, l, o->gateway, &why) == OK);
+        if (o->watch)
+            must(client_open(&n->poll, l, o->gateway_poll, &why) == OK);
+    }
+    for (size_t i = 0; i < REGISTER_WINDOW; i++)
+        register_next(a);
+    return a;
+}
+
+size_t agents_ready(const struct agents *a)
+{
+    return a->ready;
+}
+
+size_t agents_failures(const struct agents *a)
+{
+    return a->failures;
+}

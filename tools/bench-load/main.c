@@ -1,0 +1,342 @@
+/* bench-load: the other side of the benchmark. Simulates node agents over the bus and a client over
+ * HTTP, and measures what comes of it. tools/bench starts it beside a server suite.
+ *
+ * Says      on stdout: "registered SECONDS" once all nodes are, then waits for a line on stdin;
+ *           then "submitted", at the end one JSON object of what was measured
+ * Exits     0 measured, 1 not (time over, or requests failed) */
+#include "agents.h"
+#include "base/err.h"
+#include "base/strbuf.h"
+#include "http.h"
+#include "latency.h"
+#include "loop/loop.h"
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { MAX_CONCURRENT = 256, TICK_MS = 5, RECHECK_MS = 4, EVAL_TEXT = 40 };
+
+struct job {
+    int64_t submitted_ns;
+    char eval[EVAL_TEXT];
+    bool answered;
+};
+
+struct load {
+    struct loop *loop;
+    struct agents *agents;
+    struct timer tick, recheck;
+    /* options */
+    const char *type;
+    size_t nodes, jobs, count, concurrent;
+    int port;
+    bool watch;
+    uint64_t run_for_ms, limit_ms, hold_ms;
+    /* progress */
+    struct http *submitters[MAX_CONCURRENT], *checker;
+    size_t next_job, answered, checked, received, ended, refused;
+    struct job *job;
+    int64_t begun_ns, first_ns, placed_ns, received_ns;
+    bool running, done;
+    uint64_t done_ms;
+    struct latency submit, reach;
+};
+
+static int64_t now_ns(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+/* ---- submission */
+
+static void submit_next(struct load *b, struct http *h);
+
+struct submission {
+    struct load *load;
+    struct http *http;
+    size_t number;
+};
+
+static bool text_after(const char *body, const char *key, char *out, size_t size)
+{
+    const char *at = strstr(body, key);
+    if (at == NULL)
+        return false;
+    at += strlen(key);
+    at += strspn(at, " :\"");
+    snprintf(out, size, "%.*s", (int)strcspn(at, "\""), at);
+    return true;
+}
+
+static void on_submitted(void *owner, int status, const char *body, size_t len)
+{
+    struct submission *s = owner;
+    struct load *b = s->load;
+    struct job *job = &b->job[s->number];
+    latency_add(&b->submit, now_ns() - job->submitted_ns);
+    job->answered = true;
+    b->answered++;
+    if (status != 200 || !text_after(body, "\"EvalID\"", job->eval, sizeof job->eval)) {
+        if (b->refused++ < 3)
+            fprintf(stderr, "bench-load: job %zu: HTTP %d: %.300s\n", s->number, status, body);
+    }
+    struct http *h = s->http;
+    free(s);
+    submit_next(b, h);
+}
+
+static void submit_next(struct load *b, struct http *h)
+{
+    if (b->next_job == b->jobs)
+        return;
+    struct submission *s = xcalloc(1, sizeof *s);
+    struct strbuf body = STRBUF_INIT;
+    s->load = b;
+    s->http = h;
+    s->number = b->next_job++;
+    strbuf_printf(
+        &body,
+        "{\"Job\":{\"ID\":\"bench-%zu\",\"Name\":\"bench-%zu\",\"Type\":\"%s\",\"Priority\":50,"
+        "\"Region\":\"global\",\"Datacenters\":[\"dc1\"],\"TaskGroups\":[{\"Name\":\"group\","
+        "\"Count\":%zu,\"EphemeralDisk\":{\"SizeMB\":10},\"Tasks\":[{\"Name\":\"task\","
+        "\"Driver\":\"mock\",\"Config\":{\"run_for\":\"1h\"},"
+        "\"Resources\":{\"CPU\":100,\"MemoryMB\":64}}]}]}}",
+        s->number, s->number, b->type, b->count);
+    b->job[s->number].submitted_ns = now_ns();
+    http_send(h, "PUT", "/v1/jobs", strbuf_text(&body), on_submitted, s);
+    strbuf_free(&body);
+}
+
+/* ---- the evaluations, checked in the order of their jobs: the last one seen complete ends the
+ * measured time */
+
+static void check_next(void *owner);
+
+static void on_checked(void *owner, int status, const char *body, size_t len)
+{
+    struct load *b = owner;
+    char state[32] = "";
+    if (status == 200)
+        text_after(body, "\"Status\"", state, sizeof state);
+    bool over = strcmp(state, "complete") == 0 || strcmp(state, "failed") == 0 ||
+                strcmp(state, "cancelled") == 0;
+    if (over && strcmp(state, "complete") != 0)
+        b->refused++;
+    if (over) {
+        b->checked++;
+        b->placed_ns = now_ns();
+    }
+    if (over && b->checked < b->jobs && b->job[b->checked].answered)
+        check_next(b);
+    else if (b->checked < b->jobs)
+        timer_arm(b->loop, &b->recheck, RECHECK_MS, check_next, b);
+}
+
+static void check_next(void *owner)
+{
+    struct load *b = owner;
+    while (b->checked < b->jobs && b->job[b->checked].answered &&
+           b->job[b->checked].eval[0] == '\0')
+        b->checked++; /* refused */
+    if (b->checked == b->jobs)
+        return;
+    if (!b->job[b->checked].answered) {
+        timer_arm(b->loop, &b->recheck, RECHECK_MS, check_next, b);
+        return;
+    }
+    char path[80];
+    snprintf(path, sizeof path, "/v1/evaluation/%s", b->job[b->checked].eval);
+    http_send(b->checker, "GET", path, "", on_checked, b);
+}
+
+/* ---- agents */
+
+static void on_received(void *owner, const char *job_id)
+{
+    struct load *b = owner;
+    size_t number = strtoul(job_id + strcspn(job_id, "0123456789"), NULL, 10);
+    if (number >= b->jobs)
+        return;
+    b->received++;
+    b->received_ns = now_ns();
+    latency_add(&b->reach, b->received_ns - b->job[number].submitted_ns);
+}
+
+static void on_ended(void *owner)
+{
+    struct load *b = owner;
+    b->ended++;
+}
+
+/* ---- phases */
+
+static void begin(struct load *b)
+{
+    b->running = true;
+    b->first_ns = now_ns();
+    b->checker = http_open(b->loop, b->port);
+    for (size_t i = 0; i < b->concurrent; i++) {
+        b->submitters[i] = http_open(b->loop, b->port);
+        submit_next(b, b->submitters[i]);
+    }
+    timer_arm(b->loop, &b->recheck, RECHECK_MS, check_next, b);
+}
+
+static void print_result(struct load *b)
+{
+    size_t placed = b->jobs * b->count;
+    double placed_s = (double)(b->placed_ns - b->first_ns) / 1e9;
+    double reached_s = (double)(b->received_ns - b->first_ns) / 1e9;
+    printf("{\"placements\":%zu,\"evals\":%zu,\"seconds\":%.4f,\"placements_per_s\":%.1f,"
+           "\"evals_per_s\":%.1f,\"submit_ms_p50\":%.3f,\"submit_ms_p99\":%.3f",
+           placed, b->jobs, placed_s, (double)placed / placed_s, (double)b->jobs / placed_s,
+           latency_ms(&b->submit, 0.5), latency_ms(&b->submit, 0.99));
+    if (b->watch)
+        printf(",\"submit_to_agent_ms_p50\":%.3f,\"submit_to_agent_ms_p99\":%.3f,\"received\":%zu,"
+               "\"received_per_s\":%.1f",
+               latency_ms(&b->reach, 0.5), latency_ms(&b->reach, 0.99), b->received,
+               (double)b->received / reached_s);
+    printf(",\"failures\":%zu}\n", b->refused + agents_failures(b->agents));
+    fflush(stdout);
+}
+
+static bool all_done(const struct load *b)
+{
+    size_t placed = b->jobs * b->count;
+    return b->checked == b->jobs && (!b->watch || b->received >= placed) &&
+           (b->run_for_ms == 0 || b->ended >= placed);
+}
+
+static void on_tick(void *owner)
+{
+    struct load *b = owner;
+    uint64_t elapsed_ms = (uint64_t)(now_ns() - b->begun_ns) / 1000000;
+    timer_arm(b->loop, &b->tick, TICK_MS, on_tick, b);
+    if (!b->running && agents_ready(b->agents) == b->nodes) {
+        char line[16];
+        printf("registered %.3f\n", (double)(now_ns() - b->begun_ns) / 1e9);
+        fflush(stdout);
+        b->running = true; /* held here: nothing is measured until the line comes */
+        if (b->jobs == 0 || fgets(line, sizeof line, stdin) == NULL) {
+            loop_stop(b->loop);
+            return;
+        }
+        b->begun_ns = now_ns();
+        begin(b);
+    } else if (b->running && !b->done && all_done(b)) {
+        b->done = true;
+        loop_stop(b->loop);
+    } else if (elapsed_ms > b->limit_ms) {
+        fprintf(stderr,
+                "bench-load: not done after %llu ms: %zu of %zu nodes, %zu of %zu answered, %zu "
+                "evaluations complete, %zu allocations received, %zu ended\n",
+                (unsigned long long)elapsed_ms, agents_ready(b->agents), b->nodes, b->answered,
+                b->jobs, b->checked, b->received, b->ended);
+        loop_stop(b->loop);
+    }
+}
+
+static void usage(void)
+{
+    fprintf(stderr, "usage: bench-load --run-dir DIR --port P [--nodes N] [--jobs N] [--count N] "
+                    "[--concurrent N]\n                  [--type service|batch] [--no-watch] "
+                    "[--run-for-ms N] [--limit-ms N]\n");
+}
+
+static const struct option options[] = {
+    {"run-dir", required_argument, NULL, 'd'},
+    {"port", required_argument, NULL, 'p'},
+    {"nodes", required_argument, NULL, 'n'},
+    {"jobs", required_argument, NULL, 'j'},
+    {"count", required_argument, NULL, 'c'},
+    {"concurrent", required_argument, NULL, 'C'},
+    {"type", required_argument, NULL, 't'},
+    {"no-watch", no_argument, NULL, 'w'},
+    {"run-for-ms", required_argument, NULL, 'r'},
+    {"limit-ms", required_argument, NULL, 'l'},
+    {NULL, 0, NULL, 0},
+};
+
+static bool options_read(struct load *b, int argc, char **argv, const char **run_dir)
+{
+    for (int c; (c = getopt_long(argc, argv, "", options, NULL)) != -1;) {
+        uint64_t number = optarg != NULL ? strtoull(optarg, NULL, 10) : 0;
+        switch (c) {
+        case 'd':
+            *run_dir = optarg;
+            break;
+        case 'p':
+            b->port = (int)number;
+            break;
+        case 'n':
+            b->nodes = number;
+            break;
+        case 'j':
+            b->jobs = number;
+            break;
+        case 'c':
+            b->count = number;
+            break;
+        case 'C':
+            b->concurrent = number;
+            break;
+        case 't':
+            b->type = optarg;
+            break;
+        case 'w':
+            b->watch = false;
+            break;
+        case 'r':
+            b->run_for_ms = number;
+            break;
+        case 'l':
+            b->limit_ms = number;
+            break;
+        default:
+            return false;
+        }
+    }
+    return *run_dir != NULL && b->port > 0 && b->concurrent <= MAX_CONCURRENT && b->nodes > 0;
+}
+
+int main(int argc, char **argv)
+{
+    struct load *b = xcalloc(1, sizeof *b);
+    const char *run_dir = NULL;
+    char door[200], poll[200];
+    b->type = "service";
+    b->nodes = b->count = b->concurrent = 1;
+    b->watch = true;
+    b->limit_ms = 120000;
+    if (!options_read(b, argc, argv, &run_dir)) {
+        usage();
+        return 2;
+    }
+    snprintf(door, sizeof door, "ipc://%s/gateway.sock", run_dir);
+    snprintf(poll, sizeof poll, "ipc://%s/gateway-poll.sock", run_dir);
+    b->job = xcalloc(b->jobs + 1, sizeof *b->job);
+    b->loop = loop_new();
+    b->begun_ns = now_ns();
+    struct agents_options o = {.gateway = door,
+                               .gateway_poll = poll,
+                               .nodes = b->nodes,
+                               .watch = b->watch,
+                               .run_for_ms = b->run_for_ms,
+                               .received = on_received,
+                               .ended = on_ended,
+                               .owner = b};
+    b->agents = agents_open(b->loop, &o);
+    timer_arm(b->loop, &b->tick, TICK_MS, on_tick, b);
+    loop_run(b->loop);
+    bool measured = b->jobs == 0 || b->done;
+    if (b->done)
+        print_result(b);
+    /* Thousands of connections end faster with the process than one by one. */
+    fflush(NULL);
+    _exit(measured && b->refused + agents_failures(b->agents) == 0 ? 0 : 1);
+}
