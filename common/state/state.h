@@ -1,0 +1,207 @@
+/* The cluster's state: the schema on the store, one file per noun, and the feed of changes.
+ *
+ * A transaction (struct view) reads a frozen picture or, if opened for writing, changes it. Changes
+ * are made between state_command_begin and state_command_end, one pair per committed command;
+ * several commands may share a transaction. Indexes, node_usage, summaries, counts, table indexes
+ * and the feed follow from what is put, here and nowhere else.
+ *
+ * Each record is stored as 8 bytes (the index of its last change, little endian) and the packed
+ * message, so that lists and the feed need not decode. Decoded messages live in the arena the
+ * caller gives. */
+#ifndef STATE_STATE_H
+#define STATE_STATE_H
+
+#include "base/arena.h"
+#include "base/err.h"
+#include "jobstore.pb-c.h"
+#include "store/store.h"
+#include <stdbool.h>
+#include <stdint.h>
+
+struct state;
+struct view;
+
+/* Longer names do not fit into a key. Who takes jobs from outside refuses them. */
+#define STATE_MAX_NAMESPACE 128
+#define STATE_MAX_JOB_ID    320
+#define STATE_VERSIONS_KEPT 6 /* older versions of a job, besides those that live allocations run  \
+                               */
+#define STATE_NODE_EVENTS 10
+
+struct state_options {
+    size_t map_bytes; /* 0: the store's default */
+    bool read_only;
+    uint64_t changes_kept;  /* keys in the feed; 0: 200,000 */
+    uint64_t outcomes_kept; /* 0: 20,000 */
+};
+
+/* What is known of the state as a whole, at one index. */
+struct state_meta {
+    uint64_t applied_index, applied_term;
+    int64_t last_time;      /* of the last command */
+    uint64_t changes_low;   /* the feed is complete behind this index */
+    uint64_t changes_count; /* keys in it */
+    uint64_t outcomes_count;
+    uint64_t table_index[PB__TABLE__NAME__NODE_USAGE + 1]; /* last change, by Table.Name */
+};
+
+enum err state_open(struct state **out, const char *dir, const struct state_options *o,
+                    struct reason *why);
+void state_close(struct state *s);
+struct store *state_store(struct state *s);
+
+struct view *state_read(struct state *s);
+struct view *state_write(struct state *s);
+/* Takes v. On error nothing of it has happened. */
+enum err view_commit(struct view *v, struct reason *why);
+void view_abort(struct view *v);
+/* Whether the store failed under it; nothing read since is worth anything. */
+bool view_failed(const struct view *v);
+const struct state_meta *view_meta(const struct view *v);
+
+/* ---- commands */
+
+/* request_id may be NULL (then no id can be derived). */
+void state_command_begin(struct view *v, uint64_t index, uint64_t term, int64_t time,
+                         const uint8_t *request_id);
+void state_command_end(struct view *v);
+/* Forgets what the command has put so far into node_usage, summaries and counts (nothing else may
+ * have been put). */
+void state_command_reset(struct view *v);
+struct arena *state_command_arena(struct view *v); /* ends with the command */
+uint64_t state_command_index(const struct view *v);
+int64_t state_command_time(const struct view *v);
+/* The next fresh id of this command, in the command's arena. */
+ProtobufCBinaryData state_fresh_id(struct view *v);
+
+/* ---- jobs. ns NULL or "": "default" */
+
+const char *namespace_or_default(const char *ns);
+Pb__Job *state_job(struct view *v, struct arena *a, const char *ns, const char *id);
+/* The current version or a kept one. */
+Pb__Job *state_job_version(struct view *v, struct arena *a, const char *ns, const char *id,
+                           uint64_t version);
+/* Makes job the current version when the command ends; the one before, if its version differs, is
+ * kept as an older one. Sets modify_index and status. create_index, version and job_modify_index
+ * are the caller's. job lives as long as the command. */
+void state_put_job(struct view *v, Pb__Job *job);
+/* With its versions, summary and counts; evaluations and allocations stay. False: there was none.
+ */
+bool state_delete_job(struct view *v, const char *ns, const char *id);
+Pb__JobSummary *state_summary(struct view *v, struct arena *a, const char *ns, const char *id);
+/* Sets how many of each group wait to be placed; groups not named: 0. */
+void state_set_queued(struct view *v, const char *ns, const char *id, size_t count,
+                      Pb__CountOf *const *queued);
+
+/* ---- evaluations */
+
+Pb__Eval *state_eval(struct view *v, struct arena *a, const uint8_t *id);
+/* Sets modify_index and modify_time; for a new one create_index and create_time too. */
+void state_put_eval(struct view *v, Pb__Eval *eval);
+
+/* ---- allocations */
+
+bool alloc_has_ended(const Pb__Alloc *a); /* on its client: it uses the node no more */
+bool alloc_is_wanted(const Pb__Alloc *a);   /* desired to run, and not terminal */
+Pb__Alloc *state_alloc(struct view *v, struct arena *a, const uint8_t *id);
+/* A new one: sets all indexes and times. */
+void state_add_alloc(struct view *v, Pb__Alloc *alloc);
+/* old as it was read in this view; alloc differs from it in anything but id, job, group and node.
+ * Sets modify_index and modify_time; by_server: alloc_modify_index too. */
+void state_change_alloc(struct view *v, const Pb__Alloc *old, Pb__Alloc *alloc, bool by_server);
+Pb__AllocTasks *state_alloc_tasks(struct view *v, struct arena *a, const uint8_t *id);
+void state_put_alloc_tasks(struct view *v, const Pb__AllocTasks *tasks);
+
+/* ---- nodes */
+
+Pb__Node *state_node(struct view *v, struct arena *a, const uint8_t *id);
+/* Sets modify_index, and create_index of a new one; node_usage follows. */
+void state_put_node(struct view *v, Pb__Node *node);
+/* As the commands of this view left it; changed only through allocations and nodes. In the
+ * command's arena during a command. NULL: no such node. */
+Pb__NodeUsage *state_node_usage(struct view *v, struct arena *a, const uint8_t *id);
+/* Takes or gives back room for later commands to see; state_add_alloc and state_change_alloc do
+ * this themselves. For trying out: see state_command_reset. */
+void usage_add(struct view *v, const uint8_t *node_id, const Pb__Amount *amount,
+               Pb__Port *const *ports, size_t port_count);
+void usage_remove(struct view *v, const uint8_t *node_id, const Pb__Amount *amount,
+                  Pb__Port *const *ports, size_t port_count);
+
+/* ---- walks: ids in order of creation */
+
+struct walk {
+    struct cursor cursor;
+    uint8_t prefix[STORE_MAX_KEY];
+    size_t prefix_len;
+    bool started;
+};
+/* Of ALLOCS: by job, node or eval; of EVALS: by job. name: the job's id; id: of node or eval.
+ * after: NULL or the id behind which to go on. */
+void walk_open(struct walk *w, struct view *v, Pb__Table__Name table, Pb__List__By by,
+               const char *ns, const char *name, const uint8_t *id, const uint8_t *after);
+const uint8_t *walk_next(struct walk *w); /* 16 bytes; NULL: the end */
+void walk_close(struct walk *w);
+
+/* ---- records as they are stored */
+
+struct record {
+    uint64_t modify_index;
+    struct bytes message; /* packed; in the store */
+};
+/* key as in jobstore.proto; a missing part is refused (false). JOB_VERSIONS also finds the current
+ * version. */
+bool state_record(struct view *v, const Pb__Key *key, struct record *out);
+/* A whole table in order of its keys, behind `after` (NULL: from the start), of those that begin
+ * with prefix (a key's first bytes; may be empty). */
+struct scan {
+    struct cursor cursor;
+    uint8_t low[STORE_MAX_KEY], high[16];
+    size_t low_len, prefix_len, high_len;
+    bool started, skip_low;
+    struct record record;
+    Pb__Table__Name table;
+};
+void scan_open(struct scan *s, struct view *v, Pb__Table__Name table, const char *ns,
+               const char *prefix, const Pb__Key *after);
+bool scan_next(struct scan *s);
+/* The key of the current record, in a. */
+Pb__Key *scan_key(const struct scan *s, struct arena *a);
+void scan_close(struct scan *s);
+
+/* ---- the feed */
+
+struct change {
+    uint64_t index;
+    Pb__Table__Name table;
+    Pb__Key key;
+    char text[STATE_MAX_NAMESPACE + STATE_MAX_JOB_ID + 2]; /* what key points to */
+    uint8_t id[16];
+};
+struct change_walk {
+    struct cursor cursor;
+    uint32_t tables;
+    uint64_t index;
+    size_t offset;
+    bool started, end;
+    uint64_t since;
+};
+/* Keys touched behind since, oldest first; one may come again. Only meaningful if since >=
+ * changes_low. */
+void change_walk_open(struct change_walk *w, struct view *v, uint64_t since, uint32_t tables);
+bool change_walk_next(struct change_walk *w, struct change *out);
+void change_walk_close(struct change_walk *w);
+
+/* ---- outcomes by request */
+
+Pb__Outcome *state_outcome(struct view *v, struct arena *a, const uint8_t *request_id);
+void state_put_outcome(struct view *v, const uint8_t *request_id, const Pb__Outcome *outcome);
+
+/* ---- for tests and tools */
+
+/* Aborts where an invariant does not hold: usage is the sum of the live allocations, summaries and
+ * counts are right, indexes and records agree, no node is over-committed, no port given twice. */
+void state_check(struct view *v);
+/* A hash of every table's bytes: two replicas at one index have the same. */
+uint64_t state_digest(struct view *v);
+
+#endif

@@ -1,0 +1,75 @@
+#include "apply_internal.h"
+#include <stdarg.h>
+#include <stdio.h>
+
+void refuse(struct view *v, Pb__Outcome *out, Pb__Outcome__Code code, const char *format, ...)
+{
+    char line[512];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(line, sizeof line, format, args);
+    va_end(args);
+    out->code = code;
+    out->reason = arena_strdup(state_command_arena(v), line);
+}
+
+static void apply_body(struct view *v, const Pb__Command *cmd, Pb__Outcome *out)
+{
+    switch (cmd->body_case) {
+    case PB__COMMAND__BODY_NOOP:
+        return;
+    case PB__COMMAND__BODY_JOB_REGISTER:
+        apply_job_register(v, cmd->job_register, out);
+        return;
+    case PB__COMMAND__BODY_JOB_DEREGISTER:
+        apply_job_deregister(v, cmd->job_deregister, out);
+        return;
+    case PB__COMMAND__BODY_NODE_REGISTER:
+        apply_node_register(v, cmd->node_register, out);
+        return;
+    case PB__COMMAND__BODY_NODE_STATUS:
+        apply_node_status(v, cmd->node_status, out);
+        return;
+    case PB__COMMAND__BODY_PLAN_APPLY:
+        apply_plan(v, cmd->plan_apply->plan, out);
+        return;
+    case PB__COMMAND__BODY_EVAL_UPDATES:
+        apply_eval_updates(v, cmd->eval_updates, out);
+        return;
+    case PB__COMMAND__BODY_ALLOC_UPDATES:
+        apply_alloc_updates(v, cmd->alloc_updates, out);
+        return;
+    default:
+        refuse(v, out, PB__OUTCOME__CODE__INVALID, "a command of an unknown kind");
+    }
+}
+
+static Pb__Outcome *outcome_new(struct view *v)
+{
+    Pb__Outcome *out = arena_alloc(state_command_arena(v), sizeof *out);
+    pb__outcome__init(out);
+    out->has_code = true;
+    out->has_index = true;
+    out->index = state_command_index(v);
+    return out;
+}
+
+Pb__Outcome *apply(struct view *v, const Pb__Command *cmd, uint64_t index, uint64_t term)
+{
+    bool known = cmd != NULL && has_id(cmd->has_request_id, cmd->request_id);
+    state_command_begin(v, index, term, cmd != NULL ? cmd->time : 0,
+                        known ? cmd->request_id.data : NULL);
+    Pb__Outcome *out =
+        known ? state_outcome(v, state_command_arena(v), cmd->request_id.data) : NULL;
+    if (out == NULL) {
+        out = outcome_new(v);
+        if (known) {
+            apply_body(v, cmd, out);
+            state_put_outcome(v, cmd->request_id.data, out);
+        } else if (cmd != NULL && cmd->body_case != PB__COMMAND__BODY_NOOP) {
+            refuse(v, out, PB__OUTCOME__CODE__INVALID, "a command without the id of its request");
+        }
+    }
+    state_command_end(v);
+    return out;
+}

@@ -1,0 +1,111 @@
+/* What agents report of their allocations. */
+#include "apply_internal.h"
+#include "base/map.h"
+#include <stdlib.h>
+
+/* ---- the jobs to look at */
+
+struct job_set {
+    struct view *view;
+    struct map *seen;
+    struct wanted {
+        const char *ns, *job_id;
+        const Pb__Node *node;
+        struct wanted *next;
+    } * first, **last;
+};
+
+struct job_set *job_set_new(struct view *v)
+{
+    struct job_set *s = arena_alloc(state_command_arena(v), sizeof *s);
+    s->view = v;
+    s->last = &s->first;
+    return s;
+}
+
+void job_set_add(struct job_set *s, const char *ns, const char *job_id, const Pb__Node *node)
+{
+    struct arena *a = state_command_arena(s->view);
+    char key[STATE_MAX_NAMESPACE + STATE_MAX_JOB_ID + 2];
+    size_t ns_len, id_len;
+    ns = namespace_or_default(ns);
+    ns_len = strlen(ns);
+    id_len = strlen(job_id);
+    must(ns_len <= STATE_MAX_NAMESPACE && id_len <= STATE_MAX_JOB_ID);
+    memcpy(key, ns, ns_len + 1);
+    memcpy(key + ns_len + 1, job_id, id_len);
+    if (s->seen == NULL)
+        s->seen = map_new();
+    if (map_get(s->seen, key, ns_len + 1 + id_len) != NULL)
+        return;
+    struct wanted *w = arena_alloc(a, sizeof *w);
+    *w = (struct wanted){arena_strdup(a, ns), arena_strdup(a, job_id), node, NULL};
+    map_put(s->seen, key, ns_len + 1 + id_len, w);
+    *s->last = w;
+    s->last = &w->next;
+}
+
+void job_set_evaluate(struct job_set *s, const char *triggered_by, bool jobs_only)
+{
+    struct arena *a = state_command_arena(s->view);
+    for (struct wanted *w = s->first; w != NULL; w = w->next) {
+        Pb__Job *job = state_job(s->view, a, w->ns, w->job_id);
+        if (jobs_only && (job == NULL || job->stop))
+            continue;
+        Pb__Eval *e = eval_new(s->view, w->ns, w->job_id, job, triggered_by);
+        if (w->node != NULL) {
+            e->has_node_id = e->has_node_modify_index = true;
+            e->node_id = w->node->id;
+            e->node_modify_index = state_command_index(s->view);
+        }
+        state_put_eval(s->view, e);
+    }
+}
+
+void job_set_free(struct job_set *s)
+{
+    map_free(s->seen);
+}
+
+/* ---- updates */
+
+static void update_one(struct view *v, const Pb__AllocUpdate *u, struct job_set *failed)
+{
+    struct arena *a = state_command_arena(v);
+    Pb__Alloc *old = state_alloc(v, a, u->alloc_id.data);
+    if (old == NULL)
+        return; /* collected meanwhile: there is nobody to tell */
+    if (u->n_tasks > 0) {
+        Pb__AllocTasks tasks = PB__ALLOC_TASKS__INIT;
+        tasks.has_alloc_id = true;
+        tasks.alloc_id = u->alloc_id;
+        tasks.n_tasks = u->n_tasks;
+        tasks.tasks = u->tasks;
+        state_put_alloc_tasks(v, &tasks);
+    }
+    Pb__Alloc *alloc = arena_copy(a, old, sizeof *old);
+    /* What has ended has ended: a late report of an agent that was given up must not take room that
+     * is used again. */
+    bool moves = u->has_client_status && u->client_status != PB__ALLOC__CLIENT_STATUS__UNKNOWN &&
+                 !alloc_has_ended(old);
+    if (moves) {
+        alloc->has_client_status = true;
+        alloc->client_status = u->client_status;
+    }
+    if (u->client_description != NULL && (moves || !alloc_has_ended(old)))
+        alloc->client_description = u->client_description;
+    state_change_alloc(v, old, alloc, false);
+    if (moves && alloc->client_status == PB__ALLOC__CLIENT_STATUS__FAILED &&
+        alloc->desired == PB__ALLOC__DESIRED__RUN)
+        job_set_add(failed, alloc->namespace_, alloc->job_id, NULL);
+}
+
+void apply_alloc_updates(struct view *v, const Pb__AllocUpdates *cmd, Pb__Outcome *out)
+{
+    struct job_set *failed = job_set_new(v);
+    for (size_t i = 0; i < cmd->n_allocs; i++)
+        if (has_id(cmd->allocs[i]->has_alloc_id, cmd->allocs[i]->alloc_id))
+            update_one(v, cmd->allocs[i], failed);
+    job_set_evaluate(failed, "alloc-failure", true);
+    job_set_free(failed);
+}

@@ -1,0 +1,46 @@
+/* Shared by apply's files, one per noun. */
+#ifndef JOBSTORE_APPLY_INTERNAL_H
+#define JOBSTORE_APPLY_INTERNAL_H
+
+#include "apply.h"
+#include "base/id.h"
+#include "wire/wire.h"
+#include <string.h>
+
+/* What a refusal's reason reads from: the command's arena. */
+void refuse(struct view *v, Pb__Outcome *out, Pb__Outcome__Code code, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
+
+void apply_job_register(struct view *v, const Pb__JobRegister *cmd, Pb__Outcome *out);
+void apply_job_deregister(struct view *v, const Pb__JobDeregister *cmd, Pb__Outcome *out);
+void apply_node_register(struct view *v, const Pb__NodeRegister *cmd, Pb__Outcome *out);
+void apply_node_status(struct view *v, const Pb__NodeStatusUpdates *cmd, Pb__Outcome *out);
+void apply_plan(struct view *v, const Pb__Plan *plan, Pb__Outcome *out);
+void apply_eval_updates(struct view *v, const Pb__EvalUpdates *cmd, Pb__Outcome *out);
+void apply_alloc_updates(struct view *v, const Pb__AllocUpdates *cmd, Pb__Outcome *out);
+
+/* A new pending evaluation with a fresh id, not yet put. job NULL: it is gone. */
+Pb__Eval *eval_new(struct view *v, const char *ns, const char *job_id, const Pb__Job *job,
+                   const char *triggered_by);
+
+/* The jobs of one command that need looking at: each gets one evaluation. */
+struct job_set;
+struct job_set *job_set_new(struct view *v);
+/* node: NULL, or the one whose change it is. */
+void job_set_add(struct job_set *s, const char *ns, const char *job_id, const Pb__Node *node);
+/* Makes the evaluations, in the order of adding; jobs_only: not for jobs that are gone or stopped.
+ */
+void job_set_evaluate(struct job_set *s, const char *triggered_by, bool jobs_only);
+void job_set_free(struct job_set *s);
+
+static inline bool has_id(protobuf_c_boolean has, ProtobufCBinaryData id)
+{
+    return has && id.len == ID_SIZE;
+}
+/* Text that is only read, where protobuf-c wants it mutable. */
+static inline char *text(const char *s)
+{
+    return (char *)(uintptr_t)s;
+}
+
+#endif

@@ -1,0 +1,172 @@
+/* Registration and deregistration of jobs, as the recordings of Nomad's API show them. */
+#include "apply_internal.h"
+#include <stdio.h>
+
+/* What is not the specification takes the other's values, so that comparing bytes compares
+ * specifications. */
+static void take_state_fields(Pb__Job *job, const Pb__Job *from)
+{
+    job->has_version = from->has_version;
+    job->version = from->version;
+    job->has_stop = from->has_stop;
+    job->stop = from->stop;
+    job->has_stable = from->has_stable;
+    job->stable = from->stable;
+    job->status = from->status;
+    job->status_description = from->status_description;
+    job->has_submit_time = from->has_submit_time;
+    job->submit_time = from->submit_time;
+    job->has_create_index = from->has_create_index;
+    job->create_index = from->create_index;
+    job->has_modify_index = from->has_modify_index;
+    job->modify_index = from->modify_index;
+    job->has_job_modify_index = from->has_job_modify_index;
+    job->job_modify_index = from->job_modify_index;
+    job->nomad_token_id = from->nomad_token_id;
+}
+
+static bool same_specification(const Pb__Job *old, const Pb__Job *job)
+{
+    Pb__Job probe = *job;
+    take_state_fields(&probe, old);
+    return wire_equal(&old->base, &probe.base);
+}
+
+/* The place to mark is the wish to keep what a scaling has set since: counts of the running job
+ * win. */
+static void keep_counts(struct arena *a, Pb__Job *job, const Pb__Job *old)
+{
+    Pb__TaskGroup **groups = arena_array(a, Pb__TaskGroup *, job->n_task_groups + 1);
+    for (size_t i = 0; i < job->n_task_groups; i++) {
+        groups[i] = arena_copy(a, job->task_groups[i], sizeof **groups);
+        for (size_t k = 0; k < old->n_task_groups; k++)
+            if (strcmp(groups[i]->name, old->task_groups[k]->name) == 0) {
+                groups[i]->has_count = old->task_groups[k]->has_count;
+                groups[i]->count = old->task_groups[k]->count;
+            }
+    }
+    job->task_groups = groups;
+}
+
+static bool index_is_enforced(struct view *v, const Pb__JobRegister *cmd, const Pb__Job *old,
+                              Pb__Outcome *out)
+{
+    unsigned long long wanted = cmd->job_modify_index;
+    if (!cmd->enforce_index)
+        return true;
+    if (wanted == 0 && old != NULL)
+        refuse(v, out, PB__OUTCOME__CODE__STALE,
+               "Enforcing job modify index 0: job already exists");
+    else if (wanted != 0 && old == NULL)
+        refuse(v, out, PB__OUTCOME__CODE__STALE,
+               "Enforcing job modify index %llu: job does not exist", wanted);
+    else if (wanted != 0 && old->job_modify_index != wanted)
+        refuse(
+            v, out, PB__OUTCOME__CODE__STALE,
+            "Enforcing job modify index %llu: job exists with conflicting job modify index: %llu",
+            wanted, (unsigned long long)old->job_modify_index);
+    return out->reason == NULL;
+}
+
+/* Apply trusts a job to be complete, yet must survive one that is not. */
+static bool job_is_storable(struct view *v, const Pb__Job *job, Pb__Outcome *out)
+{
+    const char *mistake = NULL;
+    if (job == NULL || job->id == NULL || job->id[0] == '\0')
+        mistake = "a job needs an id";
+    else if (strlen(job->id) > STATE_MAX_JOB_ID)
+        mistake = "the job's id is too long";
+    else if (job->namespace_ != NULL && strlen(job->namespace_) > STATE_MAX_NAMESPACE)
+        mistake = "the job's namespace is too long";
+    for (size_t i = 0; mistake == NULL && i < job->n_task_groups; i++) {
+        if (job->task_groups[i]->name == NULL)
+            mistake = "a task group needs a name";
+        for (size_t k = 0; mistake == NULL && k < i; k++)
+            if (strcmp(job->task_groups[i]->name, job->task_groups[k]->name) == 0)
+                mistake = "two task groups have the same name";
+    }
+    if (mistake != NULL)
+        refuse(v, out, PB__OUTCOME__CODE__INVALID, "%s", mistake);
+    return mistake == NULL;
+}
+
+static void stamp(struct view *v, Pb__Job *job, const Pb__Job *old)
+{
+    job->has_version = job->has_create_index = job->has_job_modify_index = true;
+    job->has_submit_time = true;
+    job->version = old != NULL ? old->version + 1 : 0;
+    job->create_index = old != NULL ? old->create_index : state_command_index(v);
+    job->job_modify_index = state_command_index(v);
+    job->submit_time = state_command_time(v);
+    job->has_stop = job->has_stable = true;
+    job->stop = job->stable = false;
+}
+
+void apply_job_register(struct view *v, const Pb__JobRegister *cmd, Pb__Outcome *out)
+{
+    struct arena *a = state_command_arena(v);
+    if (!job_is_storable(v, cmd->job, out))
+        return;
+    Pb__Job *job = arena_copy(a, cmd->job, sizeof *job);
+    job->namespace_ = text(namespace_or_default(job->namespace_));
+    Pb__Job *old = state_job(v, a, job->namespace_, job->id);
+    if (!index_is_enforced(v, cmd, old, out))
+        return;
+    if (old != NULL && cmd->preserve_counts)
+        keep_counts(a, job, old);
+    if (old != NULL && !old->stop && same_specification(old, job)) {
+        job = old; /* nothing new, but the wish to have it looked at */
+    } else {
+        stamp(v, job, old);
+        state_put_job(v, job);
+    }
+    out->has_job_modify_index = out->has_job_version = true;
+    out->job_modify_index = job->job_modify_index;
+    out->job_version = job->version;
+    if (job->periodic != NULL || job->parameterized_job != NULL)
+        return; /* a template: what it launches is evaluated */
+    Pb__Eval *eval = eval_new(v, job->namespace_, job->id, job, "job-register");
+    if (cmd->eval_priority != 0)
+        eval->priority = cmd->eval_priority;
+    state_put_eval(v, eval);
+    out->has_eval_id = true;
+    out->eval_id = eval->id;
+}
+
+/* Nothing to stop is no error: whoever asks wants it gone, and gets an evaluation that finds it so.
+ */
+void apply_job_deregister(struct view *v, const Pb__JobDeregister *cmd, Pb__Outcome *out)
+{
+    struct arena *a = state_command_arena(v);
+    const char *ns = namespace_or_default(cmd->namespace_);
+    if (cmd->job_id == NULL || cmd->job_id[0] == '\0' || strlen(cmd->job_id) > STATE_MAX_JOB_ID ||
+        strlen(ns) > STATE_MAX_NAMESPACE) {
+        refuse(v, out, PB__OUTCOME__CODE__INVALID, "no job has such an id");
+        return;
+    }
+    Pb__Job *job = state_job(v, a, ns, cmd->job_id);
+    out->has_job_modify_index = true;
+    out->job_modify_index = state_command_index(v);
+    bool template = job != NULL && (job->periodic != NULL || job->parameterized_job != NULL);
+    if (cmd->purge) {
+        state_delete_job(v, ns, cmd->job_id);
+    } else if (job != NULL && !job->stop) {
+        bool stable = job->stable;
+        int64_t submitted = job->submit_time;
+        Pb__Job *stopped = arena_copy(a, job, sizeof *job);
+        stamp(v, stopped, job);
+        stopped->stop = true;
+        stopped->stable = stable;
+        stopped->submit_time = submitted;
+        state_put_job(v, stopped);
+        job = stopped;
+    }
+    if (template)
+        return;
+    Pb__Eval *eval = eval_new(v, ns, cmd->job_id, job, "job-deregister");
+    eval->has_job_modify_index = true;
+    eval->job_modify_index = state_command_index(v);
+    state_put_eval(v, eval);
+    out->has_eval_id = true;
+    out->eval_id = eval->id;
+}

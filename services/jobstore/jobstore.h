@@ -1,0 +1,32 @@
+/* The shell of jobstore: sockets, waiting requests, and the replica behind them. */
+#ifndef JOBSTORE_JOBSTORE_H
+#define JOBSTORE_JOBSTORE_H
+
+#include "base/list.h"
+#include "daemon/daemon.h"
+#include "replica.h"
+
+struct jobstore {
+    /* settings */
+    const char *listen, *listen_poll, *data_dir;
+    uint64_t map_size, log_size, disk_reserve, changes_kept, outcomes_kept;
+
+    struct loop *loop;
+    struct server *server, *poll_server;
+    struct replica *replica;
+    struct link writes; /* struct write, in order of their place in the log */
+    struct link polls;  /* struct poll */
+    size_t poll_count;
+    bool draining;
+    void (*drained)(void *arg);
+    void *drained_arg;
+};
+
+enum err jobstore_open(void *self, struct loop *l, struct reason *why);
+enum err jobstore_start(void *self, struct loop *l, struct reason *why);
+void jobstore_drain(void *self, void (*drained)(void *arg), void *arg);
+void jobstore_close(void *self);
+void jobstore_summary(void *self);
+struct metric *jobstore_metrics(void *self, size_t *count);
+
+#endif
