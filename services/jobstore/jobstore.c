@@ -243,11 +243,27 @@ static void on_broken(void *self, const char *why)
 
 /* ---- GET, LIST, JOB_VIEWS, STATUS */
 
+/* What was once seen must not be unseen: until the log is applied again, nobody reads. */
+static bool is_recovering(struct jobstore *js, struct request *req)
+{
+    struct replica_status s;
+    if (js->caught_up)
+        return false;
+    replica_status(js->replica, &s);
+    js->caught_up = s.caught_up;
+    if (!s.caught_up)
+        request_fail(req, PB__REPLY__CODE__UNAVAILABLE, "jobstore is recovering: at %llu",
+                     (unsigned long long)s.applied_index);
+    return !s.caught_up;
+}
+
 static void on_get(void *self, struct request *req)
 {
     struct jobstore *js = self;
     struct reason why;
     const Pb__Key *key = (const Pb__Key *)request_body(req);
+    if (is_recovering(js, req))
+        return;
     struct view *v = state_read(replica_state(js->replica));
     Pb__Object *o = query_get(v, request_arena(req), key, &why);
     uint64_t applied = view_meta(v)->applied_index;
@@ -266,6 +282,8 @@ static void on_list(void *self, struct request *req)
     struct jobstore *js = self;
     struct reason why;
     Pb__Objects out = PB__OBJECTS__INIT;
+    if (is_recovering(js, req))
+        return;
     struct view *v = state_read(replica_state(js->replica));
     enum err e = query_list(v, request_arena(req), (const Pb__List *)request_body(req), &out, &why);
     uint64_t applied = view_meta(v)->applied_index;
@@ -282,6 +300,8 @@ static void on_job_views(void *self, struct request *req)
     struct reason why;
     Pb__JobViews out = PB__JOB_VIEWS__INIT;
     const Pb__JobViewsRequest *q = (const Pb__JobViewsRequest *)request_body(req);
+    if (is_recovering(js, req))
+        return;
     struct view *v = state_read(replica_state(js->replica));
     enum err e = OK;
     if (q->min_index > view_meta(v)->applied_index)
@@ -314,6 +334,8 @@ static void on_status(void *self, struct request *req)
     struct jobstore *js = self;
     struct replica_status s;
     Pb__JobstoreStatus out = PB__JOBSTORE_STATUS__INIT;
+    if (is_recovering(js, req))
+        return;
     replica_status(js->replica, &s);
     out.has_role = out.has_term = out.has_commit_index = out.has_applied_index = true;
     out.role = role_of(s.raft.role);
@@ -383,6 +405,8 @@ static void on_changes(void *self, struct request *req)
 {
     struct jobstore *js = self;
     const Pb__Changes *q = (const Pb__Changes *)request_body(req);
+    if (is_recovering(js, req))
+        return;
     struct view *v = state_read(replica_state(js->replica));
     bool wait =
         q->wait_ms > 0 && !js->draining && !query_has_changes(view_meta(v), q->since, q->tables);

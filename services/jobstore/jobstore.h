@@ -17,7 +17,7 @@ struct jobstore {
     struct link writes; /* struct write, in order of their place in the log */
     struct link polls;  /* struct poll */
     size_t poll_count;
-    bool draining;
+    bool draining, caught_up;
     void (*drained)(void *arg);
     void *drained_arg;
 };

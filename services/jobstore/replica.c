@@ -61,7 +61,7 @@ struct replica {
     struct raft_entry *given;
     size_t given_count, given_room;
     struct arena *arena; /* of the command in hand */
-    uint64_t applied;
+    uint64_t applied, last_at_start;
     int64_t last_time;
     char refused[192];
     uint8_t cluster_id[ID_SIZE];
@@ -399,6 +399,7 @@ static enum err open_raft(struct replica *r, struct reason *why)
     entries_free(entries, count);
     r->applied = meta.applied_index;
     r->last_time = meta.last_time;
+    r->last_at_start = sum.last;
     r->log_first = sum.first;
     r->log_bytes = sum.bytes;
     return e;
@@ -513,6 +514,7 @@ void replica_status(struct replica *r, struct replica_status *out)
 {
     *out = (struct replica_status){.applied_index = r->applied,
                                    .first_log_index = r->log_first,
+                                   .caught_up = r->applied >= r->last_at_start,
                                    .write_refused = r->refused,
                                    .log_bytes = r->log_bytes,
                                    .state_bytes = store_file_bytes(state_store(r->state)),

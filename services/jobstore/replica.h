@@ -51,6 +51,7 @@ struct replica_status {
     struct raft_status raft;
     uint64_t applied_index;
     uint64_t first_log_index;
+    bool caught_up; /* everything that the log held at the start is applied */
     uint8_t cluster_id[16];
     const char *write_refused; /* "" : writes are taken */
     uint64_t log_bytes, state_bytes, fsyncs, entries, checkpoints;
