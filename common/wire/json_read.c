@@ -28,23 +28,25 @@ static void *take(struct reader *r, size_t size)
 
 static void fail_type(struct reader *r, const json_t *value, const char *field, const char *go_type)
 {
-    char kind[64] = "object";
+    const char *kind = "object";
+    char number[64];
     if (r->failed != OK)
         return;
     if (json_is_array(value))
-        strcpy(kind, "array");
+        kind = "array";
     else if (json_is_string(value))
-        strcpy(kind, "string");
+        kind = "string";
     else if (json_is_boolean(value))
-        strcpy(kind, "bool");
+        kind = "bool";
     else if (json_is_number(value) && strcmp(go_type, "string") != 0 && go_type[0] != '[' &&
              strcmp(go_type, "bool") != 0) {
         if (json_is_integer(value))
-            snprintf(kind, sizeof(kind), "number %lld", (long long)json_integer_value(value));
+            snprintf(number, sizeof(number), "number %lld", (long long)json_integer_value(value));
         else
-            snprintf(kind, sizeof(kind), "number %.17g", json_real_value(value));
+            snprintf(number, sizeof(number), "number %.17g", json_real_value(value));
+        kind = number;
     } else if (json_is_number(value))
-        strcpy(kind, "number");
+        kind = "number";
     r->failed = reason_set(
         r->why, ERR_INVALID, "json: cannot unmarshal %s into Go struct field %s.%s%s%s of type %s",
         kind, r->go_name, r->path, r->path[0] == '\0' ? "" : ".", field, go_type);
