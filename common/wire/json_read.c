@@ -28,25 +28,23 @@ static void *take(struct reader *r, size_t size)
 
 static void fail_type(struct reader *r, const json_t *value, const char *field, const char *go_type)
 {
-    const char *kind = "object";
-    char number[64];
+    char kind[64] = "object";
     if (r->failed != OK)
         return;
     if (json_is_array(value))
-        kind = "array";
+        strcpy(kind, "array");
     else if (json_is_string(value))
-        kind = "string";
+        strcpy(kind, "string");
     else if (json_is_boolean(value))
-        kind = "bool";
+        strcpy(kind, "bool");
     else if (json_is_number(value) && strcmp(go_type, "string") != 0 && go_type[0] != '[' &&
              strcmp(go_type, "bool") != 0) {
         if (json_is_integer(value))
-            snprintf(number, sizeof(number), "number %lld", (long long)json_integer_value(value));
+            snprintf(kind, sizeof(kind), "number %lld", (long long)json_integer_value(value));
         else
-            snprintf(number, sizeof(number), "number %.17g", json_real_value(value));
-        kind = number;
+            snprintf(kind, sizeof(kind), "number %.17g", json_real_value(value));
     } else if (json_is_number(value))
-        kind = "number";
+        strcpy(kind, "number");
     r->failed = reason_set(
         r->why, ERR_INVALID, "json: cannot unmarshal %s into Go struct field %s.%s%s%s of type %s",
         kind, r->go_name, r->path, r->path[0] == '\0' ? "" : ".", field, go_type);

@@ -108,7 +108,7 @@ static unsigned on_started(struct task *t, const struct task_input *in)
         return 0;
     EVENT(t, in, STARTED, NULL);
     move(t, TASK_RUNNING);
-    t->started_at = in->at_ns != 0 ? in->at_ns : in->now_ns;
+    t->started_at = in->now_ns;
     if (!t->kill_wanted)
         return TASK_DO_REPORT;
     t->kill_wanted = false;

@@ -50,7 +50,6 @@ struct task_input {
     enum task_input_kind kind;
     int64_t now_ns;
     uint64_t random;
-    int64_t at_ns; /* STARTED, EXITED: when it happened; 0: now */
     const char *text;
     bool recoverable;
     int32_t exit_code, signal;

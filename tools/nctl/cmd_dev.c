@@ -87,12 +87,10 @@ static const struct program programs[] = {
      "    jobstore_poll = \"ipc://$RUN/jobstore-poll.sock\";\n"
      "    controller = \"ipc://$RUN/controller.sock\";\n"
      "    evalbroker = \"ipc://$RUN/evalbroker.sock\";\n"
-     "    planqueue = \"ipc://$RUN/planqueue.sock\";\n"
      "    gossip = \"ipc://$RUN/gossip.sock\";\n"},
     {"nodeagent", STAGE_AGENTS, 5000,
      "    gateway = \"ipc://$RUN/gateway.sock\";\n"
-     "    gateway_poll = \"ipc://$RUN/gateway-poll.sock\";\n"
-     "    http_addr = \"127.0.0.1:$PORT\";\n"},
+     "    gateway_poll = \"ipc://$RUN/gateway-poll.sock\";\n"},
 };
 
 static void settings_fill(struct strbuf *out, const char *text, const struct dev *d)
@@ -341,9 +339,7 @@ static enum err nodeagent_add(struct dev *d, const struct program *p, int i, str
     enum err e = make_dir(dir, why);
     if (e != OK)
         return e;
-    const char *const extra[] = {
-        "--data-dir", dir, "--name", name, d->throwaway ? "--stop-tasks-on-exit" : NULL,
-        "true",       NULL};
+    const char *const extra[] = {"--data-dir", dir, "--name", name, NULL};
     return member_add(d, p, label, extra, why);
 }
 

@@ -33,9 +33,9 @@ static void read_arguments(struct mock *m, int argc, char **argv)
                 *numbers[k].to = strtol(argv[i] + len, NULL, 10);
         }
         if (strncmp(argv[i], "exit_code=", 10) == 0)
-            m->exit_code = (int)strtol(argv[i] + 10, NULL, 10);
+            m->exit_code = atoi(argv[i] + 10);
         else if (strncmp(argv[i], "exit_signal=", 12) == 0)
-            m->exit_signal = (int)strtol(argv[i] + 12, NULL, 10);
+            m->exit_signal = atoi(argv[i] + 12);
         else if (strncmp(argv[i], "output=", 7) == 0)
             m->output = argv[i] + 7;
     }

@@ -128,6 +128,8 @@ static void set_failed(struct shim *s, int error, const char *what)
     snprintf(s->state.text, sizeof s->state.text, "%s: %s", what, strerror(error));
     s->state.finished_at = wall_ns();
     s->phase = ENDED;
+    if (s->tree.cgroup >= 0)
+        rmdir(s->cgroup);
 }
 
 /* ---- starting */
@@ -358,6 +360,9 @@ static void end_rest(struct shim *s)
         }
         rotate_fini(&s->logs[i]);
     }
+    /* Before the end is told: the task's next run makes a cgroup of the same name. */
+    if (s->tree.cgroup >= 0)
+        rmdir(s->cgroup);
     s->phase = ENDED;
     s->state.kind = SHIM_EXITED;
     save_state(s, true);
@@ -369,15 +374,6 @@ static void signal_task(const struct shim *s, int number)
     /* Not reaped yet in this phase, so the pid is still its own. */
     if (s->phase == RUNNING && number > 0 && number < 65)
         kill(s->state.pid, number);
-}
-
-static _Noreturn void finish(struct shim *s)
-{
-    unlinkat(s->dir, "state", 0);
-    unlinkat(s->dir, "sock", 0);
-    if (s->tree.cgroup >= 0)
-        rmdir(s->cgroup);
-    _exit(0);
 }
 
 static void on_message(struct shim *s, int agent, const struct shim_message *m)
@@ -397,8 +393,9 @@ static void on_message(struct shim *s, int agent, const struct shim_message *m)
         break;
     }
     case SHIM_ACK:
+        /* sock and state stay: the agent may have made those of the task's next run by now. */
         if (s->phase == ENDED)
-            finish(s);
+            _exit(0);
         break;
     default:
         break;
@@ -457,7 +454,7 @@ static void leave_if_forgotten(struct shim *s)
 {
     struct stat st;
     if (fstat(s->dir, &st) == 0 && st.st_nlink == 0)
-        finish(s);
+        _exit(0);
 }
 
 static void turn(struct shim *s)

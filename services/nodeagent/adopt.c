@@ -1,0 +1,207 @@
+#include "allocdir.h"
+#include "base/id.h"
+#include "base/log.h"
+#include "run.h"
+#include <dirent.h>
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* ---- what a shim says */
+
+static void started(struct task_run *t, const struct shim_message *m)
+{
+    if (t->core.phase == TASK_STARTING)
+        task_run_input(t, (struct task_input){.kind = TASK_IN_STARTED, .now_ns = m->started_at});
+}
+
+void task_run_on_state(void *owner, const struct shim_message *m)
+{
+    struct task_run *t = owner;
+    switch (m->kind) {
+    case SHIM_STARTED:
+        started(t, m);
+        break;
+    case SHIM_START_FAILED:
+        task_run_input(t, (struct task_input){
+                              .kind = TASK_IN_START_FAILED,
+                              .text = m->text,
+                              .recoverable = m->error == EAGAIN || m->error == ENOMEM,
+                          });
+        break;
+    case SHIM_EXITED:
+        /* The start was missed: the agent was away, or the task was that quick. */
+        started(t, m);
+        task_run_input(t, (struct task_input){
+                              .kind = TASK_IN_EXITED,
+                              .now_ns = m->finished_at,
+                              .exit_code = m->exit_code,
+                              .signal = m->signal,
+                          });
+        break;
+    default:
+        break;
+    }
+}
+
+/* ---- a shim that is no more */
+
+/* The shim was killed, and the kernel killed the task's first process with it. What that left
+ * behind is found by its cgroup only. */
+static void kill_remains(struct task_run *t, const struct shim_message *m)
+{
+    char path[600];
+    const struct cgroups *c = t->alloc->runner->options.cgroups;
+    if (m != NULL && supervisor_process_lives(m))
+        kill(m->pid, SIGKILL);
+    cgroups_task_path(c, t->alloc->id, t->name, path, sizeof path);
+    cgroups_clear(c, path, 50);
+}
+
+static void end_without_shim(struct task_run *t, bool same_boot)
+{
+    struct shim_message m;
+    struct arena *a = arena_new(1 << 16);
+    const char *dir =
+        allocdir_shim_path(a, t->alloc->runner->options.data_dir, t->alloc->id, t->name);
+    bool known = supervisor_last_state(dir, &m);
+    arena_free(a);
+    if (known && m.kind != SHIM_STARTED) {
+        task_run_on_state(t, &m);
+        return;
+    }
+    if (same_boot)
+        kill_remains(t, known ? &m : NULL);
+    if (!known && t->core.phase == TASK_STARTING) {
+        task_run_input(t, (struct task_input){.kind = TASK_IN_NEVER_STARTED});
+        return;
+    }
+    if (known)
+        started(t, &m);
+    log_warn("task_lost", "alloc=%s task=%s same_boot=%d", log_id(t->alloc->id), log_quote(t->name),
+             same_boot);
+    task_run_input(t, (struct task_input){
+                          .kind = TASK_IN_EXITED,
+                          .exit_code = -1,
+                          .text = same_boot ? "its supervisor was killed: exit status unknown"
+                                            : "the machine was restarted: exit status unknown",
+                      });
+}
+
+void task_run_on_lost(void *owner)
+{
+    struct task_run *t = owner;
+    supervisor_close(t->shim);
+    t->shim = NULL;
+    end_without_shim(t, true);
+}
+
+/* ---- after a restart of the agent */
+
+static struct supervisor_handlers handlers_of(struct task_run *t)
+{
+    return (struct supervisor_handlers){task_run_on_state, task_run_on_lost, t};
+}
+
+void task_run_adopt(struct task_run *t, bool same_boot)
+{
+    struct supervisor_handlers h = handlers_of(t);
+    struct runner *r = t->alloc->runner;
+    enum err e = ERR_NOT_FOUND;
+    if (same_boot) {
+        struct arena *a = arena_new(1 << 16);
+        const char *dir = allocdir_shim_path(a, r->options.data_dir, t->alloc->id, t->name);
+        e = supervisor_attach(&t->shim, r->loop, dir, &h, NULL);
+        arena_free(a);
+    }
+    if (e == OK)
+        log_info("task_adopted", "alloc=%s task=%s", log_id(t->alloc->id), log_quote(t->name));
+    else
+        end_without_shim(t, same_boot);
+}
+
+/* ---- orphans */
+
+void orphan_free(struct orphan *o)
+{
+    list_remove(&o->link);
+    supervisor_close(o->shim);
+    free(o);
+}
+
+static void on_orphan_state(void *owner, const struct shim_message *m)
+{
+    struct orphan *o = owner;
+    if (m->kind == SHIM_STARTED) {
+        supervisor_kill(o->shim, SIGKILL, 0);
+        return;
+    }
+    supervisor_release(o->shim);
+    o->shim = NULL;
+    orphan_free(o);
+}
+
+static void on_orphan_lost(void *owner)
+{
+    orphan_free(owner);
+}
+
+static bool is_claimed(const struct runner *r, const uint8_t alloc[16], const char *task)
+{
+    const struct alloc_run *run = map_get_id(r->allocs, alloc);
+    for (size_t i = 0; run != NULL && i < run->task_count; i++)
+        if (strcmp(run->tasks[i].name, task) == 0)
+            return run->tasks[i].shim != NULL;
+    return false;
+}
+
+static void take_orphan(struct runner *r, const char *dir)
+{
+    struct orphan *o = xcalloc(1, sizeof *o);
+    const struct supervisor_handlers h = {on_orphan_state, on_orphan_lost, o};
+    o->runner = r;
+    if (supervisor_attach(&o->shim, r->loop, dir, &h, NULL) != OK) {
+        free(o);
+        return;
+    }
+    log_warn("orphan_shim", "dir=%s", log_quote(dir));
+    list_push_back(&r->orphans, &o->link);
+}
+
+static void look_through_alloc(struct runner *r, const char *path, const uint8_t alloc[16])
+{
+    struct dirent *entry;
+    char dir[4096];
+    DIR *d = opendir(path);
+    while (d != NULL && (entry = readdir(d)) != NULL) {
+        if (entry->d_name[0] == '.' || is_claimed(r, alloc, entry->d_name))
+            continue;
+        if (snprintf(dir, sizeof dir, "%s/%s", path, entry->d_name) < (int)sizeof dir)
+            take_orphan(r, dir);
+    }
+    if (d != NULL)
+        closedir(d);
+}
+
+void runner_adopt_orphans(struct runner *r)
+{
+    struct dirent *entry;
+    char path[4096];
+    uint8_t alloc[16];
+    snprintf(path, sizeof path, "%s/shim", r->options.data_dir);
+    DIR *d = opendir(path);
+    while (d != NULL && (entry = readdir(d)) != NULL) {
+        if (!id_parse(entry->d_name, alloc))
+            continue;
+        char below[4096];
+        if (snprintf(below, sizeof below, "%s/shim/%s", r->options.data_dir, entry->d_name) <
+            (int)sizeof below)
+            look_through_alloc(r, below, alloc);
+    }
+    if (d != NULL)
+        closedir(d);
+}

@@ -1,0 +1,29 @@
+/* Where tasks' processes are gathered so that none escapes a kill: a directory of our own at the
+ * top of the cgroup2 hierarchy (also of a hybrid machine), else of the v1 freezer, else nowhere.
+ * Never below the agent's own unit: systemd could not restart that while tasks live. */
+#ifndef NODEAGENT_CGROUP_H
+#define NODEAGENT_CGROUP_H
+
+#include "shim/shim.h"
+#include <stddef.h>
+#include <stdint.h>
+
+struct cgroups {
+    enum shim_tree kind;
+    char base[256];  /* ".../norn.slice"; "" with SHIM_TREE_WALK */
+    char shims[280]; /* where taskshims go; "" where that is of no use */
+};
+
+/* setting: "auto", "none", or the mount point of a hierarchy to use. Falls back to SHIM_TREE_WALK
+ * when nothing can be made there. */
+void cgroups_init(struct cgroups *c, const char *setting);
+/* Of one task; "" with SHIM_TREE_WALK. */
+void cgroups_task_path(const struct cgroups *c, const uint8_t alloc[16], const char *task,
+                       char *out, size_t room);
+/* Kills what is left in a task's cgroup and removes it, waiting up to wait_ms. Nothing happens if
+ * there is none. */
+void cgroups_clear(const struct cgroups *c, const char *path, int wait_ms);
+/* Removes our directories if nothing is in them. */
+void cgroups_fini(const struct cgroups *c);
+
+#endif

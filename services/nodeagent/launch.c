@@ -1,0 +1,212 @@
+#include "allocdir.h"
+#include "base/log.h"
+#include "drivers/driver.h"
+#include "fingerprint.h"
+#include "run.h"
+#include "taskenv.h"
+#include <errno.h>
+#include <grp.h>
+#include <pwd.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define ARENA_CAP           (64u << 20)
+#define DEFAULT_LOG_FILES   10
+#define DEFAULT_LOG_FILE_MB 10
+
+/* Everything that starting one task needs, for the time of starting it. */
+struct launch {
+    struct arena *arena;
+    struct task_run *run;
+    Pb__LocalAlloc *local;
+    Pb__Job *job;
+    const Pb__TaskGroup *group;
+    const Pb__Task *task;
+    char *alloc_dir, *task_dir, *shim_dir;
+    struct driver_plan plan;
+    bool set_user;
+    uid_t uid;
+    gid_t gid;
+    gid_t groups[SHIM_MAX_GROUPS];
+    int group_count;
+    struct taskenv *env;
+    bool recoverable;
+};
+
+static enum err find_task(struct launch *l, struct reason *why)
+{
+    struct runner *r = l->run->alloc->runner;
+    l->local = local_alloc(r->options.local, l->arena, l->run->alloc->id);
+    l->job = l->local == NULL ? NULL : local_job(r->options.local, l->arena, l->local->alloc);
+    l->group = l->job == NULL ? NULL : group_of(l->job, l->local->alloc->task_group);
+    for (size_t i = 0; l->group != NULL && i < l->group->n_tasks; i++)
+        if (strcmp(l->group->tasks[i]->name, l->run->name) == 0)
+            l->task = l->group->tasks[i];
+    return l->task != NULL ? OK : reason_set(why, ERR_NOT_FOUND, "its job is not known here");
+}
+
+/* Here and not in the shim: name services are too heavy for that. */
+static enum err find_user(struct launch *l, struct reason *why)
+{
+    const char *name = l->task->user;
+    l->uid = geteuid();
+    l->gid = getegid();
+    if (name == NULL || *name == '\0')
+        return OK;
+    errno = 0;
+    const struct passwd *p = getpwnam(name);
+    if (p == NULL)
+        return reason_set(why, ERR_NOT_FOUND, "user \"%s\" does not exist on this node", name);
+    if (p->pw_uid == l->uid)
+        return OK;
+    if (l->uid != 0)
+        return reason_set(why, ERR_DENIED,
+                          "the agent does not run as root and cannot run a task as user \"%s\"",
+                          name);
+    l->set_user = true;
+    l->uid = p->pw_uid;
+    l->gid = p->pw_gid;
+    l->group_count = SHIM_MAX_GROUPS;
+    if (getgrouplist(name, l->gid, l->groups, &l->group_count) < 0)
+        l->group_count = SHIM_MAX_GROUPS;
+    return OK;
+}
+
+static void make_env(struct launch *l)
+{
+    struct runner *r = l->run->alloc->runner;
+    const struct taskenv_input in = {
+        .alloc = l->local->alloc,
+        .job = l->job,
+        .group = l->group,
+        .task = l->task,
+        .node = r->options.node,
+        .region = r->options.region,
+        .ip = fingerprint_address(r->options.node),
+        .alloc_dir = arena_printf(l->arena, "%s/alloc", l->alloc_dir),
+        .task_dir = arena_printf(l->arena, "%s/local", l->task_dir),
+        .secrets_dir = arena_printf(l->arena, "%s/secrets", l->task_dir),
+        .host = environ,
+    };
+    l->env = taskenv_new(l->arena, &in);
+}
+
+static enum err make_plan(struct launch *l, struct reason *why)
+{
+    const struct driver *d = driver_find(l->task->driver);
+    if (d == NULL)
+        return reason_set(why, ERR_INVALID, "driver \"%s\" is not known on this node",
+                          l->task->driver == NULL ? "" : l->task->driver);
+    if (l->run->kill_signal == 0)
+        return reason_set(why, ERR_INVALID, "kill_signal \"%s\" is not a signal",
+                          l->task->kill_signal);
+    struct driver_ask ask = {
+        .arena = l->arena,
+        .task = l->task,
+        .env = l->env,
+        .task_dir = l->task_dir,
+        .shim = l->run->alloc->runner->options.shim,
+    };
+    enum err e = driver_make_plan(d, &ask, &l->plan, why);
+    l->recoverable = l->plan.recoverable;
+    return e;
+}
+
+static enum err spawn(struct launch *l, struct reason *why)
+{
+    struct task_run *t = l->run;
+    struct runner *r = t->alloc->runner;
+    char cgroup[600];
+    size_t envc;
+    char **envp = taskenv_list(l->env, l->arena, &envc);
+    const Pb__LogConfig *log = l->task->log_config;
+    const struct supervisor_handlers h = {task_run_on_state, task_run_on_lost, t};
+    cgroups_task_path(r->options.cgroups, t->alloc->id, t->name, cgroup, sizeof cgroup);
+    const struct supervisor_spec spec = {
+        .shim = r->options.shim,
+        .dir = l->shim_dir,
+        .log_dir = arena_printf(l->arena, "%s/alloc/logs", l->alloc_dir),
+        .task = t->name,
+        .cwd = l->task_dir,
+        .tree = r->options.cgroups->kind,
+        .cgroup = cgroup,
+        .shims_cgroup = r->options.cgroups->shims,
+        .program = l->plan.program,
+        .argv = l->plan.argv,
+        .argc = l->plan.argc,
+        .envp = envp,
+        .envc = envc,
+        .max_files = log != NULL && log->max_files > 0 ? log->max_files : DEFAULT_LOG_FILES,
+        .max_file_bytes =
+            (uint64_t)(log != NULL && log->max_file_size_mb > 0 ? log->max_file_size_mb
+                                                                : DEFAULT_LOG_FILE_MB)
+            << 20,
+        .set_user = l->set_user,
+        .uid = l->uid,
+        .gid = l->gid,
+        .groups = l->groups,
+        .group_count = (size_t)l->group_count,
+    };
+    l->recoverable = true;
+    return supervisor_spawn(&t->shim, r->loop, &spec, &h, why);
+}
+
+static void on_waited(void *owner)
+{
+    struct task_run *t = owner;
+    t->waited = true;
+    if (t->core.phase == TASK_STARTING)
+        task_run_launch(t);
+}
+
+static void refuse(struct launch *l, enum task_input_kind kind, const struct reason *why)
+{
+    log_warn("task_not_started", "alloc=%s task=%s reason=%s", log_id(l->run->alloc->id),
+             log_quote(l->run->name), log_quote(why->text));
+    task_run_input(l->run, (struct task_input){
+                               .kind = kind, .text = why->text, .recoverable = l->recoverable});
+}
+
+static void launch(struct launch *l)
+{
+    struct task_run *t = l->run;
+    struct runner *r = t->alloc->runner;
+    struct reason why = {""};
+    enum err e = find_task(l, &why);
+    if (e == OK)
+        e = find_user(l, &why);
+    if (e != OK) {
+        refuse(l, TASK_IN_START_FAILED, &why);
+        return;
+    }
+    l->alloc_dir = allocdir_path(l->arena, r->options.data_dir, t->alloc->id);
+    l->task_dir = allocdir_task_path(l->arena, r->options.data_dir, t->alloc->id, t->name);
+    l->shim_dir = allocdir_shim_path(l->arena, r->options.data_dir, t->alloc->id, t->name);
+    e = allocdir_make(r->options.data_dir, t->alloc->id, t->name, l->uid, l->gid, &why);
+    if (e != OK) {
+        l->recoverable = true;
+        refuse(l, TASK_IN_SETUP_FAILED, &why);
+        return;
+    }
+    make_env(l);
+    e = make_plan(l, &why);
+    if (e == OK && l->plan.start_delay_ms > 0 && !t->waited) {
+        timer_arm(r->loop, &t->launch, l->plan.start_delay_ms, on_waited, t);
+        return;
+    }
+    t->waited = false;
+    bool invalid = e == ERR_INVALID;
+    if (e == OK)
+        e = spawn(l, &why);
+    if (e != OK)
+        refuse(l, invalid ? TASK_IN_INVALID : TASK_IN_START_FAILED, &why);
+}
+
+void task_run_launch(struct task_run *t)
+{
+    struct launch l = {.arena = arena_new(ARENA_CAP), .run = t};
+    launch(&l);
+    arena_free(l.arena);
+}

@@ -1,0 +1,60 @@
+/* nodeagent: registers the machine, keeps its heartbeat, and runs the allocations placed on it.
+ *
+ * Hears     gateway (what is to run here, who wants to read a file: answers to its own polls)
+ * Owns      DATA/state  its identity, its allocations and their tasks
+ *           DATA/alloc  the allocations' directories
+ *           DATA/shim   one directory per task for its taskshim
+ * Signals   TERM leaves the tasks running, unless stop_tasks_on_exit; USR1 logs a summary
+ * Exits     0 asked to stop, 1 failed, 2 bad usage or settings (do not restart), abort: a bug
+ *
+ * kill -9 of it does no harm: tasks belong to their taskshims. The next agent on the same DATA
+ * finds them again and reports what ended meanwhile. */
+#include "daemon/daemon.h"
+#include "nodeagent.h"
+
+static const struct setting settings[] = {
+    SETTING(nodeagent, gateway, LIST, "ipc:///run/norn/gateway.sock",
+            "gateways' addresses for agents; one is used, the next when it fails"),
+    SETTING(nodeagent, gateway_poll, LIST, "ipc:///run/norn/gateway-poll.sock",
+            "the same gateways' addresses for long polls, in the same order"),
+    SETTING(nodeagent, data_dir, PATH, "/var/lib/norn/client",
+            "where allocations and the agent's own state live"),
+    SETTING(nodeagent, name, TEXT, "", "name of the node; empty: the host name"),
+    SETTING(nodeagent, region, TEXT, "global", "region the servers are of; tasks are told"),
+    SETTING(nodeagent, datacenter, TEXT, "dc1", "datacenter of the node"),
+    SETTING(nodeagent, node_class, TEXT, "", "free label; jobs may ask for it as ${node.class}"),
+    SETTING(nodeagent, meta, LIST, "", "KEY=VALUE pairs; jobs may ask for them as ${meta.KEY}"),
+    SETTING(nodeagent, network_interface, TEXT, "",
+            "whose address ports are reached at; empty: that of the default route, or lo"),
+    SETTING(nodeagent, http_addr, TEXT, "127.0.0.1:4646",
+            "HTTP address told to clients as this node's"),
+    SETTING(nodeagent, cpu_mhz, COUNT, "0", "MHz the node has in all; 0: as found"),
+    SETTING(nodeagent, memory_mb, COUNT, "0", "MiB of memory; 0: as found"),
+    SETTING(nodeagent, disk_mb, COUNT, "0", "MiB of disk; 0: what is free below data_dir"),
+    SETTING(nodeagent, reserved_cpu, COUNT, "0", "MHz that no task gets"),
+    SETTING(nodeagent, reserved_memory_mb, COUNT, "0", "MiB of memory that no task gets"),
+    SETTING(nodeagent, reserved_disk_mb, COUNT, "0", "MiB of disk that no task gets"),
+    SETTING(nodeagent, reserved_ports, LIST, "", "ports and ranges (8000-8010) that no task gets"),
+    SETTING(nodeagent, max_kill_timeout_ms, MSEC, "30000", "a job's kill_timeout is cut to this"),
+    SETTING(nodeagent, cgroup, TEXT, "auto",
+            "where tasks' cgroups go: auto, none, or the mount point of a hierarchy"),
+    SETTING(nodeagent, taskshim, TEXT, "", "the program taskshim; empty: beside this one"),
+    SETTING(nodeagent, stop_tasks_on_exit, BOOL, "false",
+            "on TERM kill all tasks instead of leaving them to the next agent"),
+    SETTING_END,
+};
+
+static const struct service nodeagent_service = {
+    .name = "nodeagent",
+    .summary = "runs allocations on this machine",
+    .size = sizeof(struct nodeagent),
+    .settings = settings,
+    .open = nodeagent_open,
+    .start = nodeagent_start,
+    .drain = nodeagent_drain,
+    .close = nodeagent_close,
+    .summary_log = nodeagent_summary,
+    .metrics = nodeagent_metrics,
+};
+
+DAEMON_MAIN(nodeagent_service)

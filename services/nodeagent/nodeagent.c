@@ -1,0 +1,410 @@
+#include "nodeagent.h"
+#include "allocdir.h"
+#include "base/id.h"
+#include "drivers/driver.h"
+#include "fingerprint.h"
+#include "wire/wire.h"
+#include <errno.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define NODE_ARENA_CAP     (8u << 20)
+#define UPDATES_PER_CALL   256
+#define MAX_RESERVED_PORTS 1024
+#define MAX_META           256
+
+/* ---- who we are */
+
+static Pb__KeyValue **split_meta(struct arena *a, const char *text, size_t *count,
+                                 struct reason *why)
+{
+    Pb__KeyValue **list = arena_array(a, Pb__KeyValue *, MAX_META);
+    char *rest = arena_strdup(a, text), *one;
+    *count = 0;
+    while ((one = strsep(&rest, ",")) != NULL) {
+        char *value = strchr(one, '=');
+        one += strspn(one, " ");
+        if (*one == '\0')
+            continue;
+        if (value == NULL || value == one || *count == MAX_META) {
+            reason_set(why, ERR_INVALID, "meta: \"%s\" is not KEY=VALUE, or there are too many",
+                       one);
+            return NULL;
+        }
+        *value++ = '\0';
+        size_t i = *count;
+        while (i > 0 && strcmp(list[i - 1]->key, one) > 0) {
+            list[i] = list[i - 1];
+            i--;
+        }
+        list[i] = arena_alloc(a, sizeof *list[i]);
+        pb__key_value__init(list[i]);
+        list[i]->key = one;
+        list[i]->value = value;
+        (*count)++;
+    }
+    return list;
+}
+
+/* "22,80,8000-8010" */
+static enum err split_ports(struct arena *a, const char *text, Pb__Node *node, struct reason *why)
+{
+    char *rest = arena_strdup(a, text), *one;
+    node->reserved_ports = arena_array(a, uint32_t, MAX_RESERVED_PORTS);
+    while ((one = strsep(&rest, ", ")) != NULL) {
+        unsigned low, high;
+        char end;
+        if (*one == '\0')
+            continue;
+        int n = sscanf(one, "%u-%u%c", &low, &high, &end);
+        if (n == 1 && strchr(one, '-') == NULL)
+            high = low;
+        if (n < 1 || n > 2 || low == 0 || high < low || high > 65535 ||
+            node->n_reserved_ports + (high - low) >= MAX_RESERVED_PORTS)
+            return reason_set(why, ERR_INVALID,
+                              "reserved_ports: \"%s\" is no port or range, or there are too many",
+                              one);
+        for (; low <= high; low++)
+            node->reserved_ports[node->n_reserved_ports++] = low;
+    }
+    return OK;
+}
+
+static void add_drivers(struct arena *a, Pb__Node *node, int64_t now_ns)
+{
+    size_t count = 0;
+    while (driver_at(count) != NULL)
+        count++;
+    node->drivers = arena_array(a, Pb__DriverInfo *, count);
+    for (size_t i = 0; i < count; i++) {
+        const char *attribute = arena_printf(a, "driver.%s", driver_at(i)->name);
+        Pb__DriverInfo *d = arena_alloc(a, sizeof *d);
+        pb__driver_info__init(d);
+        d->name = arena_strdup(a, driver_at(i)->name);
+        d->has_detected = d->detected = d->has_healthy = d->healthy = d->has_update_time = true;
+        d->health_description = arena_strdup(a, "Healthy");
+        d->update_time = now_ns;
+        d->attributes = arena_array(a, Pb__KeyValue *, 1);
+        d->attributes[0] = arena_alloc(a, sizeof **d->attributes);
+        pb__key_value__init(d->attributes[0]);
+        d->attributes[0]->key = arena_strdup(a, attribute);
+        d->attributes[0]->value = arena_strdup(a, "true");
+        d->n_attributes = 1;
+        node->drivers[node->n_drivers++] = d;
+        fingerprint_set(a, node, attribute, "1");
+    }
+}
+
+static Pb__Amount *amount(struct arena *a, uint64_t cpu, uint64_t memory_mb, uint64_t disk_mb)
+{
+    Pb__Amount *m = arena_alloc(a, sizeof *m);
+    pb__amount__init(m);
+    m->has_cpu = m->has_memory_mb = m->has_disk_mb = true;
+    m->cpu = (uint32_t)cpu;
+    m->memory_mb = (uint32_t)memory_mb;
+    m->disk_mb = (uint32_t)disk_mb;
+    return m;
+}
+
+static enum err describe_node(struct nodeagent *na, struct reason *why)
+{
+    struct arena *a = na->arena;
+    char host[256] = "localhost";
+    Pb__Node *node = na->node;
+    const struct fingerprint_options o = {
+        .root = "",
+        .data_dir = na->data_dir,
+        .interface = na->network_interface,
+        .cpu_mhz = (uint32_t)na->cpu_mhz,
+        .memory_mb = (uint32_t)na->memory_mb,
+        .disk_mb = (uint32_t)na->disk_mb,
+    };
+    gethostname(host, sizeof host - 1);
+    node->name = arena_strdup(a, na->name[0] != '\0' ? na->name : host);
+    node->datacenter = arena_strdup(a, na->datacenter);
+    node->node_class = arena_strdup(a, na->node_class);
+    node->http_addr = arena_strdup(a, na->http_addr);
+    node->version = arena_strdup(a, NORN_VERSION);
+    node->has_status = true;
+    node->status = PB__NODE__STATUS__READY;
+    fingerprint_machine(a, &o, node);
+    add_drivers(a, node, loop_wall_ns(na->loop));
+    fingerprint_set(a, node, "norn.version", NORN_VERSION);
+    /* Job files ask for it; what they mean is what Nomad 1.1 could do. */
+    fingerprint_set(a, node, "nomad.version", "1.1.0");
+    node->reserved = amount(a, na->reserved_cpu, na->reserved_memory_mb, na->reserved_disk_mb);
+    node->meta = split_meta(a, na->meta, &node->n_meta, why);
+    if (node->meta == NULL)
+        return ERR_INVALID;
+    return split_ports(a, na->reserved_ports, node, why);
+}
+
+static void read_boot_id(char out[64])
+{
+    FILE *f = fopen("/proc/sys/kernel/random/boot_id", "re");
+    out[0] = '\0';
+    if (f != NULL && fgets(out, 64, f) == NULL)
+        out[0] = '\0';
+    if (f != NULL)
+        fclose(f);
+    out[strcspn(out, "\n")] = '\0';
+}
+
+static void random_id(uint8_t out[ID_SIZE])
+{
+    /* Version 4: a node's id must tell nothing, and its secret must not be guessed. */
+    FILE *f = fopen("/dev/urandom", "re");
+    must(f != NULL && fread(out, 1, ID_SIZE, f) == ID_SIZE);
+    fclose(f);
+    out[6] = (uint8_t)((out[6] & 0x0f) | 0x40);
+    out[8] = (uint8_t)((out[8] & 0x3f) | 0x80);
+}
+
+/* The same as at the last start, else made now. */
+static enum err take_identity(struct nodeagent *na, struct reason *why)
+{
+    char boot_id[64];
+    uint8_t id[ID_SIZE], secret[ID_SIZE];
+    Pb__LocalNode made = PB__LOCAL_NODE__INIT;
+    Pb__LocalNode *known = local_node(na->local, na->arena);
+    read_boot_id(boot_id);
+    na->same_boot = known != NULL && known->boot_id != NULL && strcmp(known->boot_id, boot_id) == 0;
+    if (known == NULL || known->id.len != ID_SIZE || known->secret_id.len != ID_SIZE) {
+        random_id(id);
+        random_id(secret);
+        made.has_id = made.has_secret_id = true;
+        made.id = wire_id(na->arena, id);
+        made.secret_id = wire_id(na->arena, secret);
+        known = &made;
+    }
+    na->node->has_id = na->node->has_secret_id = true;
+    na->node->id = known->id;
+    na->node->secret_id = known->secret_id;
+    if (na->same_boot)
+        return OK;
+    known->boot_id = boot_id;
+    return local_put_node(na->local, known, why);
+}
+
+/* ---- the parts together */
+
+static void on_news(void *owner, const Pb__NodeNews *news)
+{
+    struct nodeagent *na = owner;
+    for (size_t i = 0; i < news->n_requests; i++)
+        readers_begin(na->readers, news->requests[i]);
+    if (news->n_allocs > 0 || news->full)
+        runner_apply(na->runner, news);
+}
+
+static Pb__AllocUpdates *updates(void *owner, struct arena *a)
+{
+    struct nodeagent *na = owner;
+    return runner_updates(na->runner, a, UPDATES_PER_CALL);
+}
+
+static void sent(void *owner, bool acknowledged)
+{
+    struct nodeagent *na = owner;
+    runner_sent(na->runner, acknowledged);
+}
+
+static void on_changed(void *owner, bool urgent)
+{
+    struct nodeagent *na = owner;
+    uplink_report(na->uplink, urgent);
+}
+
+static void on_news_lost(void *owner)
+{
+    struct nodeagent *na = owner;
+    uplink_resync(na->uplink);
+}
+
+static struct client *result_client(void *owner)
+{
+    struct nodeagent *na = owner;
+    return uplink_client(na->uplink);
+}
+
+/* Beside our own program, unless it is set. */
+static enum err find_taskshim(struct nodeagent *na, struct reason *why)
+{
+    char self[PATH_MAX];
+    if (na->taskshim[0] == '\0') {
+        ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
+        self[n < 0 ? 0 : n] = '\0';
+        char *slash = strrchr(self, '/');
+        if (slash != NULL)
+            *slash = '\0';
+        na->taskshim = arena_printf(na->arena, "%s/taskshim", self);
+    }
+    if (access(na->taskshim, X_OK) != 0)
+        return reason_errno(why, ERR_NOT_FOUND, "taskshim %s", na->taskshim);
+    return OK;
+}
+
+/* Tasks are told where they are by absolute paths. */
+static enum err make_absolute(struct nodeagent *na, struct reason *why)
+{
+    char real[PATH_MAX];
+    if (mkdir(na->data_dir, 0711) != 0 && errno != EEXIST)
+        return reason_errno(why, ERR_IO, "mkdir %s", na->data_dir);
+    if (realpath(na->data_dir, real) == NULL)
+        return reason_errno(why, ERR_IO, "data_dir %s", na->data_dir);
+    na->data_dir = arena_strdup(na->arena, real);
+    return OK;
+}
+
+static enum err open_parts(struct nodeagent *na, struct reason *why)
+{
+    const struct uplink_options uplink = {
+        .gateways = na->gateway,
+        .poll_gateways = na->gateway_poll,
+        .node = na->node,
+        .on_news = on_news,
+        .updates = updates,
+        .sent = sent,
+        .owner = na,
+    };
+    enum err e = uplink_open(&na->uplink, na->loop, &uplink, why);
+    if (e != OK)
+        return e;
+    const struct runner_options runner = {
+        .data_dir = na->data_dir,
+        .shim = na->taskshim,
+        .region = na->region,
+        .cgroups = &na->cgroups,
+        .node = na->node,
+        .local = na->local,
+        .max_kill_timeout_ns = (int64_t)na->max_kill_timeout_ms * 1000000,
+        .changed = on_changed,
+        .news_lost = on_news_lost,
+        .owner = na,
+    };
+    na->runner = runner_new(na->loop, &runner);
+    const struct readers_options readers = {
+        .data_dir = na->data_dir,
+        .node = na->node,
+        .runner = na->runner,
+        .client = result_client,
+        .owner = na,
+    };
+    na->readers = readers_new(na->loop, &readers);
+    return OK;
+}
+
+enum err nodeagent_open(void *self, struct loop *l, struct reason *why)
+{
+    struct nodeagent *na = self;
+    na->loop = l;
+    na->arena = arena_new(NODE_ARENA_CAP);
+    na->node = arena_alloc(na->arena, sizeof *na->node);
+    pb__node__init(na->node);
+    enum err e = make_absolute(na, why);
+    if (e == OK)
+        e = find_taskshim(na, why);
+    if (e == OK)
+        e = local_open(&na->local, na->data_dir, why);
+    if (e == OK)
+        e = allocdir_prepare(na->data_dir, why);
+    if (e == OK)
+        e = take_identity(na, why);
+    if (e == OK)
+        e = describe_node(na, why);
+    if (e != OK)
+        return e;
+    /* Shims are our children while we live: none of them is to become a zombie, and we never ask
+     * how they ended. */
+    sigaction(SIGCHLD, &(struct sigaction){.sa_handler = SIG_DFL, .sa_flags = SA_NOCLDWAIT}, NULL);
+    /* One connection and one file per task at most; best effort. */
+    struct rlimit files;
+    if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur < files.rlim_max) {
+        files.rlim_cur = files.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &files);
+    }
+    cgroups_init(&na->cgroups, na->cgroup);
+    return open_parts(na, why);
+}
+
+enum err nodeagent_start(void *self, struct loop *l, struct reason *why)
+{
+    struct nodeagent *na = self;
+    static const char *const trees[] = {"walk", "cgroup2", "freezer"};
+    log_info("node", "id=%s name=%s data_dir=%s tree=%s", log_id(na->node->id.data),
+             log_quote(na->node->name), log_quote(na->data_dir), trees[na->cgroups.kind]);
+    runner_restore(na->runner, na->same_boot);
+    uplink_start(na->uplink);
+    return OK;
+}
+
+static void on_all_stopped(void *owner)
+{
+    struct nodeagent *na = owner;
+    na->drained(na->drained_arg);
+}
+
+void nodeagent_drain(void *self, void (*drained)(void *arg), void *arg)
+{
+    struct nodeagent *na = self;
+    if (!na->stop_tasks_on_exit) {
+        drained(arg);
+        return;
+    }
+    na->drained = drained;
+    na->drained_arg = arg;
+    runner_stop_all(na->runner, on_all_stopped, na);
+}
+
+void nodeagent_close(void *self)
+{
+    struct nodeagent *na = self;
+    readers_free(na->readers);
+    runner_free(na->runner);
+    uplink_close(na->uplink);
+    local_close(na->local);
+    cgroups_fini(&na->cgroups);
+    arena_free(na->arena);
+}
+
+void nodeagent_summary(void *self)
+{
+    struct nodeagent *na = self;
+    struct runner_counts c = runner_count(na->runner);
+    log_info("summary", "registered=%d allocs=%zu running=%zu pending=%zu shims=%zu readers=%zu",
+             uplink_is_registered(na->uplink), c.allocs, c.tasks_running, c.tasks_pending, c.shims,
+             readers_count(na->readers));
+}
+
+enum { METRIC_ALLOCS, METRIC_RUNNING, METRIC_PENDING, METRIC_READERS, METRIC_REGISTERED };
+static struct metric metrics[] = {
+    [METRIC_ALLOCS] = {"client.allocs", PB__METRIC__KIND__GAUGE, "allocations not yet over", 0, 0,
+                       0, 0},
+    [METRIC_RUNNING] = {"client.tasks_running", PB__METRIC__KIND__GAUGE, "tasks that run", 0, 0, 0,
+                        0},
+    [METRIC_PENDING] = {"client.tasks_pending", PB__METRIC__KIND__GAUGE, "tasks to be started", 0,
+                        0, 0, 0},
+    [METRIC_READERS] = {"client.readers", PB__METRIC__KIND__GAUGE, "readers of files and logs", 0,
+                        0, 0, 0},
+    [METRIC_REGISTERED] = {"client.registered", PB__METRIC__KIND__GAUGE,
+                           "1 while the servers know us", 0, 0, 0, 0},
+};
+
+struct metric *nodeagent_metrics(void *self, size_t *count)
+{
+    struct nodeagent *na = self;
+    struct runner_counts c = runner_count(na->runner);
+    metric_set(&metrics[METRIC_ALLOCS], (double)c.allocs);
+    metric_set(&metrics[METRIC_RUNNING], (double)c.tasks_running);
+    metric_set(&metrics[METRIC_PENDING], (double)c.tasks_pending);
+    metric_set(&metrics[METRIC_READERS], (double)readers_count(na->readers));
+    metric_set(&metrics[METRIC_REGISTERED], uplink_is_registered(na->uplink));
+    *count = COUNT_OF(metrics);
+    return metrics;
+}

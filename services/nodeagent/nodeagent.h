@@ -1,0 +1,41 @@
+/* The shell of the node agent: who this node is, and the parts that do the work put together. */
+#ifndef NODEAGENT_NODEAGENT_H
+#define NODEAGENT_NODEAGENT_H
+
+#include "cgroup.h"
+#include "daemon/daemon.h"
+#include "local.h"
+#include "readers.h"
+#include "runner.h"
+#include "uplink.h"
+
+struct nodeagent {
+    /* settings */
+    const char *gateway, *gateway_poll, *data_dir, *name, *datacenter, *node_class, *meta, *region;
+    const char *network_interface, *taskshim, *cgroup, *http_addr, *reserved_ports;
+    uint64_t cpu_mhz, memory_mb, disk_mb;
+    uint64_t reserved_cpu, reserved_memory_mb, reserved_disk_mb;
+    uint64_t max_kill_timeout_ms;
+    bool stop_tasks_on_exit;
+
+    struct loop *loop;
+    struct arena *arena; /* of node; lives as long as we */
+    Pb__Node *node;
+    bool same_boot;
+    struct cgroups cgroups;
+    struct local *local;
+    struct runner *runner;
+    struct uplink *uplink;
+    struct readers *readers;
+    void (*drained)(void *arg);
+    void *drained_arg;
+};
+
+enum err nodeagent_open(void *self, struct loop *l, struct reason *why);
+enum err nodeagent_start(void *self, struct loop *l, struct reason *why);
+void nodeagent_drain(void *self, void (*drained)(void *arg), void *arg);
+void nodeagent_close(void *self);
+void nodeagent_summary(void *self);
+struct metric *nodeagent_metrics(void *self, size_t *count);
+
+#endif

@@ -1,0 +1,687 @@
+#include "runner.h"
+#include "allocdir.h"
+#include "base/log.h"
+#include "drivers/driver.h"
+#include "run.h"
+#include "wire/wire.h"
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define ARENA_CAP       (64u << 20)
+#define COMMIT_RETRY_MS 1000
+#define SECOND_NS       1000000000ll
+
+static void run_step(void *owner);
+
+/* ---- allocations in memory */
+
+const Pb__TaskGroup *group_of(const Pb__Job *job, const char *name)
+{
+    for (size_t i = 0; name != NULL && i < job->n_task_groups; i++)
+        if (strcmp(job->task_groups[i]->name, name) == 0)
+            return job->task_groups[i];
+    return NULL;
+}
+
+static bool is_batch(const Pb__Job *job)
+{
+    return job->type != NULL &&
+           (strcmp(job->type, "batch") == 0 || strcmp(job->type, "sysbatch") == 0);
+}
+
+struct task_rules task_rules_of(const Pb__Job *job, const Pb__TaskGroup *group,
+                                const Pb__Task *task, int64_t max_kill_timeout_ns)
+{
+    const Pb__RestartPolicy *p =
+        task->restart_policy != NULL ? task->restart_policy : group->restart_policy;
+    struct task_rules rules = {
+        .kill_timeout_ns = task->has_kill_timeout_ns ? task->kill_timeout_ns : 5 * SECOND_NS,
+        .shutdown_delay_ns = task->shutdown_delay_ns,
+    };
+    if (rules.kill_timeout_ns > max_kill_timeout_ns)
+        rules.kill_timeout_ns = max_kill_timeout_ns;
+    if (p == NULL)
+        rules.restart =
+            is_batch(job)
+                ? (struct restart_policy){3, 24 * 3600 * SECOND_NS, 15 * SECOND_NS, false, false}
+                : (struct restart_policy){2, 30 * 60 * SECOND_NS, 15 * SECOND_NS, false, true};
+    else
+        rules.restart = (struct restart_policy){
+            .attempts = p->attempts,
+            .interval_ns = p->interval_ns,
+            .delay_ns = p->delay_ns,
+            .mode_delay = p->mode != NULL && strcmp(p->mode, "delay") == 0,
+            .on_success = !is_batch(job),
+        };
+    return rules;
+}
+
+static void task_run_init(struct task_run *t, struct alloc_run *run, const Pb__Task *task)
+{
+    const char *name = task->kill_signal;
+    t->alloc = run;
+    t->name = xstrdup(task->name);
+    t->leader = task->leader;
+    t->kill_signal = name == NULL || *name == '\0' ? SIGINT : signal_number(name);
+}
+
+/* Without tasks when the job is unknown: it is then over at once. */
+struct alloc_run *alloc_run_new(struct runner *r, const Pb__Alloc *alloc, const Pb__Job *job)
+{
+    struct alloc_run *run = xcalloc(1, sizeof *run);
+    const Pb__TaskGroup *group = job == NULL ? NULL : group_of(job, alloc->task_group);
+    run->runner = r;
+    memcpy(run->id, alloc->id.data, 16);
+    run->task_count = group == NULL ? 0 : group->n_tasks;
+    run->tasks = xcalloc(run->task_count + 1, sizeof *run->tasks);
+    for (size_t i = 0; i < run->task_count; i++)
+        task_run_init(&run->tasks[i], run, group->tasks[i]);
+    run->members = xcalloc(run->task_count + 1, sizeof *run->members);
+    for (size_t i = 0; i < run->task_count; i++)
+        run->members[i] =
+            (struct group_member){&run->tasks[i].core, run->tasks[i].name, run->tasks[i].leader};
+    run->stopping = alloc->desired != PB__ALLOC__DESIRED__RUN;
+    run->status = PB__ALLOC__CLIENT_STATUS__PENDING;
+    map_put(r->allocs, run->id, 16, run);
+    return run;
+}
+
+static void alloc_run_free(struct alloc_run *run)
+{
+    struct runner *r = run->runner;
+    for (size_t i = 0; i < run->task_count; i++) {
+        struct task_run *t = &run->tasks[i];
+        timer_cancel(r->loop, &t->timer);
+        timer_cancel(r->loop, &t->launch);
+        supervisor_close(t->shim);
+        task_fini(&t->core);
+        free(t->name);
+    }
+    list_remove(&run->touched);
+    map_remove(r->allocs, run->id, 16);
+    free(run->members);
+    free(run->tasks);
+    free(run);
+}
+
+void alloc_run_touch(struct alloc_run *run)
+{
+    if (!link_is_linked(&run->touched))
+        list_push_back(&run->runner->touched, &run->touched);
+    step_mark(run->runner->loop, &run->runner->step, run_step, run->runner);
+}
+
+void task_run_input(struct task_run *t, struct task_input in)
+{
+    struct runner *r = t->alloc->runner;
+    if (in.now_ns == 0)
+        in.now_ns = loop_wall_ns(r->loop);
+    in.random = loop_random(r->loop);
+    enum task_phase before = t->core.phase;
+    unsigned todo = task_step(&t->core, &in);
+    task_check(&t->core);
+    if (todo & TASK_DO_REPORT)
+        t->alloc->changed++;
+    t->todo |= todo;
+    if (todo != 0 || before != t->core.phase || in.kind >= TASK_IN_KILL)
+        t->alloc->dirty = true;
+    if (t->core.phase != TASK_STARTING)
+        timer_cancel(r->loop, &t->launch);
+    alloc_run_touch(t->alloc);
+}
+
+/* ---- the step: cores, then the local state, then deeds */
+
+static struct group_status status_of(const struct alloc_run *run)
+{
+    return group_status(run->members, run->task_count);
+}
+
+static bool is_over(const struct alloc_run *run)
+{
+    for (size_t i = 0; i < run->task_count; i++)
+        if (run->tasks[i].core.phase != TASK_DEAD)
+            return false;
+    return true;
+}
+
+/* What one task's end means for the others, until nothing more follows. */
+static void settle_group(struct alloc_run *run)
+{
+    bool again = true;
+    while (again) {
+        again = false;
+        for (size_t i = 0; i < run->task_count; i++) {
+            struct task_run *t = &run->tasks[i];
+            struct group_kill kill;
+            enum task_phase before = t->core.phase;
+            if (group_must_kill(run->members, run->task_count, i, run->stopping, &kill) &&
+                !t->core.kill_wanted)
+                task_run_input(t, (struct task_input){.kind = kill.why, .text = kill.sibling});
+            if (t->core.phase == TASK_NEW)
+                task_run_input(t, (struct task_input){.kind = TASK_IN_BEGIN});
+            again |= before != t->core.phase;
+        }
+    }
+}
+
+static void save(struct alloc_run *run)
+{
+    struct runner *r = run->runner;
+    struct arena *a = arena_new(ARENA_CAP);
+    Pb__LocalAlloc *saved = local_alloc(r->options.local, a, run->id);
+    if (saved != NULL) {
+        saved->n_tasks = run->task_count;
+        saved->tasks = arena_array(a, Pb__LocalTask *, run->task_count);
+        for (size_t i = 0; i < run->task_count; i++)
+            saved->tasks[i] = task_save(a, &run->tasks[i].core, run->tasks[i].name);
+        saved->has_unreported = true;
+        saved->unreported = run->acknowledged != run->changed;
+        local_put_alloc(r->options.local, saved);
+    }
+    arena_free(a);
+    run->dirty = false;
+}
+
+static void on_timer(void *owner)
+{
+    struct task_run *t = owner;
+    task_run_input(t, (struct task_input){.kind = TASK_IN_TIMER});
+}
+
+static void arm_timer(struct task_run *t)
+{
+    struct loop *l = t->alloc->runner->loop;
+    int64_t left = t->core.timer_at_ns - loop_wall_ns(l);
+    timer_arm(l, &t->timer, left <= 0 ? 0 : (uint64_t)(left / 1000000), on_timer, t);
+}
+
+static void carry_out(struct task_run *t)
+{
+    unsigned todo = t->todo;
+    t->todo = 0;
+    if (todo & TASK_DO_RELEASE) {
+        supervisor_release(t->shim);
+        t->shim = NULL;
+        if (t->core.phase == TASK_DEAD)
+            allocdir_drop_shim(t->alloc->runner->options.data_dir, t->alloc->id, t->name);
+    }
+    if ((todo & TASK_DO_KILL) && t->core.phase == TASK_STOPPING && t->shim != NULL)
+        supervisor_kill(t->shim, t->kill_signal == 0 ? SIGTERM : t->kill_signal,
+                        task_kill_timeout_left(&t->core, loop_wall_ns(t->alloc->runner->loop)));
+    if (t->core.timer_at_ns == 0 || t->core.phase == TASK_STOPPING)
+        timer_cancel(t->alloc->runner->loop, &t->timer);
+    else if (todo & TASK_DO_TIMER)
+        arm_timer(t);
+    if ((todo & TASK_DO_LAUNCH) && t->core.phase == TASK_STARTING)
+        task_run_launch(t);
+}
+
+/* ---- directories that go */
+
+struct removal {
+    struct worker_job job;
+    char *data_dir;
+    uint8_t alloc[16];
+    struct reason why;
+};
+
+static void remove_dirs(struct worker_job *job)
+{
+    struct removal *m = container_of(job, struct removal, job);
+    if (allocdir_destroy(m->data_dir, m->alloc, &m->why) == OK)
+        m->why.text[0] = '\0';
+}
+
+static void removed_dirs(struct worker_job *job)
+{
+    struct removal *m = container_of(job, struct removal, job);
+    if (m->why.text[0] == '\0')
+        log_info("alloc_removed", "alloc=%s", log_id(m->alloc));
+    else
+        log_warn("alloc_not_removed", "alloc=%s reason=%s", log_id(m->alloc),
+                 log_quote(m->why.text));
+    free(m->data_dir);
+    free(m);
+}
+
+static void remove_alloc(struct alloc_run *run)
+{
+    struct runner *r = run->runner;
+    struct removal *m = xcalloc(1, sizeof *m);
+    m->job.work = remove_dirs;
+    m->job.done = removed_dirs;
+    m->data_dir = xstrdup(r->options.data_dir);
+    memcpy(m->alloc, run->id, 16);
+    local_delete_alloc(r->options.local, run->id);
+    alloc_run_free(run);
+    if (r->worker == NULL)
+        r->worker = worker_new(r->loop);
+    worker_submit(r->worker, &m->job);
+}
+
+/* ---- the step */
+
+/* True: it has something to tell the servers soon. */
+static bool note_status(struct alloc_run *run, bool *urgent)
+{
+    struct group_status now = status_of(run);
+    if (now.status != run->status) {
+        log_info("alloc_status", "alloc=%s status=%s", log_id(run->id), log_quote(now.description));
+        run->status = now.status;
+        *urgent = true;
+    }
+    return run->changed != run->acknowledged && !run->under_way;
+}
+
+static bool all_dead(const struct runner *r)
+{
+    const void *key;
+    void *value;
+    for (size_t i = 0; map_next(r->allocs, &i, &key, NULL, &value);)
+        if (!is_over(value))
+            return false;
+    return true;
+}
+
+static void finish_if_stopped(struct runner *r)
+{
+    if (r->stopped == NULL || !all_dead(r))
+        return;
+    void (*stopped)(void *) = r->stopped;
+    r->stopped = NULL;
+    stopped(r->stopped_owner);
+}
+
+/* Deeds may lead to further inputs (a driver that refuses): those mark the next step. */
+static void act(struct runner *r)
+{
+    struct link now;
+    struct alloc_run *run;
+    bool tell = false, urgent = false;
+    list_init(&now);
+    while ((run = list_first(&r->touched, struct alloc_run, touched)) != NULL) {
+        list_remove(&run->touched);
+        list_push_back(&now, &run->touched);
+    }
+    while ((run = list_first(&now, struct alloc_run, touched)) != NULL) {
+        list_remove(&run->touched);
+        for (size_t i = 0; i < run->task_count; i++)
+            carry_out(&run->tasks[i]);
+        tell |= note_status(run, &urgent);
+        if (run->removed && is_over(run))
+            remove_alloc(run);
+    }
+    if (tell && !r->stopping_all)
+        r->options.changed(r->options.owner, urgent);
+    finish_if_stopped(r);
+    /* What the deeds wrote (a removal) goes with the next step. */
+    if (local_is_dirty(r->options.local))
+        step_mark(r->loop, &r->step, run_step, r);
+}
+
+/* True if it was never written down: then nothing has been done for it either. */
+static bool is_unwritten(const struct alloc_run *run)
+{
+    struct arena *a = arena_new(ARENA_CAP);
+    bool missing = local_alloc(run->runner->options.local, a, run->id) == NULL;
+    arena_free(a);
+    return missing;
+}
+
+/* Nothing is done that is not written down: it waits until there is room. */
+static void on_commit_failed(struct runner *r, const struct reason *why)
+{
+    struct alloc_run *run;
+    log_error("local_state_not_written", "reason=%s", log_quote(why->text));
+    list_each(&r->touched, struct alloc_run, touched, run)
+    {
+        run->dirty = true;
+        if (is_unwritten(run))
+            alloc_run_free(run);
+    }
+    r->options.news_lost(r->options.owner);
+    timer_arm(r->loop, &r->retry, COMMIT_RETRY_MS, run_step, r);
+}
+
+static void run_step(void *owner)
+{
+    struct runner *r = owner;
+    struct reason why;
+    struct alloc_run *run;
+    list_each(&r->touched, struct alloc_run, touched, run) settle_group(run);
+    list_each(&r->touched, struct alloc_run, touched, run) if (run->dirty) save(run);
+    if (local_commit(r->options.local, &why) == OK)
+        act(r);
+    else
+        on_commit_failed(r, &why);
+}
+
+/* ---- what the servers want */
+
+static const Pb__Job *job_in(const Pb__NodeNews *news, const Pb__Alloc *alloc)
+{
+    for (size_t i = 0; i < news->n_jobs; i++) {
+        const Pb__Job *j = news->jobs[i];
+        if (j->id != NULL && alloc->job_id != NULL && strcmp(j->id, alloc->job_id) == 0 &&
+            j->version == alloc->job_version && j->create_index == alloc->job_create_index)
+            return j;
+    }
+    return NULL;
+}
+
+static bool is_terminal(Pb__Alloc__ClientStatus s)
+{
+    return s == PB__ALLOC__CLIENT_STATUS__COMPLETE || s == PB__ALLOC__CLIENT_STATUS__FAILED ||
+           s == PB__ALLOC__CLIENT_STATUS__LOST;
+}
+
+static void put_record(struct runner *r, struct arena *a, const Pb__Alloc *alloc)
+{
+    Pb__LocalAlloc *saved = local_alloc(r->options.local, a, alloc->id.data);
+    if (saved == NULL) {
+        saved = arena_alloc(a, sizeof *saved);
+        pb__local_alloc__init(saved);
+    }
+    saved->alloc = (Pb__Alloc *)(uintptr_t)alloc;
+    local_put_alloc(r->options.local, saved);
+}
+
+static void load_tasks(struct alloc_run *run, const Pb__LocalAlloc *saved, const Pb__Job *job)
+{
+    const Pb__TaskGroup *group = job == NULL ? NULL : group_of(job, saved->alloc->task_group);
+    int64_t now_ns = loop_wall_ns(run->runner->loop);
+    for (size_t i = 0; i < run->task_count; i++) {
+        struct task_rules rules =
+            task_rules_of(job, group, group->tasks[i], run->runner->options.max_kill_timeout_ns);
+        if (i < saved->n_tasks)
+            task_load(&run->tasks[i].core, &rules, saved->tasks[i]);
+        else
+            task_init(&run->tasks[i].core, &rules, now_ns);
+    }
+}
+
+/* One that is over here, but that the servers do not know to be. */
+static void tell_again(struct runner *r, struct arena *a, const Pb__LocalAlloc *saved)
+{
+    const Pb__Job *job = local_job(r->options.local, a, saved->alloc);
+    struct alloc_run *run = alloc_run_new(r, saved->alloc, job);
+    load_tasks(run, saved, job);
+    run->changed++;
+    run->dirty = true;
+    alloc_run_touch(run);
+}
+
+static void begin(struct runner *r, const Pb__Alloc *alloc, const Pb__Job *job)
+{
+    struct alloc_run *run = alloc_run_new(r, alloc, job);
+    const Pb__TaskGroup *group = job == NULL ? NULL : group_of(job, alloc->task_group);
+    int64_t now_ns = loop_wall_ns(r->loop);
+    for (size_t i = 0; i < run->task_count; i++) {
+        struct task_rules rules =
+            task_rules_of(job, group, group->tasks[i], r->options.max_kill_timeout_ns);
+        task_init(&run->tasks[i].core, &rules, now_ns);
+    }
+    log_info("alloc_received", "alloc=%s job=%s group=%s", log_id(run->id),
+             log_quote(alloc->job_id), log_quote(alloc->task_group));
+    run->changed++;
+    run->dirty = true;
+    alloc_run_touch(run);
+}
+
+static void apply_alloc(struct runner *r, struct arena *a, const Pb__NodeNews *news,
+                        const Pb__Alloc *alloc)
+{
+    struct alloc_run *run = map_get_id(r->allocs, alloc->id.data);
+    const Pb__LocalAlloc *saved =
+        run != NULL ? NULL : local_alloc(r->options.local, a, alloc->id.data);
+    bool terminal_there = is_terminal(alloc->client_status);
+    if (run == NULL && saved == NULL && terminal_there)
+        return; /* over before we knew of it, or lost while we were away */
+    const Pb__Job *job = job_in(news, alloc);
+    if (job != NULL)
+        local_put_job(r->options.local, job);
+    else
+        job = local_job(r->options.local, a, alloc);
+    if (job == NULL && run == NULL && alloc->desired == PB__ALLOC__DESIRED__RUN) {
+        log_error("job_missing", "alloc=%s job=%s version=%llu", log_id(alloc->id.data),
+                  log_quote(alloc->job_id), (unsigned long long)alloc->job_version);
+        return;
+    }
+    put_record(r, a, alloc);
+    if (run != NULL) {
+        run->seen = true;
+        if (alloc->desired != PB__ALLOC__DESIRED__RUN || terminal_there)
+            run->stopping = true;
+        alloc_run_touch(run);
+    } else if (saved == NULL) {
+        begin(r, alloc, job);
+        ((struct alloc_run *)map_get_id(r->allocs, alloc->id.data))->seen = true;
+    } else if (!terminal_there) {
+        tell_again(r, a, saved);
+        ((struct alloc_run *)map_get_id(r->allocs, alloc->id.data))->seen = true;
+    }
+    step_mark(r->loop, &r->step, run_step, r);
+}
+
+static void drop_missing(struct runner *r)
+{
+    const void *key;
+    void *value;
+    for (size_t i = 0; map_next(r->allocs, &i, &key, NULL, &value);) {
+        struct alloc_run *run = value;
+        /* One that is over is not listed, although it is still known: its end must yet be told. */
+        if (run->seen || is_over(run))
+            continue;
+        log_info("alloc_gone", "alloc=%s", log_id(run->id));
+        run->removed = run->stopping = true;
+        alloc_run_touch(run);
+    }
+}
+
+void runner_apply(struct runner *r, const Pb__NodeNews *news)
+{
+    const void *key;
+    void *value;
+    if (r->stopping_all)
+        return;
+    for (size_t i = 0; map_next(r->allocs, &i, &key, NULL, &value);)
+        ((struct alloc_run *)value)->seen = false;
+    struct arena *a = arena_new(ARENA_CAP);
+    for (size_t i = 0; i < news->n_allocs; i++) {
+        if (news->allocs[i]->id.len == 16)
+            apply_alloc(r, a, news, news->allocs[i]);
+        arena_reset(a);
+    }
+    arena_free(a);
+    if (news->full)
+        drop_missing(r);
+}
+
+/* ---- what the servers hear */
+
+static Pb__AllocUpdate *update_of(struct arena *a, const struct alloc_run *run)
+{
+    struct group_status status = status_of(run);
+    Pb__AllocUpdate *u = arena_alloc(a, sizeof *u);
+    pb__alloc_update__init(u);
+    u->has_alloc_id = u->has_client_status = true;
+    u->alloc_id = wire_id(a, run->id);
+    u->client_status = status.status;
+    u->client_description = arena_strdup(a, status.description);
+    u->n_tasks = run->task_count;
+    u->tasks = arena_array(a, Pb__TaskState *, run->task_count);
+    for (size_t i = 0; i < run->task_count; i++)
+        u->tasks[i] = task_state(a, &run->tasks[i].core, run->tasks[i].name);
+    return u;
+}
+
+Pb__AllocUpdates *runner_updates(struct runner *r, struct arena *a, size_t max)
+{
+    const void *key;
+    void *value;
+    if (r->stopping_all)
+        return NULL;
+    Pb__AllocUpdates *all = arena_alloc(a, sizeof *all);
+    pb__alloc_updates__init(all);
+    all->allocs = arena_array(a, Pb__AllocUpdate *, max);
+    for (size_t i = 0; all->n_allocs < max && map_next(r->allocs, &i, &key, NULL, &value);) {
+        struct alloc_run *run = value;
+        if (run->changed == run->acknowledged || run->removed)
+            continue;
+        run->sent = run->changed;
+        run->under_way = true;
+        all->allocs[all->n_allocs++] = update_of(a, run);
+    }
+    return all->n_allocs == 0 ? NULL : all;
+}
+
+void runner_sent(struct runner *r, bool acknowledged)
+{
+    const void *key;
+    void *value;
+    for (size_t i = 0; map_next(r->allocs, &i, &key, NULL, &value);) {
+        struct alloc_run *run = value;
+        if (!run->under_way)
+            continue;
+        run->under_way = false;
+        if (!acknowledged)
+            continue;
+        run->acknowledged = run->sent;
+        if (run->changed != run->acknowledged)
+            continue;
+        save(run); /* written with the next step: hearing it twice does no harm */
+        step_mark(r->loop, &r->step, run_step, r);
+        if (is_over(run) && !run->removed && !link_is_linked(&run->touched))
+            alloc_run_free(run);
+    }
+}
+
+/* ---- beginning and end */
+
+static void restore_one(void *owner, const Pb__LocalAlloc *saved)
+{
+    struct runner *r = owner;
+    bool live = saved->n_tasks == 0 || saved->unreported;
+    for (size_t i = 0; i < saved->n_tasks; i++)
+        live |= saved->tasks[i]->phase != TASK_DEAD;
+    if (!live || saved->alloc == NULL || saved->alloc->id.len != 16)
+        return;
+    struct arena *a = arena_new(ARENA_CAP);
+    Pb__Job *job = local_job(r->options.local, a, saved->alloc);
+    struct alloc_run *run = alloc_run_new(r, saved->alloc, job);
+    load_tasks(run, saved, job);
+    run->status = status_of(run).status;
+    run->changed = 1;
+    run->acknowledged = saved->unreported ? 0 : 1;
+    arena_free(a);
+    alloc_run_touch(run);
+}
+
+static void resume_task(struct task_run *t, bool same_boot)
+{
+    switch (t->core.phase) {
+    case TASK_STARTING:
+    case TASK_RUNNING:
+    case TASK_DELAYING:
+    case TASK_STOPPING:
+        task_run_adopt(t, same_boot);
+        break;
+    default:
+        break;
+    }
+    t->todo |= task_resume(&t->core);
+}
+
+void runner_restore(struct runner *r, bool same_boot)
+{
+    const void *key;
+    void *value;
+    local_each_alloc(r->options.local, restore_one, r);
+    for (size_t i = 0; map_next(r->allocs, &i, &key, NULL, &value);) {
+        struct alloc_run *run = value;
+        for (size_t k = 0; k < run->task_count; k++)
+            resume_task(&run->tasks[k], same_boot);
+    }
+    if (same_boot)
+        runner_adopt_orphans(r);
+    local_drop_unused_jobs(r->options.local);
+    step_mark(r->loop, &r->step, run_step, r);
+}
+
+struct runner *runner_new(struct loop *l, const struct runner_options *o)
+{
+    struct runner *r = xcalloc(1, sizeof *r);
+    r->loop = l;
+    r->options = *o;
+    r->allocs = map_new();
+    list_init(&r->touched);
+    list_init(&r->orphans);
+    return r;
+}
+
+void runner_free(struct runner *r)
+{
+    struct orphan *o;
+    const void *key;
+    void *value;
+    if (r == NULL)
+        return;
+    list_each(&r->orphans, struct orphan, link, o) orphan_free(o);
+    for (size_t i = 0; map_next(r->allocs, &i, &key, NULL, &value);)
+        alloc_run_free(value);
+    if (r->worker != NULL)
+        worker_free(r->worker);
+    timer_cancel(r->loop, &r->retry);
+    step_cancel(&r->step);
+    map_free(r->allocs);
+    free(r);
+}
+
+void runner_stop_all(struct runner *r, void (*stopped)(void *owner), void *owner)
+{
+    const void *key;
+    void *value;
+    r->stopping_all = true;
+    r->stopped = stopped;
+    r->stopped_owner = owner;
+    for (size_t i = 0; map_next(r->allocs, &i, &key, NULL, &value);) {
+        ((struct alloc_run *)value)->stopping = true;
+        alloc_run_touch(value);
+    }
+    step_mark(r->loop, &r->step, run_step, r);
+}
+
+enum runner_lookup runner_find(struct runner *r, const uint8_t alloc[16], const char *task)
+{
+    struct arena *a = arena_new(ARENA_CAP);
+    enum runner_lookup found = RUNNER_NO_ALLOC;
+    const Pb__LocalAlloc *saved = local_alloc(r->options.local, a, alloc);
+    if (saved != NULL && allocdir_exists(r->options.data_dir, alloc))
+        found = task == NULL ? RUNNER_FOUND : RUNNER_NO_TASK;
+    for (size_t i = 0; found == RUNNER_NO_TASK && i < saved->n_tasks; i++)
+        if (strcmp(saved->tasks[i]->state->name, task) == 0)
+            found = saved->tasks[i]->state->started_at != 0 ? RUNNER_FOUND : RUNNER_NOT_STARTED;
+    arena_free(a);
+    return found;
+}
+
+struct runner_counts runner_count(const struct runner *r)
+{
+    struct runner_counts c = {0};
+    const void *key;
+    void *value;
+    for (size_t i = 0; map_next(r->allocs, &i, &key, NULL, &value);) {
+        const struct alloc_run *run = value;
+        c.allocs++;
+        for (size_t k = 0; k < run->task_count; k++) {
+            const struct task_run *t = &run->tasks[k];
+            c.tasks_running += t->core.phase == TASK_RUNNING;
+            c.tasks_pending += t->core.phase == TASK_NEW || t->core.phase == TASK_STARTING ||
+                               t->core.phase == TASK_WAITING;
+            c.shims += t->shim != NULL;
+        }
+    }
+    return c;
+}

@@ -1,0 +1,315 @@
+#include "uplink.h"
+#include "base/log.h"
+#include "command.pb-c.h"
+#include <stdlib.h>
+#include <string.h>
+
+#define MAX_GATEWAYS   16
+#define CALL_BUDGET_MS 5000
+#define POLL_WAIT_MS   30000
+#define COALESCE_MS    50
+#define FIRST_PAUSE_MS 50
+#define LAST_PAUSE_MS  5000
+#define DEFAULT_TTL_MS 10000
+
+/* Each of the three exchanges fails and recovers on its own. */
+struct exchange {
+    struct call *call; /* NULL: none under way */
+    struct timer timer;
+    uint32_t pause_ms; /* after the next failure */
+};
+
+struct uplink {
+    struct loop *loop;
+    struct uplink_options options;
+    struct client *gateways[MAX_GATEWAYS], *poll_gateways[MAX_GATEWAYS];
+    size_t count, present;
+    bool registered;
+    uint32_t ttl_ms;
+    uint64_t since;
+    struct exchange beat; /* registration too */
+    struct exchange poll;
+    struct exchange report;
+};
+
+static void begin_beat(void *owner);
+static void begin_poll(void *owner);
+static void begin_report(void *owner);
+
+/* Half as long as it could be at least, so that many agents do not come back at once. */
+static uint32_t with_jitter(struct uplink *u, uint32_t ms)
+{
+    return ms / 2 + (uint32_t)(loop_random(u->loop) % (ms / 2 + 1));
+}
+
+static void pause_then(struct uplink *u, struct exchange *x, void (*then)(void *))
+{
+    if (x->pause_ms == 0)
+        x->pause_ms = FIRST_PAUSE_MS;
+    timer_arm(u->loop, &x->timer, with_jitter(u, x->pause_ms), then, u);
+    x->pause_ms = x->pause_ms * 2 > LAST_PAUSE_MS ? LAST_PAUSE_MS : x->pause_ms * 2;
+}
+
+static bool is_out_of_reach(const struct response *r)
+{
+    return r->code == PB__REPLY__CODE__TIMEOUT || r->code == PB__REPLY__CODE__UNAVAILABLE;
+}
+
+static void try_next_gateway(struct uplink *u)
+{
+    u->present = (u->present + 1) % u->count;
+}
+
+static void register_again(struct uplink *u)
+{
+    if (!u->registered)
+        return;
+    u->registered = false;
+    log_warn("registration_lost", "node=%s", log_id(u->options.node->id.data));
+    if (u->beat.call == NULL)
+        timer_arm(u->loop, &u->beat.timer, 0, begin_beat, u);
+}
+
+/* ---- registration and heartbeat */
+
+static void on_registered(struct uplink *u)
+{
+    u->registered = true;
+    log_info("node_registered", "node=%s ttl_ms=%u", log_id(u->options.node->id.data), u->ttl_ms);
+    if (u->poll.call == NULL)
+        timer_arm(u->loop, &u->poll.timer, 0, begin_poll, u);
+    uplink_report(u, true);
+}
+
+static void on_beat(void *owner, const struct response *r)
+{
+    struct uplink *u = owner;
+    u->beat.call = NULL;
+    if (r->code != PB__REPLY__CODE__OK) {
+        if (r->code == PB__REPLY__CODE__NOT_FOUND)
+            u->registered = false;
+        if (u->beat.pause_ms == 0)
+            log_warn("heartbeat_failed", "registered=%d reason=%s", u->registered,
+                     log_quote(r->reason));
+        if (is_out_of_reach(r))
+            try_next_gateway(u);
+        pause_then(u, &u->beat, begin_beat);
+        return;
+    }
+    const Pb__HeartbeatReply *reply = (const Pb__HeartbeatReply *)r->body;
+    u->beat.pause_ms = 0;
+    u->ttl_ms = reply != NULL && reply->ttl_ms > 0 ? reply->ttl_ms : DEFAULT_TTL_MS;
+    if (!u->registered)
+        on_registered(u);
+    timer_arm(u->loop, &u->beat.timer, with_jitter(u, u->ttl_ms / 2), begin_beat, u);
+}
+
+static void begin_beat(void *owner)
+{
+    struct uplink *u = owner;
+    Pb__Heartbeat beat = PB__HEARTBEAT__INIT;
+    Pb__NodeRegister registration = PB__NODE_REGISTER__INIT;
+    beat.has_node_id = beat.has_secret_id = true;
+    beat.node_id = u->options.node->id;
+    beat.secret_id = u->options.node->secret_id;
+    registration.node = (Pb__Node *)(uintptr_t)u->options.node;
+    const struct call_options o = {
+        .method =
+            u->registered ? PB__GATEWAY__METHOD__HEARTBEAT : PB__GATEWAY__METHOD__NODE_REGISTER,
+        .body = u->registered ? &beat.base : &registration.base,
+        .reply = &pb__heartbeat_reply__descriptor,
+        .budget_ms = CALL_BUDGET_MS,
+        .retry = true,
+        .done = on_beat,
+        .owner = u,
+    };
+    u->beat.call = client_call(u->gateways[u->present], &o);
+}
+
+/* ---- news */
+
+static void on_poll(void *owner, const struct response *r)
+{
+    struct uplink *u = owner;
+    u->poll.call = NULL;
+    if (r->code == PB__REPLY__CODE__OK && r->body != NULL) {
+        const Pb__NodeNews *news = (const Pb__NodeNews *)r->body;
+        u->poll.pause_ms = 0;
+        u->since = news->index;
+        u->options.on_news(u->options.owner, news);
+        begin_poll(u);
+        return;
+    }
+    if (r->code == PB__REPLY__CODE__NOT_FOUND) {
+        register_again(u); /* on_registered polls again */
+        return;
+    }
+    if (u->poll.pause_ms == 0 && r->code != PB__REPLY__CODE__TIMEOUT)
+        log_warn("poll_failed", "reason=%s", log_quote(r->reason));
+    pause_then(u, &u->poll, begin_poll);
+}
+
+static void begin_poll(void *owner)
+{
+    struct uplink *u = owner;
+    Pb__NodePoll poll = PB__NODE_POLL__INIT;
+    if (u->poll.call != NULL || !u->registered)
+        return;
+    poll.has_node_id = poll.has_secret_id = poll.has_since = poll.has_wait_ms = true;
+    poll.node_id = u->options.node->id;
+    poll.secret_id = u->options.node->secret_id;
+    poll.since = u->since;
+    poll.wait_ms = POLL_WAIT_MS;
+    const struct call_options o = {
+        .method = PB__GATEWAY__METHOD__NODE_POLL,
+        .body = &poll.base,
+        .reply = &pb__node_news__descriptor,
+        .budget_ms = POLL_WAIT_MS + CALL_BUDGET_MS,
+        .done = on_poll,
+        .owner = u,
+    };
+    u->poll.call = client_call(u->poll_gateways[u->present], &o);
+}
+
+void uplink_resync(struct uplink *u)
+{
+    u->since = 0;
+    if (u->poll.call != NULL) {
+        call_cancel(u->poll.call);
+        u->poll.call = NULL;
+    }
+    pause_then(u, &u->poll, begin_poll);
+}
+
+/* ---- reports */
+
+static void on_report(void *owner, const struct response *r)
+{
+    struct uplink *u = owner;
+    bool acknowledged = r->code == PB__REPLY__CODE__OK;
+    u->report.call = NULL;
+    u->options.sent(u->options.owner, acknowledged);
+    if (acknowledged) {
+        u->report.pause_ms = 0;
+        begin_report(u); /* what has come up meanwhile */
+        return;
+    }
+    if (r->code == PB__REPLY__CODE__NOT_FOUND) {
+        register_again(u); /* on_registered reports again */
+        return;
+    }
+    if (u->report.pause_ms == 0)
+        log_warn("report_failed", "reason=%s", log_quote(r->reason));
+    pause_then(u, &u->report, begin_report);
+}
+
+static void begin_report(void *owner)
+{
+    struct uplink *u = owner;
+    if (u->report.call != NULL || !u->registered)
+        return;
+    timer_cancel(u->loop, &u->report.timer);
+    struct arena *a = arena_new(64 << 20);
+    Pb__AllocUpdates *updates = u->options.updates(u->options.owner, a);
+    if (updates != NULL) {
+        updates->has_node_id = updates->has_secret_id = true;
+        updates->node_id = u->options.node->id;
+        updates->secret_id = u->options.node->secret_id;
+        const struct call_options o = {
+            .method = PB__GATEWAY__METHOD__ALLOC_UPDATE,
+            .body = &updates->base,
+            .budget_ms = 2 * CALL_BUDGET_MS,
+            .retry = true,
+            .done = on_report,
+            .owner = u,
+        };
+        u->report.call = client_call(u->gateways[u->present], &o);
+    }
+    arena_free(a);
+}
+
+void uplink_report(struct uplink *u, bool urgent)
+{
+    if (u->report.call != NULL || !u->registered || u->report.pause_ms > 0)
+        return; /* it goes with the next one */
+    if (urgent)
+        timer_arm(u->loop, &u->report.timer, 0, begin_report, u);
+    else if (!timer_is_armed(&u->report.timer))
+        timer_arm(u->loop, &u->report.timer, COALESCE_MS, begin_report, u);
+}
+
+/* ---- beginning and end */
+
+static enum err open_clients(struct loop *l, const char *addresses, struct client **out,
+                             size_t *count, struct reason *why)
+{
+    char *copy = xstrdup(addresses), *rest = copy, *one;
+    enum err e = OK;
+    *count = 0;
+    while (e == OK && (one = strsep(&rest, ", ")) != NULL) {
+        if (*one == '\0')
+            continue;
+        if (*count == MAX_GATEWAYS)
+            e = reason_set(why, ERR_INVALID, "more than %d gateways", MAX_GATEWAYS);
+        else
+            e = client_open(&out[*count], l, one, why);
+        *count += e == OK;
+    }
+    free(copy);
+    if (e == OK && *count == 0)
+        e = reason_set(why, ERR_INVALID, "no gateway is given");
+    return e;
+}
+
+enum err uplink_open(struct uplink **out, struct loop *l, const struct uplink_options *o,
+                     struct reason *why)
+{
+    size_t polls = 0;
+    struct uplink *u = xcalloc(1, sizeof *u);
+    u->loop = l;
+    u->options = *o;
+    u->ttl_ms = DEFAULT_TTL_MS;
+    enum err e = open_clients(l, o->gateways, u->gateways, &u->count, why);
+    if (e == OK)
+        e = open_clients(l, o->poll_gateways, u->poll_gateways, &polls, why);
+    if (e == OK && polls != u->count)
+        e = reason_set(why, ERR_INVALID, "gateway has %zu addresses, gateway_poll has %zu",
+                       u->count, polls);
+    if (e != OK) {
+        uplink_close(u);
+        return e;
+    }
+    *out = u;
+    return OK;
+}
+
+void uplink_close(struct uplink *u)
+{
+    if (u == NULL)
+        return;
+    timer_cancel(u->loop, &u->beat.timer);
+    timer_cancel(u->loop, &u->poll.timer);
+    timer_cancel(u->loop, &u->report.timer);
+    for (size_t i = 0; i < MAX_GATEWAYS; i++) {
+        if (u->gateways[i] != NULL)
+            client_close(u->gateways[i]);
+        if (u->poll_gateways[i] != NULL)
+            client_close(u->poll_gateways[i]);
+    }
+    free(u);
+}
+
+void uplink_start(struct uplink *u)
+{
+    begin_beat(u);
+}
+
+bool uplink_is_registered(const struct uplink *u)
+{
+    return u->registered;
+}
+
+struct client *uplink_client(struct uplink *u)
+{
+    return u->gateways[u->present];
+}

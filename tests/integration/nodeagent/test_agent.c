@@ -1,0 +1,317 @@
+#include "fake_gateway.h"
+#include <criterion/criterion.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define RUNNING    PB__ALLOC__CLIENT_STATUS__RUNNING
+#define COMPLETE   PB__ALLOC__CLIENT_STATUS__COMPLETE
+#define FAILED     PB__ALLOC__CLIENT_STATUS__FAILED
+#define SH(script) "{\"command\": \"/bin/sh\", \"args\": [\"-c\", \"" script "\"]}"
+
+static struct fake *f;
+static void begin(void)
+{
+    f = fake_new();
+    fake_start_agent(f);
+}
+static void end(void)
+{
+    fake_free(f);
+}
+TestSuite(nodeagent, .init = begin, .fini = end, .timeout = 60);
+
+static bool is_registered(struct fake *w)
+{
+    return w->heartbeats >= 2;
+}
+
+Test(nodeagent, registers_and_keeps_its_heartbeat)
+{
+    cr_assert(fake_until(f, is_registered, 5000));
+    cr_assert_str_eq(f->node->name, "tester");
+    cr_assert(f->node->total->cpu > 0 && f->node->total->memory_mb > 0);
+    f->forget = true;
+    int before = f->registrations;
+    fake_run(f, 600);
+    cr_assert(f->registrations > before);
+}
+
+Test(nodeagent, a_task_runs_and_ends_with_its_code)
+{
+    int i = fake_place(f, fake_job(f, "batch", "raw_exec", SH("echo out; echo err >&2; exit 0")));
+    cr_assert(fake_await(f, i, COMPLETE, 5000));
+    cr_assert_str_eq(fake_events(f, i, "t"), "Received,Task Setup,Started,Terminated");
+    cr_assert_str_eq(fake_content(f, i, "alloc/logs/t.stdout.0"), "out\n");
+    cr_assert_str_eq(fake_content(f, i, "alloc/logs/t.stderr.0"), "err\n");
+    cr_assert_str_eq(f->allocs[i].said->client_description, "All tasks have completed");
+    i = fake_place(f, fake_job(f, "batch", "raw_exec", SH("exit 3")));
+    cr_assert(fake_await(f, i, FAILED, 5000));
+    cr_assert_str_eq(fake_events(f, i, "t"),
+                     "Received,Task Setup,Started,Terminated,Not Restarting");
+    cr_assert_str_eq(fake_task(f, i, "t")->events[3]->display_message, "Exit Code: 3");
+    cr_assert_str_eq(fake_task(f, i, "t")->events[4]->display_message, "Policy allows no restarts");
+}
+
+Test(nodeagent, a_missing_binary_and_a_wrong_config_fail_with_a_clear_event)
+{
+    int i = fake_place(f, fake_job(f, "service", "raw_exec", "{\"command\": \"/no/such/binary\"}"));
+    int k = fake_place(f, fake_job(f, "service", "raw_exec", "{\"comand\": \"/bin/sh\"}"));
+    int m = fake_place(f, fake_job(f, "service", "nosuch", "{}"));
+    cr_assert(fake_await(f, i, FAILED, 5000) && fake_await(f, k, FAILED, 5000) &&
+              fake_await(f, m, FAILED, 5000));
+    cr_assert_str_eq(fake_events(f, i, "t"), "Received,Task Setup,Driver Failure,Not Restarting");
+    cr_assert(strstr(fake_task(f, i, "t")->events[2]->driver_error,
+                     "binary \"/no/such/binary\" could not be found") != NULL);
+    cr_assert(strstr(fake_task(f, k, "t")->events[2]->display_message,
+                     "did you mean \"command\"") != NULL,
+              "%s", fake_task(f, k, "t")->events[2]->display_message);
+}
+
+Test(nodeagent, a_stopped_task_is_killed_with_all_it_left_behind)
+{
+    int i = fake_place(
+        f, fake_job(f, "service", "raw_exec",
+                    SH("trap '' INT TERM; (setsid sleep 98765 &) ; while :; do sleep 0.1; done")));
+    cr_assert(fake_await(f, i, RUNNING, 5000));
+    fake_run(f, 200);
+    cr_assert(fake_count_processes("98765") > 0);
+    fake_stop(f, i);
+    cr_assert(fake_await(f, i, COMPLETE, 5000));
+    cr_assert_str_eq(fake_events(f, i, "t"),
+                     "Received,Task Setup,Started,Killing,Terminated,Killed");
+    cr_assert_eq(fake_count_processes("98765"), 0);
+}
+
+Test(nodeagent, a_new_agent_adopts_what_runs_and_reports_what_ended)
+{
+    int i = fake_place(
+        f, fake_job(f, "service", "raw_exec", SH("echo $$; while :; do sleep 0.1; done")));
+    int k = fake_place(f, fake_job(f, "batch", "raw_exec", SH("sleep 1; exit 7")));
+    cr_assert(fake_await(f, i, RUNNING, 5000) && fake_await(f, k, RUNNING, 5000));
+    fake_kill_agent(f, SIGKILL);
+    fake_run(f, 1300);
+    cr_assert(fake_is(f, k, RUNNING));
+    fake_start_agent(f);
+    cr_assert(fake_await(f, k, FAILED, 5000));
+    cr_assert_eq(fake_task(f, k, "t")->events[3]->exit_code, 7);
+    fake_run(f, 300);
+    cr_assert_str_eq(fake_events(f, i, "t"), "Received,Task Setup,Started");
+    cr_assert_eq(strchr(fake_content(f, i, "alloc/logs/t.stdout.0"), '\n')[1], '\0',
+                 "started once");
+    fake_stop(f, i);
+    cr_assert(fake_await(f, i, COMPLETE, 5000));
+}
+
+Test(nodeagent, many_kills_of_the_agent_start_nothing_twice)
+{
+    int first = f->alloc_count;
+    for (int i = 0; i < 10; i++)
+        fake_place(f, fake_job(f, "service", "raw_exec", SH("echo x; while :; do sleep 1; done")));
+    for (int round = 0; round < 8; round++) {
+        fake_run(f, 40 + 30 * round);
+        fake_kill_agent(f, SIGKILL);
+        fake_start_agent(f);
+    }
+    for (int i = first; i < first + 10; i++)
+        cr_assert(fake_await(f, i, RUNNING, 10000));
+    fake_run(f, 300);
+    for (int i = first; i < first + 10; i++)
+        cr_assert_str_eq(fake_content(f, i, "alloc/logs/t.stdout.0"), "x\n");
+}
+
+Test(nodeagent, a_killed_supervisor_takes_its_task_along_and_is_reported)
+{
+    int i = fake_place(f, fake_job(f, "batch", "raw_exec", SH("echo $PPID; sleep 87654")));
+    cr_assert(fake_await(f, i, RUNNING, 5000));
+    fake_run(f, 200);
+    kill(atoi(fake_content(f, i, "alloc/logs/t.stdout.0")), SIGKILL);
+    cr_assert(fake_await(f, i, FAILED, 5000));
+    fake_run(f, 100);
+    cr_assert_eq(fake_count_processes("87654"), 0);
+    cr_assert_eq(fake_task(f, i, "t")->events[3]->exit_code, -1);
+}
+
+Test(nodeagent, restarts_follow_the_policy)
+{
+    Pb__Job *job = fake_job(f, "batch", "mock", "{\"run_for\": \"10ms\", \"exit_code\": 2}");
+    Pb__RestartPolicy *p = job->task_groups[0]->restart_policy;
+    p->attempts = 2;
+    p->has_interval_ns = p->has_delay_ns = true;
+    p->interval_ns = 60000000000;
+    p->delay_ns = 50000000;
+    int i = fake_place(f, job);
+    cr_assert(fake_await(f, i, FAILED, 10000));
+    cr_assert_str_eq(
+        fake_events(f, i, "t"),
+        "Task Setup,Started,Terminated,Restarting,Started,Terminated,Restarting,Started,"
+        "Terminated,Not Restarting");
+    cr_assert_eq(fake_task(f, i, "t")->restarts, 2);
+}
+
+Test(nodeagent, the_mock_driver_does_as_told)
+{
+    int i = fake_place(
+        f, fake_job(f, "batch", "mock", "{\"run_for\": \"50ms\", \"output\": \"hello\\n\"}"));
+    int k = fake_place(f, fake_job(f, "batch", "mock", "{\"start_error\": \"no luck\"}"));
+    int m =
+        fake_place(f, fake_job(f, "batch", "mock", "{\"run_for\": \"10ms\", \"exit_signal\": 9}"));
+    int n = fake_place(f, fake_job(f, "service", "mock", "{\"run_for\": \"1h\"}"));
+    cr_assert(fake_await(f, i, COMPLETE, 5000) && fake_await(f, k, FAILED, 5000) &&
+              fake_await(f, m, FAILED, 5000) && fake_await(f, n, RUNNING, 5000));
+    cr_assert_str_eq(fake_content(f, i, "alloc/logs/t.stdout.0"), "hello\n");
+    cr_assert_str_eq(fake_task(f, k, "t")->events[2]->display_message, "no luck");
+    cr_assert_str_eq(fake_task(f, m, "t")->events[3]->display_message, "Exit Code: 137, Signal: 9");
+}
+
+Test(nodeagent, the_end_of_the_leader_ends_the_others)
+{
+    Pb__Job *job = fake_job(f, "batch", "mock", "{\"run_for\": \"200ms\"}");
+    job->task_groups[0]->tasks[0]->has_leader = job->task_groups[0]->tasks[0]->leader = true;
+    fake_add_task(f, job, "side", "raw_exec", SH("exec sleep 3600"));
+    int i = fake_place(f, job);
+    cr_assert(fake_await(f, i, COMPLETE, 5000));
+    cr_assert_str_eq(fake_events(f, i, "side"),
+                     "Received,Task Setup,Started,Leader Task Dead,Killing,Terminated,Killed");
+}
+
+Test(nodeagent, nothing_is_lost_while_no_server_answers)
+{
+    int i = fake_place(f, fake_job(f, "batch", "mock", "{\"run_for\": \"300ms\"}"));
+    cr_assert(fake_await(f, i, RUNNING, 5000));
+    fake_close(f);
+    fake_run(f, 700);
+    fake_kill_agent(f, SIGKILL);
+    fake_start_agent(f);
+    fake_run(f, 300);
+    fake_open(f);
+    cr_assert(fake_await(f, i, COMPLETE, 15000));
+}
+
+Test(nodeagent, files_are_listed_told_and_read)
+{
+    int i = fake_place(
+        f, fake_job(f, "batch", "raw_exec",
+                    SH("printf 'greeting=hello\\\\n' > local/app.conf; echo s > secrets/key; "
+                       "ln -s /etc alloc-link; ln -s ../secrets/key local/k; mkfifo local/p")));
+    cr_assert(fake_await(f, i, COMPLETE, 5000));
+    Pb__AgentRequest r = PB__AGENT_REQUEST__INIT;
+    r.has_kind = r.has_alloc_id = true;
+    r.alloc_id = f->allocs[i].alloc->id;
+    r.kind = PB__AGENT_REQUEST__KIND__FS_LIST;
+    r.path = (char[]){"/"};
+    cr_assert(fake_read(f, r, 0, 5000));
+    cr_assert_eq(f->file_count, 2);
+    cr_assert_str_eq(f->files[0]->name, "alloc");
+    cr_assert_str_eq(f->files[0]->file_mode, "drwxrwxrwx");
+    r.kind = PB__AGENT_REQUEST__KIND__FS_STAT;
+    r.path = (char[]){"t/local/app.conf"};
+    cr_assert(fake_read(f, r, 0, 5000));
+    cr_assert_str_eq(f->files[0]->content_type, "text/plain; charset=utf-8");
+    r.kind = PB__AGENT_REQUEST__KIND__FS_READ;
+    r.has_offset = r.has_limit = true;
+    r.offset = 2;
+    r.limit = 5;
+    cr_assert(fake_read(f, r, 0, 5000));
+    cr_assert_str_eq(strbuf_text(&f->data), "eetin");
+    r.offset = r.limit = 0;
+    static const char *const refused[][2] = {
+        {"../../..", "Path escapes the alloc directory"},
+        {"t/alloc-link/passwd", "Path escapes the alloc directory"},
+        {"t/secrets/key", "Reading secret file prohibited: t/secrets/key"},
+        {"t/local/k", "Reading secret file prohibited: t/local/k"},
+        {"t/local/p", "file \"t/local/p\" is not a plain file"},
+        {"t", "file \"t\" is a directory"},
+    };
+    for (size_t k = 0; k < COUNT_OF(refused); k++) {
+        r.path = (char *)(uintptr_t)refused[k][0];
+        cr_assert(fake_read(f, r, 0, 5000));
+        cr_assert_eq(f->error_status, 400);
+        cr_assert_str_eq(f->error, refused[k][1]);
+    }
+}
+
+Test(nodeagent, logs_are_followed_across_rotated_files)
+{
+    Pb__Job *job =
+        fake_job(f, "batch", "raw_exec",
+                 SH("i=0; while [ $i -lt 3000 ]; do i=$((i+1)); echo line $i "
+                    "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
+                    "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
+                    "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
+                    "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
+                    "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
+                    "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
+                    "; done; sleep 0.5; echo the end"));
+    static Pb__LogConfig log = PB__LOG_CONFIG__INIT;
+    log.has_max_files = log.has_max_file_size_mb = true;
+    log.max_files = 4;
+    log.max_file_size_mb = 1;
+    job->task_groups[0]->tasks[0]->log_config = &log;
+    int i = fake_place(f, job);
+    cr_assert(fake_await(f, i, RUNNING, 5000));
+    Pb__AgentRequest r = PB__AGENT_REQUEST__INIT;
+    r.has_kind = r.has_alloc_id = r.has_follow = true;
+    r.alloc_id = f->allocs[i].alloc->id;
+    r.kind = PB__AGENT_REQUEST__KIND__FS_LOGS;
+    r.task = (char[]){"t"};
+    r.log_type = (char[]){"stdout"};
+    r.follow = true;
+    fake_read(f, r, 1 << 30, 4000);
+    cr_assert(strncmp(strbuf_text(&f->data), "line 1 ", 7) == 0);
+    cr_assert(strstr(strbuf_text(&f->data), "line 3000 ") != NULL);
+    cr_assert(strstr(strbuf_text(&f->data), "the end\n") != NULL);
+    cr_assert_str_eq(f->last_file, "alloc/logs/t.stdout.1");
+    r.follow = false;
+    r.has_offset = r.has_from_end = r.from_end = true;
+    r.offset = 8;
+    cr_assert(fake_read(f, r, 0, 5000));
+    cr_assert_str_eq(strbuf_text(&f->data), "the end\n");
+    r.task = (char[]){"nope"};
+    cr_assert(fake_read(f, r, 0, 5000));
+    cr_assert_eq(f->error_status, 400);
+    cr_assert_str_eq(f->error, "unknown task name \"nope\"");
+}
+
+static bool dir_is_gone(struct fake *w)
+{
+    return w->registrations >= 2 && fake_count_processes("76543") == 0 &&
+           access(w->error, F_OK) != 0;
+}
+
+Test(nodeagent, what_the_servers_forgot_goes_with_its_directory)
+{
+    int i = fake_place(f, fake_job(f, "service", "raw_exec", SH("exec sleep 76543")));
+    cr_assert(fake_await(f, i, RUNNING, 5000));
+    snprintf(f->error, sizeof f->error, "%s", fake_path(f, i, "alloc"));
+    cr_assert(access(f->error, F_OK) == 0);
+    /* A list since index 0 is what a new agent asks for. */
+    fake_kill_agent(f, SIGKILL);
+    fake_remove(f, i);
+    fake_start_agent(f);
+    cr_assert(fake_until(f, dir_is_gone, 5000));
+}
+
+Test(nodeagent, an_idle_agent_is_small_and_so_is_a_shim)
+{
+    char line[256], path[64];
+    int i = fake_place(f, fake_job(f, "service", "raw_exec", SH("echo $PPID; exec sleep 3600")));
+    cr_assert(fake_await(f, i, RUNNING, 5000));
+    fake_run(f, 300);
+    int pids[] = {f->agent, atoi(fake_content(f, i, "alloc/logs/t.stdout.0"))};
+    long limits[] = {8192, 1024}, rss[2] = {0};
+    for (int k = 0; k < 2; k++) {
+        snprintf(path, sizeof path, "/proc/%d/status", pids[k]);
+        FILE *file = fopen(path, "re");
+        cr_assert_not_null(file);
+        while (fgets(line, sizeof line, file) != NULL)
+            sscanf(line, "VmRSS: %ld", &rss[k]);
+        fclose(file);
+        cr_log_info("rss %ld kB", rss[k]);
+#ifndef __SANITIZE_ADDRESS__
+        cr_assert(rss[k] > 0 && rss[k] <= limits[k], "%ld kB", rss[k]);
+#endif
+    }
+}
