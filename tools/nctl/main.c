@@ -21,7 +21,10 @@ static const struct command commands_main[] = {
     {NULL, NULL, NULL, NULL, NULL, NULL, 0, 0, NULL},
 };
 
-static const struct command *const commands[] = {commands_dev, commands_main, NULL};
+static const struct command *const commands[] = {
+    commands_job,    commands_alloc, commands_fs,   commands_node, commands_eval,
+    commands_server, commands_dev,   commands_main, NULL,
+};
 
 static void print_flags(const struct flag *flags)
 {

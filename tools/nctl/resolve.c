@@ -1,0 +1,186 @@
+#include "resolve.h"
+#include "base/err.h"
+#include "show.h"
+#include "table.h"
+#include <ctype.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const struct kind {
+    const char *name, *path, *plural, *noun;
+    bool is_id;
+    const char *heading, *fields[5]; /* of the list of matches */
+} kinds[] = {
+    {"alloc",
+     "/v1/allocations",
+     "allocations",
+     "allocation(s)",
+     true,
+     "ID|Node ID|Job ID|Task Group|Status",
+     {"ID", "NodeID", "JobID", "TaskGroup", "ClientStatus"}},
+    {"node",
+     "/v1/nodes",
+     "nodes",
+     "node(s)",
+     true,
+     "ID|DC|Name|Eligibility|Status",
+     {"ID", "Datacenter", "Name", "SchedulingEligibility", "Status"}},
+    {"eval",
+     "/v1/evaluations",
+     "evaluations",
+     "evaluation(s)",
+     true,
+     "ID|Job ID|Triggered By|Type|Status",
+     {"ID", "JobID", "TriggeredBy", "Type", "Status"}},
+    {"job",
+     "/v1/jobs",
+     "jobs",
+     "job(s)",
+     false,
+     "ID|Namespace|Type|Name|Status",
+     {"ID", "Namespace", "Type", "Name", "Status"}},
+};
+
+static const struct kind *kind_of(const char *name)
+{
+    for (size_t i = 0; i < COUNT_OF(kinds); i++)
+        if (strcmp(kinds[i].name, name) == 0)
+            return &kinds[i];
+    must(!"a kind of object that is in the table");
+    return NULL;
+}
+
+/* Whether id begins with prefix; *whole: and ends there. */
+static bool begins_with(const char *id, const char *prefix, bool dashed, bool *whole)
+{
+    while (*prefix != '\0') {
+        if (dashed && *prefix == '-') {
+            prefix++;
+            continue;
+        }
+        if (dashed && *id == '-') {
+            id++;
+            continue;
+        }
+        char a = *id, b = *prefix;
+        if (dashed) {
+            a = (char)tolower((unsigned char)a);
+            b = (char)tolower((unsigned char)b);
+        }
+        if (a != b)
+            return false;
+        id++;
+        prefix++;
+    }
+    *whole = *id == '\0';
+    return true;
+}
+
+size_t match_prefix(const json_t *list, const char *prefix, bool dashed, json_t **only)
+{
+    size_t count = 0, i;
+    json_t *item;
+    json_array_foreach((json_t *)list, i, item)
+    {
+        bool whole = false;
+        if (!begins_with(text_at(item, "ID"), prefix, dashed, &whole))
+            continue;
+        *only = item;
+        if (whole)
+            return 1;
+        count++;
+    }
+    return count;
+}
+
+/* What the server takes: an even number of hex digits. NULL: not hex. */
+static char *even_hex(const char *prefix)
+{
+    struct strbuf s = STRBUF_INIT;
+    size_t digits = 0, even_len = 0;
+    for (const char *c = prefix; *c != '\0'; c++) {
+        if (*c != '-' && !isxdigit((unsigned char)*c)) {
+            strbuf_free(&s);
+            return NULL;
+        }
+        strbuf_putc(&s, (char)tolower((unsigned char)*c));
+        digits += *c != '-';
+        if (digits % 2 == 0)
+            even_len = s.len;
+    }
+    char *text = strbuf_take(&s);
+    if (text != NULL)
+        text[even_len] = '\0';
+    return text;
+}
+
+static void print_matches(const struct kind *k, const json_t *list, const char *prefix)
+{
+    enum { MOST = 20 };
+    struct table t;
+    size_t i, shown = 0, left_out = 0;
+    json_t *item;
+    table_init(&t, k->heading, false);
+    json_array_foreach((json_t *)list, i, item)
+    {
+        bool whole;
+        if (!begins_with(text_at(item, "ID"), prefix, k->is_id, &whole))
+            continue;
+        if (shown == MOST) {
+            left_out++;
+            continue;
+        }
+        const char *cells[TABLE_MAX_COLUMNS] = {NULL};
+        for (size_t f = 0; f < COUNT_OF(k->fields); f++)
+            cells[f] = text_at(item, k->fields[f]);
+        table_row(&t, cells);
+        shown++;
+    }
+    fprintf(stderr, "Prefix matched multiple %s\n\n", k->plural);
+    table_print(&t, stderr);
+    if (left_out > 0)
+        fprintf(stderr, "... and %zu more\n", left_out);
+    table_free(&t);
+}
+
+enum resolve resolve(struct client *c, const char *kind, const char *prefix, json_t **out)
+{
+    const struct kind *k = kind_of(kind);
+    struct strbuf query = STRBUF_INIT;
+    struct answer a;
+    json_t *only = NULL;
+    if (k->is_id && strlen(prefix) < 2) {
+        fprintf(stderr, "Identifier must contain at least two characters.\n");
+        return RESOLVE_FAILED;
+    }
+    char *asked = k->is_id ? even_hex(prefix) : xstrdup(prefix);
+    if (asked == NULL)
+        return RESOLVE_NONE;
+    query_add(&query, "prefix", asked);
+    enum resolve result = RESOLVE_FAILED;
+    if (client_get_json(c, &a, show("Error querying %s", k->plural), k->path,
+                        strbuf_text(&query))) {
+        size_t count = match_prefix(a.json, prefix, k->is_id, &only);
+        if (count == 1)
+            *out = json_incref(only);
+        else if (count > 1)
+            print_matches(k, a.json, prefix);
+        result = count == 1 ? RESOLVED : count == 0 ? RESOLVE_NONE : RESOLVE_FAILED;
+    }
+    answer_free(&a);
+    strbuf_free(&query);
+    free(asked);
+    return result;
+}
+
+json_t *resolve_or_say(struct client *c, const char *kind, const char *prefix)
+{
+    json_t *found = NULL;
+    if (resolve(c, kind, prefix, &found) == RESOLVE_NONE) {
+        fprintf(stderr, "No %s with prefix or id \"", kind_of(kind)->noun);
+        print_clean(stderr, prefix);
+        fprintf(stderr, "\" found\n");
+    }
+    return found;
+}
