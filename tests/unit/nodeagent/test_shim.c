@@ -1,0 +1,280 @@
+/* The real taskshim with real processes, without an agent around it. */
+#include "nodeagent/cgroup.h"
+#include "nodeagent/supervisor.h"
+#include <criterion/criterion.h>
+#include <dirent.h>
+#include <fcntl.h>
+#include <ftw.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static char dir[64], shim_dir[96], log_dir[96];
+static const char *setting; /* of cgroups */
+static struct cgroups cgroups;
+static char cgroup[600];
+static struct loop *loop;
+static struct supervisor *sup;
+static struct shim_message last;
+static bool lost;
+static struct timer timer;
+static const uint8_t alloc_id[16] = {0xfe, 0xed};
+
+static void on_state(void *owner, const struct shim_message *m)
+{
+    last = *m;
+    loop_stop(loop);
+}
+static void on_lost(void *owner)
+{
+    lost = true;
+    loop_stop(loop);
+}
+static const struct supervisor_handlers handlers = {on_state, on_lost, NULL};
+
+static void on_deadline(void *owner)
+{
+    loop_stop(loop);
+}
+
+static bool await_kind(int kind, int ms)
+{
+    uint64_t until = loop_now_ms(loop) + (uint64_t)ms;
+    while (last.kind != kind && !lost && loop_now_ms(loop) < until) {
+        timer_arm(loop, &timer, until - loop_now_ms(loop), on_deadline, NULL);
+        loop_run(loop);
+    }
+    timer_cancel(loop, &timer);
+    return last.kind == kind;
+}
+
+static void begin(void)
+{
+    strcpy(dir, "/tmp/norn-shim-XXXXXX");
+    cr_assert_not_null(mkdtemp(dir));
+    snprintf(shim_dir, sizeof shim_dir, "%s/shim", dir);
+    snprintf(log_dir, sizeof log_dir, "%s/logs", dir);
+    mkdir(shim_dir, 0700);
+    mkdir(log_dir, 0755);
+    /* Shims are our children: as in the agent, none is to become a zombie. */
+    sigaction(SIGCHLD, &(struct sigaction){.sa_handler = SIG_DFL, .sa_flags = SA_NOCLDWAIT}, NULL);
+    signal(SIGPIPE, SIG_IGN);
+    loop = loop_new();
+    setting = "auto";
+}
+
+static int remove_one(const char *path, const struct stat *st, int kind, struct FTW *ftw)
+{
+    return remove(path);
+}
+
+static int count_processes(const char *what)
+{
+    int count = 0;
+    struct dirent *entry;
+    DIR *d = opendir("/proc");
+    while ((entry = readdir(d)) != NULL) {
+        char path[300], text[4096];
+        if (entry->d_name[0] < '0' || entry->d_name[0] > '9')
+            continue;
+        snprintf(path, sizeof path, "/proc/%s/cmdline", entry->d_name);
+        int fd = open(path, O_RDONLY);
+        ssize_t n = fd < 0 ? 0 : read(fd, text, sizeof text);
+        if (fd >= 0)
+            close(fd);
+        count += n > 0 && memmem(text, (size_t)n, what, strlen(what)) != NULL;
+    }
+    closedir(d);
+    return count;
+}
+
+static void end(void)
+{
+    supervisor_release(sup);
+    sup = NULL;
+    cgroups_fini(&cgroups);
+    loop_free(loop);
+    nftw(dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+}
+TestSuite(shim, .init = begin, .fini = end, .timeout = 60);
+
+static void start(const char *script, uint64_t max_bytes, uint32_t max_files)
+{
+    static char path[512];
+    const char *bin = getenv("NORN_BIN");
+    struct reason why;
+    char *argv[] = {(char[]){"sh"}, (char[]){"-c"}, (char *)(uintptr_t)script};
+    char *envp[] = {(char[]){"PATH=/usr/bin:/bin"}};
+    cgroups_init(&cgroups, setting);
+    cgroups_task_path(&cgroups, alloc_id, strrchr(dir, '-'), cgroup, sizeof cgroup);
+    snprintf(path, sizeof path, "%s/taskshim", bin == NULL ? "build/bin" : bin);
+    const struct supervisor_spec spec = {
+        .shim = path,
+        .dir = shim_dir,
+        .log_dir = log_dir,
+        .task = "t",
+        .cwd = dir,
+        .tree = cgroups.kind,
+        .cgroup = cgroup,
+        .shims_cgroup = cgroups.shims,
+        .program = "/bin/sh",
+        .argv = argv,
+        .argc = 3,
+        .envp = envp,
+        .envc = 1,
+        .max_files = max_files,
+        .max_file_bytes = max_bytes,
+    };
+    cr_assert_eq(supervisor_spawn(&sup, loop, &spec, &handlers, &why), OK, "%s", why.text);
+}
+
+Test(shim, tells_start_and_exit_code)
+{
+    start("exit 42", 1 << 20, 2);
+    cr_assert(await_kind(SHIM_EXITED, 5000));
+    cr_assert_eq(last.exit_code, 42);
+    cr_assert_eq(last.signal, 0);
+    cr_assert(last.started_at > 0 && last.finished_at >= last.started_at);
+}
+
+Test(shim, tells_the_signal_it_died_of)
+{
+    start("kill -SEGV $$", 1 << 20, 2);
+    cr_assert(await_kind(SHIM_EXITED, 5000));
+    cr_assert_eq(last.signal, SIGSEGV);
+    cr_assert_eq(last.exit_code, 128 + SIGSEGV);
+}
+
+Test(shim, twenty_megabytes_of_lines_arrive_whole)
+{
+    char command[512], text[128] = "", expected[128] = "";
+    start("seq -f 'line number %.0f of many' 1 800000", 1 << 20, 1000);
+    cr_assert(await_kind(SHIM_EXITED, 30000));
+    cr_assert_eq(last.exit_code, 0);
+    snprintf(command, sizeof command,
+             "cd %s && for i in $(seq 0 200); do [ -f t.stdout.$i ] && cat t.stdout.$i; done | "
+             "sha256sum",
+             log_dir);
+    signal(SIGCHLD, SIG_DFL);
+    FILE *p = popen(command, "r");
+    cr_assert_not_null(fgets(text, sizeof text, p));
+    pclose(p);
+    p = popen("seq -f 'line number %.0f of many' 1 800000 | sha256sum", "r");
+    cr_assert_not_null(fgets(expected, sizeof expected, p));
+    pclose(p);
+    cr_assert_str_eq(text, expected);
+    char second[128];
+    snprintf(second, sizeof second, "%s/t.stdout.5", log_dir);
+    cr_assert_eq(access(second, F_OK), 0);
+}
+
+Test(shim, the_end_is_kept_until_it_is_acknowledged)
+{
+    start("sleep 0.3; exit 9", 1 << 20, 2);
+    cr_assert(await_kind(SHIM_STARTED, 5000));
+    int pid = last.pid;
+    supervisor_close(sup);
+    poll(NULL, 0, 500);
+    struct shim_message kept;
+    cr_assert(supervisor_last_state(shim_dir, &kept));
+    cr_assert(kept.kind == SHIM_EXITED && kept.exit_code == 9 && kept.pid == pid);
+    cr_assert_eq(supervisor_attach(&sup, loop, shim_dir, &handlers, NULL), OK);
+    cr_assert(await_kind(SHIM_EXITED, 5000));
+    cr_assert_eq(last.exit_code, 9);
+    supervisor_release(sup);
+    sup = NULL;
+    for (int i = 0; i < 200 && supervisor_attach(&sup, loop, shim_dir, &handlers, NULL) == OK;
+         i++) {
+        supervisor_close(sup);
+        sup = NULL;
+        poll(NULL, 0, 10);
+    }
+    cr_assert_null(sup, "it has gone");
+}
+
+/* Chains that make a session of their own, ignore TERM, and fork and exit for ever. */
+static const char chains[] =
+    "for i in 1 2 3 4 5 6 7 8; do setsid sh -c \"trap '' TERM INT HUP; "
+    "chain() { sleep 0.003; setsid sh -c \\\"\\$SELF\\\" 5551212 & exit 0; }; "
+    "export SELF=\\\"trap '' TERM INT HUP; sleep 0.003; setsid sh -c \\\\\\\"\\\\\\$SELF\\\\\\\" "
+    "5551212 & exit 0\\\"; "
+    "chain\" 5551212 & done; trap '' TERM; while :; do sleep 0.1; done";
+
+static void kill_chains(void)
+{
+    start(chains, 1 << 20, 2);
+    cr_assert(await_kind(SHIM_STARTED, 5000));
+    poll(NULL, 0, 300);
+    cr_assert_gt(count_processes("5551212"), 0, "the chains run");
+    supervisor_kill(sup, SIGTERM, 200 * 1000000ll);
+    cr_assert(await_kind(SHIM_EXITED, 20000));
+    cr_assert_eq(last.signal, SIGKILL);
+    cr_assert_eq(count_processes("5551212"), 0);
+    for (int i = 0; i < 10; i++) {
+        poll(NULL, 0, 10);
+        cr_assert_eq(count_processes("5551212"), 0);
+    }
+    cr_assert(cgroup[0] == '\0' || access(cgroup, F_OK) != 0, "its cgroup has gone");
+}
+
+Test(shim, kills_a_whole_tree_by_cgroup_or_what_there_is)
+{
+    kill_chains();
+}
+
+Test(shim, kills_a_whole_tree_by_walking_it)
+{
+    setting = "none";
+    kill_chains();
+}
+
+Test(shim, kills_a_whole_tree_by_the_v1_freezer)
+{
+    setting = "/sys/fs/cgroup/freezer";
+    if (access("/sys/fs/cgroup/freezer/cgroup.procs", W_OK) != 0)
+        cr_skip_test("no v1 freezer here");
+    kill_chains();
+}
+
+Test(shim, what_outlives_the_first_process_is_killed_too)
+{
+    start("setsid sleep 424242 & exit 0", 1 << 20, 2);
+    cr_assert(await_kind(SHIM_EXITED, 5000));
+    cr_assert_eq(last.exit_code, 0);
+    cr_assert_eq(count_processes("424242"), 0);
+}
+
+Test(shim, a_graceful_end_is_told_as_such)
+{
+    start("trap 'exit 9' TERM; while :; do sleep 0.05; done", 1 << 20, 2);
+    cr_assert(await_kind(SHIM_STARTED, 5000));
+    poll(NULL, 0, 100);
+    supervisor_kill(sup, SIGTERM, 5000 * 1000000ll);
+    cr_assert(await_kind(SHIM_EXITED, 3000));
+    cr_assert_eq(last.exit_code, 9);
+}
+
+Test(shim, the_task_dies_with_its_shim)
+{
+    char text[32] = "", path[128];
+    start("echo $PPID; exec sleep 313131", 1 << 20, 2);
+    cr_assert(await_kind(SHIM_STARTED, 5000));
+    poll(NULL, 0, 200);
+    snprintf(path, sizeof path, "%s/t.stdout.0", log_dir);
+    FILE *f = fopen(path, "re");
+    cr_assert_not_null(fgets(text, sizeof text, f));
+    fclose(f);
+    kill(atoi(text), SIGKILL);
+    last.kind = 0;
+    await_kind(SHIM_EXITED, 3000);
+    cr_assert(lost);
+    poll(NULL, 0, 50);
+    cr_assert_eq(count_processes("313131"), 0);
+    cgroups_clear(&cgroups, cgroup, 100);
+    supervisor_close(sup);
+    sup = NULL;
+}

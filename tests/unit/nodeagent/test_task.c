@@ -1,0 +1,204 @@
+#include "base/err.h"
+#include "base/prng.h"
+#include "nodeagent/group.h"
+#include "nodeagent/task.h"
+#include "wire/wire.h"
+#include <criterion/criterion.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define S 1000000000ll
+
+static const struct task_rules rules = {{1, 300 * S, S, false, false}, 5 * S, 0};
+
+static unsigned feed(struct task *t, enum task_input_kind kind, int64_t now_ns, int code)
+{
+    struct task_input in = {.kind = kind, .now_ns = now_ns, .exit_code = code, .text = "because"};
+    unsigned todo = task_step(t, &in);
+    task_check(t);
+    return todo;
+}
+
+static const char *events_of(struct arena *a, const struct task *t)
+{
+    char *all = arena_strdup(a, "");
+    for (size_t i = 0; i < t->event_count; i++)
+        all = arena_printf(a, "%s%s%s", all, i == 0 ? "" : ",",
+                           task_event_type_name(t->events[i].type));
+    return all;
+}
+
+Test(task, runs_and_ends_well)
+{
+    struct arena *a = arena_new(1 << 20);
+    struct task t;
+    task_init(&t, &rules, S);
+    cr_assert_eq(feed(&t, TASK_IN_BEGIN, 2 * S, 0), TASK_DO_LAUNCH | TASK_DO_REPORT);
+    cr_assert_eq(feed(&t, TASK_IN_STARTED, 3 * S, 0), TASK_DO_REPORT);
+    cr_assert_eq(feed(&t, TASK_IN_EXITED, 4 * S, 0), TASK_DO_RELEASE | TASK_DO_REPORT);
+    cr_assert_eq(t.phase, TASK_DEAD);
+    cr_assert(!t.failed && t.started_at == 3 * S && t.finished_at == 4 * S);
+    cr_assert_str_eq(events_of(a, &t), "Received,Task Setup,Started,Terminated");
+    task_fini(&t);
+    arena_free(a);
+}
+
+Test(task, is_killed_in_every_phase)
+{
+    static const struct {
+        int inputs[3], count;
+        const char *events;
+    } cases[] = {
+        {{0}, 0, "Received,Killed"},
+        {{TASK_IN_BEGIN}, 1, "Received,Task Setup,Started,Killing,Terminated,Killed"},
+        {{TASK_IN_BEGIN, TASK_IN_STARTED},
+         2,
+         "Received,Task Setup,Started,Killing,Terminated,Killed"},
+        {{TASK_IN_BEGIN, TASK_IN_STARTED, TASK_IN_EXITED},
+         3,
+         "Received,Task Setup,Started,Terminated,Restarting,Killed"},
+    };
+    struct arena *a = arena_new(1 << 20);
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        struct task t;
+        task_init(&t, &rules, S);
+        for (int k = 0; k < cases[i].count; k++)
+            feed(&t, (enum task_input_kind)cases[i].inputs[k], 2 * S, 1);
+        feed(&t, TASK_IN_KILL, 3 * S, 0);
+        feed(&t, TASK_IN_KILL, 3 * S, 0);
+        feed(&t, TASK_IN_STARTED, 3 * S, 0);
+        feed(&t, TASK_IN_EXITED, 4 * S, 130);
+        cr_assert_eq(t.phase, TASK_DEAD, "case %zu", i);
+        cr_assert(!t.failed);
+        cr_assert_str_eq(events_of(a, &t), cases[i].events, "case %zu: %s", i, events_of(a, &t));
+        task_fini(&t);
+    }
+    arena_free(a);
+}
+
+Test(task, waits_for_its_shutdown_delay)
+{
+    struct task_rules r = rules;
+    struct task t;
+    r.shutdown_delay_ns = 10 * S;
+    task_init(&t, &r, S);
+    feed(&t, TASK_IN_BEGIN, S, 0);
+    feed(&t, TASK_IN_STARTED, S, 0);
+    cr_assert(feed(&t, TASK_IN_KILL, 2 * S, 0) & TASK_DO_TIMER);
+    cr_assert_eq(t.timer_at_ns, 12 * S);
+    cr_assert(feed(&t, TASK_IN_TIMER, 12 * S, 0) & TASK_DO_KILL);
+    cr_assert_eq(task_kill_timeout_left(&t, 14 * S), 3 * S);
+    cr_assert_eq(task_kill_timeout_left(&t, 99 * S), 0);
+    task_fini(&t);
+}
+
+Test(task, tells_what_nomad_tells)
+{
+    struct arena *a = arena_new(1 << 20);
+    struct task t;
+    task_init(&t, &rules, S);
+    feed(&t, TASK_IN_BEGIN, S, 0);
+    feed(&t, TASK_IN_STARTED, S, 0);
+    feed(&t, TASK_IN_KILL, S, 0);
+    struct task_input in = {.kind = TASK_IN_EXITED, .now_ns = 2 * S, .exit_code = 130, .signal = 2};
+    task_step(&t, &in);
+    Pb__TaskState *s = task_state(a, &t, "server");
+    static const char *const told[] = {
+        "Task received by client",   "Building Task Directory",
+        "Task started by client",    "Sent interrupt. Waiting 5s before force killing",
+        "Exit Code: 130, Signal: 2", "Task successfully killed",
+    };
+    cr_assert_eq(s->n_events, COUNT_OF(told));
+    for (size_t i = 0; i < COUNT_OF(told); i++)
+        cr_assert_str_eq(s->events[i]->display_message, told[i]);
+    cr_assert_str_eq(s->events[3]->details[0]->key, "kill_timeout");
+    cr_assert_str_eq(s->events[3]->details[0]->value, "5s");
+    cr_assert_eq(s->events[4]->n_details, 3);
+    cr_assert_str_eq(s->events[4]->details[0]->key, "exit_code");
+    cr_assert_str_eq(s->events[4]->details[0]->value, "130");
+    task_fini(&t);
+    arena_free(a);
+}
+
+/* Whatever comes in whatever order: the invariants hold, and what is saved is what is read. */
+Test(task, any_inputs_keep_it_whole)
+{
+    for (uint64_t seed = 1; seed <= 300; seed++) {
+        struct arena *a = arena_new(64 << 20);
+        struct prng p;
+        struct task t, again;
+        prng_seed(&p, seed);
+        struct task_rules r = {{(uint32_t)prng_below(&p, 3), 100 * S, S, prng_below(&p, 2) == 1,
+                                prng_below(&p, 2) == 1},
+                               5 * S,
+                               prng_below(&p, 2) == 1 ? S : 0};
+        task_init(&t, &r, S);
+        for (int i = 0; i < 60; i++) {
+            struct task_input in = {
+                .kind = (enum task_input_kind)prng_below(&p, TASK_IN_SIBLING_FAILED + 1),
+                .now_ns = (i + 2) * S,
+                .random = prng_next(&p),
+                .text = "text",
+                .recoverable = prng_below(&p, 2) == 1,
+                .exit_code = (int32_t)prng_below(&p, 2),
+            };
+            if (in.kind == TASK_IN_KILL && prng_below(&p, 4) != 0)
+                continue;
+            task_step(&t, &in);
+            task_check(&t);
+            Pb__LocalTask *saved = task_save(a, &t, "x");
+            task_load(&again, &r, saved);
+            task_check(&again);
+            cr_assert(wire_equal(&saved->base, &task_save(a, &again, "x")->base), "seed %lu",
+                      (unsigned long)seed);
+            task_fini(&again);
+        }
+        task_fini(&t);
+        arena_free(a);
+    }
+}
+
+static struct task in_phase(enum task_phase phase, bool failed)
+{
+    return (struct task){.phase = phase, .failed = failed};
+}
+
+Test(group, status_is_terminal_only_when_all_are_dead)
+{
+    struct task run = in_phase(TASK_RUNNING, false), dead = in_phase(TASK_DEAD, false),
+                bad = in_phase(TASK_DEAD, true), new = in_phase(TASK_NEW, false);
+    const struct {
+        const struct task *a, *b;
+        Pb__Alloc__ClientStatus status;
+        const char *text;
+    } cases[] = {
+        {&new, &new, PB__ALLOC__CLIENT_STATUS__PENDING, "No tasks have started"},
+        {&run, &new, PB__ALLOC__CLIENT_STATUS__RUNNING, "Tasks are running"},
+        {&run, &bad, PB__ALLOC__CLIENT_STATUS__RUNNING, "Tasks are running"},
+        {&dead, &bad, PB__ALLOC__CLIENT_STATUS__FAILED, "Failed tasks"},
+        {&dead, &dead, PB__ALLOC__CLIENT_STATUS__COMPLETE, "All tasks have completed"},
+    };
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        struct group_member m[] = {{cases[i].a, "a", false}, {cases[i].b, "b", false}};
+        struct group_status s = group_status(m, 2);
+        cr_assert_eq(s.status, cases[i].status, "case %zu", i);
+        cr_assert_str_eq(s.description, cases[i].text);
+    }
+}
+
+Test(group, the_leader_goes_first_and_a_failure_takes_all)
+{
+    struct task run = in_phase(TASK_RUNNING, false), dead = in_phase(TASK_DEAD, false),
+                bad = in_phase(TASK_DEAD, true);
+    struct group_kill kill;
+    struct group_member m[] = {{&run, "side", false}, {&run, "main", true}};
+    cr_assert(!group_must_kill(m, 2, 0, true, &kill) && group_must_kill(m, 2, 1, true, &kill));
+    m[1].task = &dead;
+    cr_assert(group_must_kill(m, 2, 0, true, &kill) && kill.why == TASK_IN_KILL);
+    cr_assert(group_must_kill(m, 2, 0, false, &kill) && kill.why == TASK_IN_LEADER_DEAD);
+    m[1] = (struct group_member){&bad, "main", false};
+    cr_assert(group_must_kill(m, 2, 0, false, &kill) && kill.why == TASK_IN_SIBLING_FAILED);
+    cr_assert_str_eq(kill.sibling, "main");
+    m[1].task = &dead;
+    cr_assert(!group_must_kill(m, 2, 0, false, &kill));
+}
