@@ -38,25 +38,32 @@ static size_t key_count(unsigned table, struct bytes keys)
     return n;
 }
 
+/* The oldest record, if it is older than the command in hand. */
+static bool oldest(struct view *v, uint8_t key[9], uint64_t *keys)
+{
+    struct cursor c;
+    cursor_open(&c, v->txn, T_CHANGES);
+    bool found = cursor_first(&c) && c.key.len == 9;
+    if (found) {
+        memcpy(key, c.key.data, 9);
+        *keys = key_count(key[8], c.value);
+    }
+    cursor_close(&c);
+    return found && u64_load_be(key) < v->index;
+}
+
 /* Whole indexes only, so that the low-water mark is one. */
 static void cut_old(struct view *v)
 {
-    struct cursor c;
-    while (v->meta.changes_count > v->state->options.changes_kept) {
-        uint8_t key[9];
-        uint64_t n = 0;
-        cursor_open(&c, v->txn, T_CHANGES);
-        bool found = cursor_first(&c) && c.key.len == sizeof key;
-        if (found) {
-            memcpy(key, c.key.data, sizeof key);
-            n = key_count(key[8], c.value);
-        }
-        cursor_close(&c);
-        if (!found || u64_load_be(key) >= v->index)
-            break; /* never the newest command's */
-        txn_del(v->txn, T_CHANGES, bytes_of(key, sizeof key));
-        v->meta.changes_low = u64_load_be(key);
-        v->meta.changes_count -= n;
+    uint8_t key[9];
+    uint64_t keys;
+    while ((v->meta.changes_count > v->state->options.changes_kept) && oldest(v, key, &keys)) {
+        uint64_t index = u64_load_be(key);
+        do {
+            txn_del(v->txn, T_CHANGES, bytes_of(key, sizeof key));
+            v->meta.changes_count -= keys;
+        } while (oldest(v, key, &keys) && u64_load_be(key) == index);
+        v->meta.changes_low = index;
     }
 }
 
