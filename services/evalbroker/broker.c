@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define DEATHS_PER_DELIVERY 3
+
 /* Where a tracked evaluation is. Each place says which of the item's links are in use. */
 enum place {
     NOWHERE,
@@ -63,7 +65,7 @@ struct item {
 
     uint64_t token;
     struct owner *owner;
-    uint32_t attempts;
+    uint32_t attempts, lost;  /* deliveries that count, and those that died with their worker */
     uint64_t delivered_index; /* its modify_index then */
     uint64_t acked_index;
     uint64_t woken_index;
@@ -325,7 +327,7 @@ static void enter_blocked(struct broker *b, struct item *it)
     } else {
         if (older != NULL)
             end(b, older, false);
-        it->attempts = 0;
+        it->attempts = it->lost = 0;
         j->blocked = it;
         move(b, it, BLOCKED);
         list_push_back(&b->blocked, &it->link);
@@ -608,7 +610,7 @@ bool broker_dequeue(struct broker *b, char *const *types, size_t type_count, uin
     timer_set(b, it, now.mono_ms + b->set.ack_timeout_ms);
     *out = (struct delivery){
         .token = it->token,
-        .attempt = it->attempts,
+        .attempt = it->attempts + it->lost,
         .min_index = it->woken_index > it->modify_index ? it->woken_index : it->modify_index,
         .eval = it->packed,
         .eval_len = it->packed_len,
@@ -662,11 +664,23 @@ bool broker_nack(struct broker *b, const uint8_t id[16], uint64_t token, struct 
     return it != NULL;
 }
 
+/* A worker's end is seldom the evaluation's fault, so it takes more of them to fail it. */
+static void retry_lost(struct broker *b, struct item *it, struct moment now)
+{
+    if (it->lost < DEATHS_PER_DELIVERY * b->set.max_deliveries) {
+        it->lost++;
+        it->attempts--;
+    } else {
+        it->attempts = b->set.max_deliveries;
+    }
+    retry(b, it, 0, now);
+}
+
 void broker_owner_gone(struct broker *b, uint64_t owner, struct moment now)
 {
     struct owner *o;
     while ((o = map_get(b->owners, &owner, sizeof(owner))) != NULL)
-        retry(b, list_first(&o->out, struct item, link), 0, now);
+        retry_lost(b, list_first(&o->out, struct item, link), now);
 }
 
 /* ---- time */

@@ -86,7 +86,8 @@ bool broker_ack(struct broker *b, const uint8_t id[16], uint64_t token, uint64_t
                 struct moment now);
 /* The worker cannot: again later, or failed after the last delivery. */
 bool broker_nack(struct broker *b, const uint8_t id[16], uint64_t token, struct moment now);
-/* The connection has ended: what it holds is ready again at once, counted as delivered. */
+/* The connection has ended: what it holds is ready again at once. Only after three times
+ * max_deliveries such ends does an evaluation fail. */
 void broker_owner_gone(struct broker *b, uint64_t owner, struct moment now);
 
 /* ---- time */

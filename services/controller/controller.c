@@ -1,0 +1,226 @@
+#include "controller.h"
+#include "base/log.h"
+#include "controller.pb-c.h"
+
+#define MAX_UPDATES       2048 /* in one log entry */
+#define SETTLE_MS         5000
+#define PROPOSE_BUDGET_MS 10000
+
+static void on_step(void *owner);
+
+static void mark(struct controller *c)
+{
+    step_mark(c->loop, &c->step, on_step, c);
+}
+
+/* ---- gateways */
+
+static void on_seen(void *self, struct request *req)
+{
+    struct controller *c = self;
+    const Pb__Seen *seen = (const Pb__Seen *)request_body(req);
+    for (size_t i = 0; i < seen->n_node_ids; i++)
+        heartbeat_seen(c->heartbeat, seen->node_ids[i].data, loop_now_ms(c->loop));
+    c->heard += seen->n_node_ids;
+    Pb__SeenReply reply = PB__SEEN_REPLY__INIT;
+    reply.has_heartbeat_ttl_ms = 1;
+    reply.heartbeat_ttl_ms = (uint32_t)heartbeat_ttl_ms(c->heartbeat);
+    request_reply(req, &reply.base, feed_index(c->feed));
+    mark(c);
+}
+
+static const struct method methods[] = {
+    {PB__CONTROLLER__METHOD__SEEN, "seen", &pb__seen__descriptor, on_seen},
+    DAEMON_METHODS,
+    {0, NULL, NULL, NULL},
+};
+
+/* ---- proposals */
+
+static void on_proposed(void *owner, const struct response *r)
+{
+    struct controller *c = owner;
+    c->proposing = NULL;
+    if (r->code != PB__REPLY__CODE__OK)
+        log_warn("proposal_lost", "reason=%s", log_quote(r->reason));
+    mark(c);
+}
+
+static void log_updates(const Pb__NodeStatusUpdates *updates)
+{
+    for (size_t i = 0; i < updates->n_nodes; i++) {
+        const Pb__NodeStatusUpdate *u = updates->nodes[i];
+        log_info(u->status == PB__NODE__STATUS__DOWN ? "heartbeat_missed" : "heartbeat_returned",
+                 "node=%s", log_id(u->node_id.data));
+    }
+}
+
+static void propose(struct controller *c)
+{
+    if (c->proposing != NULL || c->listing)
+        return;
+    struct arena *a = arena_new(4 << 20);
+    Pb__NodeStatusUpdates *updates =
+        heartbeat_take_updates(c->heartbeat, a, MAX_UPDATES, loop_now_ms(c->loop));
+    if (updates != NULL) {
+        Pb__Command command = PB__COMMAND__INIT;
+        command.body_case = PB__COMMAND__BODY_NODE_STATUS;
+        command.node_status = updates;
+        log_updates(updates);
+        c->proposing = client_call(c->client, &(struct call_options){
+                                                  .method = PB__JOBSTORE__METHOD__APPLY,
+                                                  .body = &command.base,
+                                                  .reply = &pb__outcome__descriptor,
+                                                  .budget_ms = PROPOSE_BUDGET_MS,
+                                                  .retry = true,
+                                                  .done = on_proposed,
+                                                  .owner = c,
+                                              });
+    }
+    arena_free(a);
+}
+
+/* ---- the turn */
+
+static void on_timer(void *owner)
+{
+    mark(owner);
+}
+
+static void on_step(void *owner)
+{
+    struct controller *c = owner;
+    uint64_t now = loop_now_ms(c->loop);
+    heartbeat_tick(c->heartbeat, now);
+    propose(c);
+    uint64_t due = heartbeat_next_due_ms(c->heartbeat);
+    if (due == UINT64_MAX)
+        timer_cancel(c->loop, &c->timer);
+    else
+        timer_arm(c->loop, &c->timer, due > now ? due - now : 1, on_timer, c);
+}
+
+/* ---- the feed */
+
+static void on_reset(void *self)
+{
+    struct controller *c = self;
+    heartbeat_reload_begin(c->heartbeat);
+    c->listing = true;
+}
+
+static void on_object(void *self, const Pb__Object *o, uint64_t index)
+{
+    struct controller *c = self;
+    if (o->deleted != NULL && o->deleted->has_id)
+        heartbeat_drop_node(c->heartbeat, o->deleted->id.data);
+    else if (o->value_case == PB__OBJECT__VALUE_NODE)
+        heartbeat_put_node(c->heartbeat, o->node, loop_now_ms(c->loop));
+}
+
+static void on_synced(void *self, uint64_t index)
+{
+    struct controller *c = self;
+    if (c->listing) {
+        c->listing = false;
+        heartbeat_reload_end(c->heartbeat);
+        if (!c->started) /* nobody can be blamed for what we could not hear */
+            heartbeat_forgive(c->heartbeat, loop_now_ms(c->loop));
+        c->started = true;
+        controller_summary(c);
+    }
+    mark(c);
+}
+
+static void on_connected(void *self, bool up, const char *why)
+{
+    if (up)
+        log_info("jobstore_reached", "reason=%s", log_quote(why != NULL ? why : ""));
+    else
+        log_warn("jobstore_lost", "reason=%s", log_quote(why != NULL ? why : ""));
+}
+
+/* ---- the daemon */
+
+enum err controller_open(void *self, struct loop *l, struct reason *why)
+{
+    struct controller *c = self;
+    c->loop = l;
+    c->listing = true;
+    c->heartbeat = heartbeat_new(&(struct heartbeat_settings){
+        .min_ttl_ms = c->min_heartbeat_ttl_ms,
+        .grace_ms = c->heartbeat_grace_ms,
+        .max_per_second = c->max_heartbeats_per_second,
+        .settle_ms = SETTLE_MS,
+    });
+    enum err e = client_open(&c->client, l, c->jobstore, why);
+    if (e != OK)
+        return e;
+    return server_open(&c->server, l, c->listen,
+                       &(struct server_options){.methods = methods, .self = c}, why);
+}
+
+enum err controller_start(void *self, struct loop *l, struct reason *why)
+{
+    struct controller *c = self;
+    return feed_open(&c->feed, l,
+                     &(struct feed_options){
+                         .jobstore = c->jobstore,
+                         .jobstore_poll = c->jobstore_poll,
+                         .tables = FEED_TABLE(NODES),
+                         .self = c,
+                         .reset = on_reset,
+                         .object = on_object,
+                         .synced = on_synced,
+                         .connected = on_connected,
+                     },
+                     why);
+}
+
+void controller_close(void *self)
+{
+    struct controller *c = self;
+    server_close(c->server);
+    feed_close(c->feed);
+    client_close(c->client);
+    step_cancel(&c->step);
+    if (c->loop != NULL)
+        timer_cancel(c->loop, &c->timer);
+    heartbeat_free(c->heartbeat);
+}
+
+void controller_summary(void *self)
+{
+    struct controller *c = self;
+    struct heartbeat_stats s;
+    heartbeat_stats(c->heartbeat, &s);
+    log_info("summary", "index=%llu nodes=%zu ready=%zu missed=%zu heard=%llu ttl_ms=%llu",
+             (unsigned long long)feed_index(c->feed), s.nodes, s.ready, s.missed,
+             (unsigned long long)c->heard, (unsigned long long)heartbeat_ttl_ms(c->heartbeat));
+}
+
+struct metric *controller_metrics(void *self, size_t *count)
+{
+    static struct metric metrics[] = {
+        {.name = "heartbeat.nodes", .kind = PB__METRIC__KIND__GAUGE, .help = "nodes known"},
+        {.name = "heartbeat.active",
+         .kind = PB__METRIC__KIND__GAUGE,
+         .help = "nodes that are ready"},
+        {.name = "heartbeat.missed",
+         .kind = PB__METRIC__KIND__COUNTER,
+         .help = "nodes that were silent too long"},
+        {.name = "heartbeat.heard", .kind = PB__METRIC__KIND__COUNTER, .help = "heartbeats"},
+        {.name = "heartbeat.ttl_ms",
+         .kind = PB__METRIC__KIND__GAUGE,
+         .help = "time between heartbeats told to agents"},
+    };
+    struct controller *c = self;
+    struct heartbeat_stats s;
+    heartbeat_stats(c->heartbeat, &s);
+    const uint64_t values[] = {s.nodes, s.ready, s.missed, c->heard,
+                               heartbeat_ttl_ms(c->heartbeat)};
+    for (size_t i = 0; i < COUNT_OF(metrics); i++)
+        metric_set(&metrics[i], (double)values[i]);
+    *count = COUNT_OF(metrics);
+    return metrics;
+}

@@ -1,0 +1,40 @@
+/* controller: what time makes happen. For now: nodes that are silent too long are down, nodes heard
+ * again are ready.
+ *
+ * Hears     gateway (SEEN: which nodes sent a heartbeat), jobstore (nodes, by the changes feed)
+ * Says      jobstore (APPLY: changes of nodes' status)
+ * Owns      nothing durable: after a start every node has its full time to live again
+ * Signals   TERM exits; USR1 logs a summary
+ * Exits     0 asked to stop, 1 failed, 2 bad usage or settings (do not restart), abort: a bug */
+#include "controller.h"
+#include "daemon/daemon.h"
+
+static const struct setting settings[] = {
+    SETTING(controller, listen, ADDR, "ipc:///run/norn/controller.sock",
+            "where gateways tell who was heard"),
+    SETTING(controller, jobstore, ADDR, "ipc:///run/norn/jobstore.sock",
+            "where changes are proposed"),
+    SETTING(controller, jobstore_poll, ADDR, "ipc:///run/norn/jobstore-poll.sock",
+            "where nodes come from"),
+    SETTING(controller, min_heartbeat_ttl_ms, MSEC, "10000",
+            "agents send heartbeats at least this often"),
+    SETTING(controller, heartbeat_grace_ms, MSEC, "10000",
+            "a node silent this long beyond its time is down"),
+    SETTING(controller, max_heartbeats_per_second, COUNT, "50",
+            "of all nodes together; a larger fleet beats less often. 0: no bound"),
+    SETTING_END,
+};
+
+static const struct service controller_service = {
+    .name = "controller",
+    .summary = "does what time makes happen: missed heartbeats",
+    .size = sizeof(struct controller),
+    .settings = settings,
+    .open = controller_open,
+    .start = controller_start,
+    .close = controller_close,
+    .summary_log = controller_summary,
+    .metrics = controller_metrics,
+};
+
+DAEMON_MAIN(controller_service)
