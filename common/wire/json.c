@@ -107,7 +107,7 @@ void json_put(json_t *object, const char *key, json_t *value)
     json_decref(value);
 }
 
-static json_t *base64(ProtobufCBinaryData data)
+json_t *json_base64(ProtobufCBinaryData data)
 {
     static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     struct strbuf s = STRBUF_INIT;
@@ -313,7 +313,7 @@ static json_t *field_to_json(const struct json_field *f, const void *first, size
     case JSON_TIME:
         return json_rfc3339(*(const int64_t *)first);
     case JSON_BASE64:
-        return base64(*(const ProtobufCBinaryData *)first);
+        return json_base64(*(const ProtobufCBinaryData *)first);
     case JSON_VERBATIM:
         return verbatim(*(char *const *)first, (f->flags & JSON_FLOATS) != 0);
     case JSON_MAP:
@@ -336,7 +336,7 @@ static json_t *message_to_json(const ProtobufCMessage *m, const ProtobufCFieldDe
             json_object_set_new_nocheck(object, f->name, constant_to_json(f->constant));
             continue;
         }
-        if (f->field == without)
+        if (f->field == without || (f->flags & JSON_NO_OUTPUT) != 0)
             continue;
         size_t count = values_of(m, f->field, &first);
         if ((f->flags & JSON_OMIT_EMPTY) != 0 && is_empty(f, first, count))

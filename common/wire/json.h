@@ -31,7 +31,8 @@ json_t *json_text(const char *text);        /* NULL is ""; bytes that are not UT
 json_t *json_id(const uint8_t *id);         /* NULL is "" */
 json_t *json_id_of(ProtobufCBinaryData id); /* of 16 bytes; else "" */
 json_t *json_rfc3339(int64_t ns);           /* 0 is null */
-json_t *json_number(double value);          /* also for what is not finite: 0 */
+json_t *json_base64(ProtobufCBinaryData data);
+json_t *json_number(double value); /* also for what is not finite: 0 */
 void json_put(json_t *object, const char *key,
               json_t *value); /* takes value; key may be anything */
 

@@ -64,6 +64,8 @@ struct rule {
 static const struct rule rules[] = {
     {.message = "Job", .field = "payload", .kind = JSON_BASE64},
     {.message = "Job", .field = "update", .flags = JSON_ZERO_STRUCT},
+    {.message = "Job", .field = "reschedule", .flags = JSON_NO_OUTPUT},
+    {.message = "Job", .field = "migrate", .flags = JSON_NO_OUTPUT},
     UNSET("Job", "namespace", "\"default\""),
     UNSET("Job", "region", "\"global\""),
     OWN("Job", "version"),

@@ -27,6 +27,7 @@ enum json_flag {
     JSON_ZERO_STRUCT = 16, /* an unset message is printed with all its fields empty */
     JSON_FLOATS = 32,      /* VERBATIM: integers are printed as reals (1 -> 1.0) */
     JSON_NO_INPUT = 64,    /* printed, not read: the servers' own */
+    JSON_NO_OUTPUT = 128,  /* read, not printed: a short form that others replace */
 };
 
 struct json_field {

@@ -1,0 +1,636 @@
+#include "http.h"
+#include "base/list.h"
+#include "base/log.h"
+#include "urls.h"
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <microhttpd.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/socket.h>
+#include <unistd.h>
+#include <zlib.h>
+
+#define HEAD_BYTES       (16u << 10) /* per connection, for head and buffers */
+#define ARGS_MAX         64u
+#define HEADERS_MAX      12u
+#define REQUEST_ARENA    (256u << 20) /* a cap, not a reservation */
+#define STREAM_BLOCK     (16u << 10)
+#define STREAM_LOW       (64u << 10)
+#define LOOK_FOR_GONE_MS 2000u
+#define DISCARD_FACTOR                                                                             \
+    4u /* a body without length is read so far beyond the limit, then cut off                      \
+        */
+
+struct http {
+    struct loop *loop;
+    struct http_options o;
+    struct MHD_Daemon *daemon;
+    struct watch *watch;
+    struct timer timer, look;
+    struct step run;
+    struct link open; /* exchanges that a handler has */
+    uint64_t held;    /* bytes of bodies */
+    z_stream gzip;
+    uint16_t port;
+    bool closing;
+    struct http_stats stats;
+};
+
+struct argument {
+    const char *name, *value;
+};
+
+enum phase {
+    READING,
+    REFUSED,  /* too large: only waits for the end of the body */
+    HANDLING, /* a handler has it */
+    ANSWERED, /* response is set, not yet queued */
+    STREAMING,
+    SENT,
+};
+
+struct exchange {
+    struct link link;
+    struct http *http;
+    struct MHD_Connection *connection;
+    struct arena *arena;
+    enum http_method method;
+    enum phase phase;
+    bool suspended;
+    char *path;
+    struct argument args[ARGS_MAX];
+    size_t arg_count;
+    struct strbuf body;
+    uint64_t started_ms, discarded;
+    struct argument headers[HEADERS_MAX];
+    size_t header_count;
+    unsigned status;
+    struct MHD_Response *response;
+    void (*gone)(void *owner);
+    void (*room)(void *owner);
+    void *owner;
+    /* a stream */
+    struct strbuf unsent;
+    size_t sent; /* of unsent */
+    bool ended, wants_room;
+    struct step room_step;
+};
+
+static void run_soon(struct http *h);
+
+/* ---- the request */
+
+enum http_method exchange_method(const struct exchange *x)
+{
+    return x->method;
+}
+
+const char *exchange_path(const struct exchange *x)
+{
+    return x->path;
+}
+
+const char *exchange_arg(const struct exchange *x, const char *name)
+{
+    for (size_t i = 0; i < x->arg_count; i++)
+        if (strcmp(x->args[i].name, name) == 0)
+            return x->args[i].value;
+    return NULL;
+}
+
+const char *exchange_query(const struct exchange *x)
+{
+    struct strbuf s = STRBUF_INIT;
+    for (size_t i = 0; i < x->arg_count; i++) {
+        strbuf_puts(&s, i == 0 ? "?" : "&");
+        url_escape(&s, x->args[i].name);
+        strbuf_putc(&s, '=');
+        url_escape(&s, x->args[i].value);
+    }
+    const char *text = arena_strdup(x->arena, strbuf_text(&s));
+    strbuf_free(&s);
+    return text;
+}
+
+const char *exchange_header(const struct exchange *x, const char *name)
+{
+    return MHD_lookup_connection_value(x->connection, MHD_HEADER_KIND, name);
+}
+
+const char *exchange_body(const struct exchange *x, size_t *len)
+{
+    *len = x->body.len;
+    return strbuf_text(&x->body);
+}
+
+void exchange_drop_body(struct exchange *x)
+{
+    x->http->held -= x->body.len;
+    strbuf_free(&x->body);
+    x->body = (struct strbuf)STRBUF_INIT;
+}
+
+struct arena *exchange_arena(struct exchange *x)
+{
+    return x->arena;
+}
+
+uint64_t exchange_started_ms(const struct exchange *x)
+{
+    return x->started_ms;
+}
+
+static enum http_method method_of(const char *text)
+{
+    static const struct {
+        const char *text;
+        enum http_method method;
+    } known[] = {{"GET", HTTP_GET},       {"PUT", HTTP_PUT},   {"POST", HTTP_POST},
+                 {"DELETE", HTTP_DELETE}, {"HEAD", HTTP_HEAD}, {"OPTIONS", HTTP_OPTIONS}};
+    for (size_t i = 0; i < COUNT_OF(known); i++)
+        if (strcmp(text, known[i].text) == 0)
+            return known[i].method;
+    return HTTP_OTHER;
+}
+
+static enum MHD_Result keep_argument(void *cls, enum MHD_ValueKind kind, const char *name,
+                                     const char *value)
+{
+    struct exchange *x = cls;
+    if (x->arg_count == ARGS_MAX)
+        return MHD_NO;
+    char *n = arena_strdup(x->arena, name), *v = arena_strdup(x->arena, value == NULL ? "" : value);
+    if (url_unescape(n) && url_unescape(v))
+        x->args[x->arg_count++] = (struct argument){n, v};
+    return MHD_YES;
+}
+
+static struct exchange *exchange_new(struct http *h, struct MHD_Connection *c, const char *url,
+                                     const char *method)
+{
+    struct exchange *x = xcalloc(1, sizeof(*x));
+    x->http = h;
+    x->connection = c;
+    x->arena = arena_new(REQUEST_ARENA);
+    x->method = method_of(method);
+    x->started_ms = loop_now_ms(h->loop);
+    x->path = arena_strdup(x->arena, url);
+    MHD_get_connection_values(c, MHD_GET_ARGUMENT_KIND, keep_argument, x);
+    return x;
+}
+
+static void exchange_free(struct exchange *x)
+{
+    list_remove(&x->link);
+    step_cancel(&x->room_step);
+    exchange_drop_body(x);
+    strbuf_free(&x->unsent);
+    if (x->response != NULL)
+        MHD_destroy_response(x->response);
+    arena_free(x->arena);
+    free(x);
+}
+
+/* ---- the answer */
+
+void exchange_set(struct exchange *x, const char *name, const char *value)
+{
+    must(x->header_count < HEADERS_MAX);
+    x->headers[x->header_count++] =
+        (struct argument){arena_strdup(x->arena, name), arena_strdup(x->arena, value)};
+}
+
+static bool takes_gzip(const struct exchange *x)
+{
+    const char *at = exchange_header(x, MHD_HTTP_HEADER_ACCEPT_ENCODING);
+    return at != NULL && url_accepts_gzip(at);
+}
+
+/* Compresses *body in place. The stream is kept between answers, so it costs no allocation. */
+static bool compress_body(struct http *h, struct strbuf *body)
+{
+    z_stream *z = &h->gzip;
+    if (deflateReset(z) != Z_OK)
+        return false;
+    size_t room = deflateBound(z, body->len);
+    unsigned char *out = xmalloc(room);
+    z->next_in = (unsigned char *)body->data;
+    z->avail_in = (unsigned)body->len;
+    z->next_out = out;
+    z->avail_out = (unsigned)room;
+    bool ok = deflate(z, Z_FINISH) == Z_STREAM_END;
+    size_t len = room - z->avail_out;
+    if (ok) {
+        strbuf_free(body);
+        *body = (struct strbuf){.data = xrealloc(out, len), .len = len, .room = len};
+    } else {
+        free(out);
+    }
+    return ok;
+}
+
+static void add_headers(struct exchange *x, const char *type)
+{
+    if (type != NULL)
+        MHD_add_response_header(x->response, MHD_HTTP_HEADER_CONTENT_TYPE, type);
+    for (size_t i = 0; i < x->header_count; i++)
+        MHD_add_response_header(x->response, x->headers[i].name, x->headers[i].value);
+}
+
+static void wake(struct exchange *x)
+{
+    if (!x->suspended)
+        return;
+    x->suspended = false;
+    MHD_resume_connection(x->connection);
+    run_soon(x->http);
+}
+
+void exchange_reply(struct exchange *x, unsigned status, const char *type, struct strbuf *body)
+{
+    struct strbuf none = STRBUF_INIT;
+    must(x->phase == HANDLING);
+    if (body == NULL)
+        body = &none;
+    bool gzip = body->len > 0 && takes_gzip(x) && compress_body(x->http, body);
+    x->http->stats.bytes_out += body->len;
+    x->http->stats.errors += status >= 400;
+    x->status = status;
+    x->gone = NULL;
+    x->response = body->len == 0 ? MHD_create_response_from_buffer(0, NULL, MHD_RESPMEM_PERSISTENT)
+                                 : MHD_create_response_from_buffer(body->len, body->data,
+                                                                   MHD_RESPMEM_MUST_FREE);
+    must(x->response != NULL);
+    if (body->len == 0)
+        strbuf_free(body);
+    *body = (struct strbuf)STRBUF_INIT;
+    add_headers(x, type);
+    if (gzip)
+        MHD_add_response_header(x->response, MHD_HTTP_HEADER_CONTENT_ENCODING, "gzip");
+    x->phase = ANSWERED;
+    wake(x);
+}
+
+void exchange_on_gone(struct exchange *x, void (*gone)(void *owner), void *owner)
+{
+    x->gone = gone;
+    x->owner = owner;
+}
+
+static void call_room(void *owner)
+{
+    struct exchange *x = owner;
+    if (x->wants_room && !x->ended) {
+        x->wants_room = false;
+        x->room(x->owner);
+    }
+}
+
+static ssize_t read_stream(void *cls, uint64_t pos, char *buf, size_t max)
+{
+    struct exchange *x = cls;
+    size_t left = x->unsent.len - x->sent, n = left < max ? left : max;
+    if (n == 0 && x->ended)
+        return MHD_CONTENT_READER_END_OF_STREAM;
+    if (n > 0)
+        memcpy(buf, x->unsent.data + x->sent, n);
+    x->sent += n;
+    if (x->sent == x->unsent.len) {
+        strbuf_clear(&x->unsent);
+        x->sent = 0;
+    }
+    if (left - n < STREAM_LOW && !x->ended) {
+        x->wants_room = true;
+        step_mark(x->http->loop, &x->room_step, call_room, x);
+    }
+    if (n == 0) { /* nothing yet: sleep until written to, or MHD would spin */
+        x->suspended = true;
+        MHD_suspend_connection(x->connection);
+    }
+    x->http->stats.bytes_out += n;
+    return (ssize_t)n;
+}
+
+void exchange_stream(struct exchange *x, unsigned status, const char *type,
+                     void (*room)(void *owner), void (*gone)(void *owner), void *owner)
+{
+    must(x->phase == HANDLING);
+    x->status = status;
+    x->response =
+        MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, STREAM_BLOCK, read_stream, x, NULL);
+    must(x->response != NULL);
+    add_headers(x, type);
+    x->room = room;
+    x->gone = gone;
+    x->owner = owner;
+    x->phase = STREAMING;
+    wake(x);
+}
+
+void exchange_write(struct exchange *x, const void *data, size_t len)
+{
+    must(x->room != NULL && !x->ended);
+    strbuf_add(&x->unsent, data, len);
+    wake(x);
+}
+
+size_t exchange_unsent(const struct exchange *x)
+{
+    return x->unsent.len - x->sent;
+}
+
+void exchange_end(struct exchange *x)
+{
+    x->ended = true;
+    x->gone = NULL;
+    wake(x);
+}
+
+/* ---- libmicrohttpd's side */
+
+static enum MHD_Result queue(struct exchange *x)
+{
+    enum MHD_Result result = MHD_queue_response(x->connection, x->status, x->response);
+    MHD_destroy_response(x->response); /* our reference; the connection has its own */
+    x->response = NULL;
+    x->phase = SENT;
+    x->http->stats.requests++;
+    return result;
+}
+
+static enum MHD_Result refuse_body(struct exchange *x, unsigned status, const char *text)
+{
+    x->phase = HANDLING;
+    struct strbuf body = STRBUF_INIT;
+    strbuf_puts(&body, text);
+    exchange_set(x, MHD_HTTP_HEADER_VARY, MHD_HTTP_HEADER_ACCEPT_ENCODING);
+    exchange_set(x, MHD_HTTP_HEADER_CONNECTION, "close");
+    exchange_reply(x, status, "text/plain; charset=utf-8", &body);
+    return queue(x);
+}
+
+static const char too_large[] = "request body too large";
+static const char too_busy[] = "too many large requests at once, try again";
+
+static enum MHD_Result first_call(struct exchange *x)
+{
+    const struct http_options *o = &x->http->o;
+    const char *length = exchange_header(x, MHD_HTTP_HEADER_CONTENT_LENGTH);
+    uint64_t expected = length == NULL ? 0 : strtoull(length, NULL, 10);
+    if (expected > o->max_body)
+        return refuse_body(x, MHD_HTTP_CONTENT_TOO_LARGE, too_large);
+    if (x->http->held + expected > o->max_bodies)
+        return refuse_body(x, MHD_HTTP_SERVICE_UNAVAILABLE, too_busy);
+    return MHD_YES;
+}
+
+static enum MHD_Result keep_body(struct exchange *x, const char *data, size_t *len)
+{
+    const struct http_options *o = &x->http->o;
+    x->http->stats.bytes_in += *len;
+    if (x->phase == READING &&
+        (x->body.len + *len > o->max_body || x->http->held + *len > o->max_bodies)) {
+        x->phase = REFUSED;
+        exchange_drop_body(x);
+    }
+    if (x->phase == REFUSED && (x->discarded += *len) > o->max_body * DISCARD_FACTOR)
+        return MHD_NO;
+    if (x->phase == READING) {
+        strbuf_add(&x->body, data, *len);
+        x->http->held += *len;
+    }
+    *len = 0;
+    return MHD_YES;
+}
+
+static enum MHD_Result begin_handling(struct exchange *x)
+{
+    struct http *h = x->http;
+    if (x->phase == REFUSED)
+        return refuse_body(x, MHD_HTTP_CONTENT_TOO_LARGE, too_large);
+    x->phase = HANDLING;
+    if (!url_unescape(x->path))
+        return refuse_body(x, MHD_HTTP_BAD_REQUEST, "malformed path");
+    list_push_back(&h->open, &x->link);
+    h->o.handle(h->o.self, x);
+    if (x->phase != HANDLING)
+        return queue(x);
+    x->suspended = true;
+    MHD_suspend_connection(x->connection);
+    return MHD_YES;
+}
+
+static enum MHD_Result on_request(void *cls, struct MHD_Connection *c, const char *url,
+                                  const char *method, const char *version, const char *data,
+                                  size_t *len, void **state)
+{
+    struct exchange *x = *state;
+    if (x == NULL) {
+        *state = x = exchange_new(cls, c, url, method);
+        return first_call(x);
+    }
+    if (*len > 0)
+        return keep_body(x, data, len);
+    if (x->phase == READING || x->phase == REFUSED)
+        return begin_handling(x);
+    if (x->phase == ANSWERED || x->phase == STREAMING)
+        return queue(x);
+    return MHD_YES;
+}
+
+static void on_completed(void *cls, struct MHD_Connection *c, void **state,
+                         enum MHD_RequestTerminationCode code)
+{
+    struct exchange *x = *state;
+    *state = NULL;
+    if (x == NULL)
+        return;
+    if (x->room != NULL && !x->ended && x->gone != NULL)
+        x->gone(x->owner);
+    exchange_free(x);
+}
+
+static size_t leave_escaped(void *cls, struct MHD_Connection *c, char *text)
+{
+    return strlen(text);
+}
+
+static void on_log(void *cls, const char *format, va_list args)
+{
+    char line[256];
+    if (!log_enabled(LOG_DEBUG))
+        return;
+    vsnprintf(line, sizeof(line), format, args);
+    log_debug("http", "text=%s", log_quote(line));
+}
+
+/* ---- in the loop */
+
+static void run(void *owner)
+{
+    struct http *h = owner;
+    MHD_UNSIGNED_LONG_LONG wait_ms;
+    if (h->closing)
+        return;
+    MHD_run(h->daemon);
+    if (MHD_get_timeout(h->daemon, &wait_ms) == MHD_YES)
+        timer_arm(h->loop, &h->timer, wait_ms, run, h);
+}
+
+static void run_soon(struct http *h)
+{
+    if (!h->closing)
+        step_mark(h->loop, &h->run, run, h);
+}
+
+static void on_ready(void *owner, int events)
+{
+    run(owner);
+}
+
+static bool peer_is_gone(struct MHD_Connection *c)
+{
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(c, MHD_CONNECTION_INFO_CONNECTION_FD);
+    char byte;
+    ssize_t n = info == NULL ? 1 : recv(info->connect_fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+    return n == 0 || (n < 0 && errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR);
+}
+
+/* libmicrohttpd does not look at a suspended connection, so we do, now and then. */
+static void look_for_gone(void *owner)
+{
+    struct http *h = owner;
+    struct exchange *x;
+    list_each(&h->open, struct exchange, link, x)
+    {
+        if (x->phase != HANDLING || !x->suspended || x->gone == NULL ||
+            !peer_is_gone(x->connection))
+            continue;
+        void (*gone)(void *) = x->gone;
+        x->gone = NULL;
+        gone(x->owner);
+    }
+    timer_arm(h->loop, &h->look, LOOK_FOR_GONE_MS, look_for_gone, h);
+}
+
+static int listen_on(const char *address, uint16_t *port, struct reason *why)
+{
+    char host[128] = "";
+    const char *colon = strrchr(address, ':');
+    if (colon == NULL || (size_t)(colon - address) >= sizeof(host)) {
+        reason_set(why, ERR_INVALID, "http address \"%s\": want host:port", address);
+        return -1;
+    }
+    memcpy(host, address, (size_t)(colon - address));
+    char *name = host;
+    if (host[0] == '[' && host[strlen(host) - 1] == ']') {
+        host[strlen(host) - 1] = '\0';
+        name++;
+    }
+    struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE}, *found;
+    int failed = getaddrinfo(name[0] == '\0' ? NULL : name, colon + 1, &hints, &found);
+    if (failed != 0) {
+        reason_set(why, ERR_INVALID, "http address \"%s\": %s", address, gai_strerror(failed));
+        return -1;
+    }
+    int yes = 1, fd = socket(found->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    struct sockaddr_storage bound;
+    socklen_t len = sizeof(bound);
+    if (fd >= 0)
+        setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof(yes));
+    if (fd < 0 || bind(fd, found->ai_addr, found->ai_addrlen) != 0 || listen(fd, 1024) != 0 ||
+        getsockname(fd, (struct sockaddr *)&bound, &len) != 0) {
+        reason_errno(why, ERR_IO, "cannot listen on http address %s", address);
+        if (fd >= 0)
+            close(fd);
+        fd = -1;
+    } else {
+        *port = ntohs(bound.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&bound)->sin6_port
+                                                  : ((struct sockaddr_in *)&bound)->sin_port);
+    }
+    freeaddrinfo(found);
+    return fd;
+}
+
+static struct MHD_Daemon *start(struct http *h, int fd)
+{
+    return MHD_start_daemon(
+        MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, 0, NULL, NULL, on_request, h,
+        MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_EXTERNAL_LOGGER, on_log, NULL,
+        MHD_OPTION_CONNECTION_LIMIT, (unsigned)h->o.max_connections,
+        MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)HEAD_BYTES, MHD_OPTION_CONNECTION_TIMEOUT,
+        (unsigned)(h->o.idle_ms / 1000 + 1), MHD_OPTION_NOTIFY_COMPLETED, on_completed, h,
+        MHD_OPTION_UNESCAPE_CALLBACK, leave_escaped, NULL, MHD_OPTION_END);
+}
+
+enum err http_open(struct http **out, struct loop *l, const struct http_options *o,
+                   struct reason *why)
+{
+    uint16_t port = 0;
+    int fd = listen_on(o->address, &port, why);
+    if (fd < 0)
+        return ERR_IO;
+    struct http *h = xcalloc(1, sizeof(*h));
+    h->loop = l;
+    h->o = *o;
+    h->port = port;
+    list_init(&h->open);
+    must(deflateInit2(&h->gzip, 1, Z_DEFLATED, 12 + 16, 6, Z_DEFAULT_STRATEGY) == Z_OK);
+    h->daemon = start(h, fd);
+    if (h->daemon == NULL) {
+        reason_errno(why, ERR_IO, "cannot start http");
+        close(fd);
+        deflateEnd(&h->gzip);
+        free(h);
+        return ERR_IO;
+    }
+    int epoll_fd = MHD_get_daemon_info(h->daemon, MHD_DAEMON_INFO_EPOLL_FD)->epoll_fd;
+    h->watch = watch_open(l, epoll_fd, WATCH_READ, on_ready, h);
+    timer_arm(l, &h->look, LOOK_FOR_GONE_MS, look_for_gone, h);
+    *out = h;
+    return OK;
+}
+
+void http_close(struct http *h)
+{
+    struct exchange *x;
+    if (h == NULL)
+        return;
+    h->closing = true;
+    timer_cancel(h->loop, &h->timer);
+    timer_cancel(h->loop, &h->look);
+    step_cancel(&h->run);
+    watch_close(h->watch);
+    list_each(&h->open, struct exchange, link, x) if (x->suspended)
+    { /* a suspended connection would keep the daemon from stopping */
+        x->suspended = false;
+        MHD_resume_connection(x->connection);
+    }
+    MHD_stop_daemon(h->daemon);
+    deflateEnd(&h->gzip);
+    free(h);
+}
+
+uint16_t http_port(const struct http *h)
+{
+    return h->port;
+}
+
+void http_stats(const struct http *h, struct http_stats *out)
+{
+    *out = h->stats;
+    const union MHD_DaemonInfo *info =
+        MHD_get_daemon_info(h->daemon, MHD_DAEMON_INFO_CURRENT_CONNECTIONS);
+    out->connections = info == NULL ? 0 : info->num_connections;
+    out->open = 0;
+    for (const struct link *l = h->open.next; l != &h->open; l = l->next)
+        out->open++;
+}

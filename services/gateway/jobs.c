@@ -1,0 +1,325 @@
+/* Reads of jobs. */
+#include "answer.h"
+#include "nouns.h"
+#include "query.h"
+#include "wire/json.h"
+#include "wire/wire.h"
+#include <string.h>
+
+#define PAGE 500u
+
+static Pb__Key *job_key(struct query *q, Pb__Table__Name table)
+{
+    Pb__Key *key = arena_alloc(q->arena, sizeof(*key));
+    pb__key__init(key);
+    key->has_table = 1;
+    key->table = table;
+    key->namespace_ = (char *)(uintptr_t)q->params.namespace;
+    key->name = (char *)(uintptr_t)q->context->id;
+    return key;
+}
+
+static struct watch_on on_job(const struct call_context *c, uint32_t tables)
+{
+    return (struct watch_on){.tables = tables, .namespace = c->params.namespace, .job = c->id};
+}
+
+/* ---- one job */
+
+static void on_job_read(void *owner, const struct response *r)
+{
+    struct query *q = owner;
+    const Pb__Object *o = (const Pb__Object *)r->body;
+    if (r->code == PB__REPLY__CODE__NOT_FOUND)
+        query_missing(q, r->index, "job not found");
+    else if (r->code != PB__REPLY__CODE__OK || o == NULL || o->job == NULL)
+        query_failed(q, r);
+    else
+        query_found(q, o->job->modify_index, wire_to_json(&o->job->base));
+}
+
+static void read_job(struct query *q)
+{
+    gateway_get(q->gateway, job_key(q, PB__TABLE__NAME__JOBS), on_job_read, q);
+}
+
+void job_get(struct call_context *c)
+{
+    struct watch_on on = on_job(c, FEED_TABLE(JOBS));
+    query_start(c, &on, read_job);
+}
+
+/* ---- its summary */
+
+static void on_summary_read(void *owner, const struct response *r)
+{
+    struct query *q = owner;
+    const Pb__Object *o = (const Pb__Object *)r->body;
+    if (r->code == PB__REPLY__CODE__NOT_FOUND)
+        query_missing(q, r->index, "job not found");
+    else if (r->code != PB__REPLY__CODE__OK || o == NULL || o->summary == NULL)
+        query_failed(q, r);
+    else
+        query_found(q, o->summary->modify_index, wire_to_json(&o->summary->base));
+}
+
+static void read_summary(struct query *q)
+{
+    gateway_get(q->gateway, job_key(q, PB__TABLE__NAME__JOB_SUMMARIES), on_summary_read, q);
+}
+
+void job_summary(struct call_context *c)
+{
+    struct watch_on on = on_job(c, FEED_TABLE(JOB_SUMMARIES));
+    query_start(c, &on, read_summary);
+}
+
+/* ---- its versions */
+
+/* The newest version comes first, whatever the order of the table. */
+static json_t *versions_to_json(const Pb__Objects *objects, uint64_t *index)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < objects->n_objects; i++) {
+        const Pb__Job *job = objects->objects[i]->job;
+        size_t at = 0;
+        if (job == NULL)
+            continue;
+        while (at < json_array_size(list) &&
+               (uint64_t)json_integer_value(json_object_get(json_array_get(list, at), "Version")) >
+                   job->version)
+            at++;
+        json_array_insert_new(list, at, wire_to_json(&job->base));
+        if (job->modify_index > *index)
+            *index = job->modify_index;
+    }
+    return list;
+}
+
+static void on_versions_read(void *owner, const struct response *r)
+{
+    struct query *q = owner;
+    const Pb__Objects *objects = (const Pb__Objects *)r->body;
+    if (r->code != PB__REPLY__CODE__OK || objects == NULL) {
+        query_failed(q, r);
+        return;
+    }
+    if (objects->n_objects == 0) {
+        query_missing(q, objects->table_index, "job versions not found");
+        return;
+    }
+    uint64_t index = 0;
+    json_t *versions = versions_to_json(objects, &index);
+    query_found(q, index,
+                json_pack("{sn,sI,sb,si,so}", "Diffs", "Index", (json_int_t)index, "KnownLeader", 1,
+                          "LastContact", 0, "Versions", versions));
+}
+
+static void read_versions(struct query *q)
+{
+    Pb__List list = PB__LIST__INIT;
+    list.has_table = list.has_by = 1;
+    list.table = PB__TABLE__NAME__JOB_VERSIONS;
+    list.by = PB__LIST__BY__JOB;
+    list.namespace_ = (char *)(uintptr_t)q->params.namespace;
+    list.name = (char *)(uintptr_t)q->context->id;
+    gateway_list(q->gateway, &list, on_versions_read, q);
+}
+
+void job_versions(struct call_context *c)
+{
+    struct watch_on on = on_job(c, FEED_TABLE(JOBS));
+    query_start(c, &on, read_versions);
+}
+
+/* ---- the list: jobs and their summaries, page by page, side by side */
+
+struct listing {
+    struct query *query;
+    const Pb__Objects *jobs;
+    Pb__List list;                          /* as asked for this page of jobs */
+    const char *next_namespace, *next_name; /* in the exchange's arena; NULL: no more */
+    bool began;
+};
+
+static const char *text_or(const char *text, const char *otherwise)
+{
+    return text == NULL ? otherwise : text;
+}
+
+static json_t *stub_of(const Pb__Job *job, const Pb__JobSummary *summary)
+{
+    Pb__JobSummary none = PB__JOB_SUMMARY__INIT;
+    if (summary == NULL) {
+        none.namespace_ = job->namespace_;
+        none.job_id = job->id;
+        summary = &none;
+    }
+    json_t *stub = json_object(), *datacenters = json_array();
+    for (size_t i = 0; i < job->n_datacenters; i++)
+        json_array_append_new(datacenters, json_text(job->datacenters[i]));
+    json_put(stub, "ID", json_text(job->id));
+    json_put(stub, "ParentID", json_text(job->parent_id));
+    json_put(stub, "Name", json_text(job->name));
+    json_put(stub, "Namespace", json_text(text_or(job->namespace_, "default")));
+    json_put(stub, "Datacenters", datacenters);
+    json_put(stub, "Multiregion", json_null());
+    json_put(stub, "Type", json_text(job->type));
+    json_put(stub, "Priority", json_integer(job->priority));
+    json_put(stub, "Periodic", json_boolean(job->periodic != NULL));
+    json_put(stub, "ParameterizedJob", json_boolean(job->parameterized_job != NULL));
+    json_put(stub, "Stop", json_boolean(job->stop));
+    json_put(stub, "Status", json_text(job->status));
+    json_put(stub, "StatusDescription", json_text(job->status_description));
+    json_put(stub, "JobSummary", wire_to_json(&summary->base));
+    json_put(stub, "CreateIndex", json_integer((json_int_t)job->create_index));
+    json_put(stub, "ModifyIndex", json_integer((json_int_t)job->modify_index));
+    json_put(stub, "JobModifyIndex", json_integer((json_int_t)job->job_modify_index));
+    json_put(stub, "SubmitTime", json_integer(job->submit_time));
+    return stub;
+}
+
+static bool same_job(const Pb__Job *job, const Pb__JobSummary *s)
+{
+    return strcmp(text_or(job->id, ""), text_or(s->job_id, "")) == 0 &&
+           strcmp(text_or(job->namespace_, "default"), text_or(s->namespace_, "default")) == 0;
+}
+
+static const Pb__JobSummary *summary_of(const Pb__Objects *summaries, const Pb__Job *job,
+                                        size_t *from)
+{
+    for (size_t i = 0; i < summaries->n_objects; i++) {
+        size_t at = (*from + i) % summaries->n_objects; /* both are in one order: nearly always 0 */
+        const Pb__JobSummary *s = summaries->objects[at]->summary;
+        if (s != NULL && same_job(job, s)) {
+            *from = at + 1;
+            return s;
+        }
+    }
+    return NULL;
+}
+
+static void read_page(struct query *q);
+
+static void on_summaries_page(void *owner, const struct response *r)
+{
+    struct query *q = owner;
+    struct listing *l = q->state;
+    const Pb__Objects *summaries = (const Pb__Objects *)r->body;
+    if (r->code != PB__REPLY__CODE__OK || summaries == NULL) {
+        query_failed(q, r);
+        return;
+    }
+    uint64_t index = l->jobs->table_index > summaries->table_index ? l->jobs->table_index
+                                                                   : summaries->table_index;
+    if (!l->began && !query_list_begin(q, index))
+        return;
+    size_t from = 0;
+    for (size_t i = 0; i < l->jobs->n_objects; i++) {
+        const Pb__Job *job = l->jobs->objects[i]->job;
+        if (job != NULL)
+            query_list_add(q, stub_of(job, summary_of(summaries, job, &from)));
+    }
+    const Pb__Key *next = l->jobs->next;
+    if (next == NULL) {
+        query_list_page(q, NULL);
+        return;
+    }
+    struct arena *keep = exchange_arena(q->x);
+    struct listing go_on = {.query = q, .began = true};
+    go_on.next_namespace = arena_strdup(keep, text_or(next->namespace_, "default"));
+    go_on.next_name = arena_strdup(keep, text_or(next->name, ""));
+    q->kept = arena_copy(keep, &go_on, sizeof(go_on));
+    query_list_page(q, read_page);
+}
+
+static void on_jobs_page(void *owner, const struct response *r)
+{
+    struct query *q = owner;
+    struct listing *l = q->state;
+    if (r->code != PB__REPLY__CODE__OK || r->body == NULL) {
+        query_failed(q, r);
+        return;
+    }
+    l->jobs = (const Pb__Objects *)wire_clone(q->arena, r->body);
+    l->list.table = PB__TABLE__NAME__JOB_SUMMARIES;
+    if (l->list.after != NULL)
+        l->list.after->table = PB__TABLE__NAME__JOB_SUMMARIES;
+    gateway_list(q->gateway, &l->list, on_summaries_page, q);
+}
+
+static void read_page(struct query *q)
+{
+    struct listing *l = arena_alloc(q->arena, sizeof(*l));
+    if (q->kept != NULL)
+        *l = *(const struct listing *)q->kept;
+    l->query = q;
+    q->state = l;
+    pb__list__init(&l->list);
+    l->list.has_table = l->list.has_limit = 1;
+    l->list.table = PB__TABLE__NAME__JOBS;
+    l->list.namespace_ = (char *)(uintptr_t)q->params.namespace;
+    l->list.prefix = (char *)(uintptr_t)q->params.prefix;
+    l->list.limit = PAGE;
+    if (l->next_name != NULL) {
+        Pb__Key *after = arena_alloc(q->arena, sizeof(*after));
+        pb__key__init(after);
+        after->has_table = 1;
+        after->table = PB__TABLE__NAME__JOBS;
+        after->namespace_ = (char *)(uintptr_t)l->next_namespace;
+        after->name = (char *)(uintptr_t)l->next_name;
+        l->list.after = after;
+    }
+    gateway_list(q->gateway, &l->list, on_jobs_page, q);
+}
+
+void jobs_list(struct call_context *c)
+{
+    bool all = strcmp(c->params.namespace, "*") == 0;
+    struct watch_on on = {.tables = FEED_TABLE(JOBS) | FEED_TABLE(JOB_SUMMARIES),
+                          .namespace = all ? NULL : c->params.namespace,
+                          .job_prefix = c->params.prefix};
+    query_start(c, &on, read_page);
+}
+
+/* ---- deployments: this version makes none */
+
+static void no_deployments(struct query *q)
+{
+    query_found(q, 0, json_array());
+}
+
+static void no_deployment(struct query *q)
+{
+    query_found(q, 0, json_null());
+}
+
+static void missing_deployment(struct query *q)
+{
+    query_missing(q, 0, "deployment not found");
+}
+
+void deployments_none(struct call_context *c)
+{
+    struct watch_on nothing = {0};
+    query_start(c, &nothing, no_deployments);
+}
+
+void deployment_null(struct call_context *c)
+{
+    struct watch_on nothing = {0};
+    query_start(c, &nothing, no_deployment);
+}
+
+void deployment_get(struct call_context *c)
+{
+    struct watch_on nothing = {0};
+    if (c->id[0] == '\0')
+        answer_text(c->x, 500, "missing deployment ID");
+    else if (strncmp(c->id, "allocations/", 12) == 0)
+        query_start(c, &nothing, no_deployments);
+    else if (id_problem(c->id) != NULL)
+        answer_text(c->x, 500, "deployment lookup failed: %s", id_problem(c->id));
+    else
+        query_start(c, &nothing, missing_deployment);
+}

@@ -1,0 +1,102 @@
+/* Reads of nodes. */
+#include "answer.h"
+#include "node_json.h"
+#include "nouns.h"
+#include "query.h"
+#include "urls.h"
+#include "wire/wire.h"
+#include <string.h>
+
+#define PAGE 500u
+
+static void read_page(struct query *q);
+
+static void on_page(void *owner, const struct response *r)
+{
+    struct query *q = owner;
+    const Pb__Objects *page = (const Pb__Objects *)r->body;
+    bool resources = false;
+    const char *text = exchange_arg(q->x, "resources");
+    if (r->code != PB__REPLY__CODE__OK || page == NULL) {
+        query_failed(q, r);
+        return;
+    }
+    if (text != NULL)
+        parse_bool(text, &resources);
+    if (q->kept == NULL && !query_list_begin(q, page->table_index))
+        return;
+    for (size_t i = 0; i < page->n_objects; i++)
+        if (page->objects[i]->node != NULL)
+            query_list_add(q, node_stub_json(page->objects[i]->node, resources));
+    if (page->next == NULL) {
+        query_list_page(q, NULL);
+        return;
+    }
+    q->kept = wire_clone(exchange_arena(q->x), &page->next->base);
+    query_list_page(q, read_page);
+}
+
+static void read_page(struct query *q)
+{
+    Pb__List l = PB__LIST__INIT;
+    l.has_table = l.has_limit = 1;
+    l.table = PB__TABLE__NAME__NODES;
+    l.limit = PAGE;
+    if (q->params.prefix[0] != '\0')
+        l.prefix = (char *)(uintptr_t)q->params.prefix;
+    l.after = q->kept;
+    gateway_list(q->gateway, &l, on_page, q);
+}
+
+void nodes_list(struct call_context *c)
+{
+    char buffer[128];
+    const char *problem = id_prefix_problem(c->params.prefix, buffer);
+    struct watch_on on = {.tables = FEED_TABLE(NODES)};
+    if (problem != NULL) {
+        answer_text(c->x, 500, "node lookup failed: %s", problem);
+        return;
+    }
+    on.has_id = c->params.prefix[0] != '\0' && id_prefix_range(c->params.prefix, on.low, on.high);
+    query_start(c, &on, read_page);
+}
+
+static void on_node(void *owner, const struct response *r)
+{
+    struct query *q = owner;
+    const Pb__Object *o = (const Pb__Object *)r->body;
+    if (r->code == PB__REPLY__CODE__NOT_FOUND)
+        query_missing(q, r->index, "node not found");
+    else if (r->code != PB__REPLY__CODE__OK || o == NULL || o->node == NULL)
+        query_failed(q, r);
+    else
+        query_found(q, o->node->modify_index, node_full_json(o->node));
+}
+
+static void read_node(struct query *q)
+{
+    Pb__Key key = PB__KEY__INIT;
+    key.has_table = key.has_id = 1;
+    key.table = PB__TABLE__NAME__NODES;
+    key.id = (ProtobufCBinaryData){.len = ID_SIZE, .data = q->context->state};
+    gateway_get(q->gateway, &key, on_node, q);
+}
+
+void node_get(struct call_context *c)
+{
+    struct watch_on on = {.tables = FEED_TABLE(NODES), .has_id = true};
+    const char *problem = id_problem(c->id);
+    if (c->id[0] == '\0') {
+        answer_text(c->x, 500, "missing node ID");
+        return;
+    }
+    if (problem != NULL) {
+        answer_text(c->x, 500, "node lookup failed: %s", problem);
+        return;
+    }
+    c->state = arena_alloc(exchange_arena(c->x), ID_SIZE);
+    must(id_parse(c->id, c->state));
+    memcpy(on.low, c->state, ID_SIZE);
+    memcpy(on.high, c->state, ID_SIZE);
+    query_start(c, &on, read_node);
+}

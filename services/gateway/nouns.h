@@ -1,0 +1,29 @@
+/* The handlers, one file per noun. Each takes a request and answers it, now or later. */
+#ifndef GATEWAY_NOUNS_H
+#define GATEWAY_NOUNS_H
+
+#include "routes.h"
+
+/* jobs.c: reads */
+route_fn jobs_list, job_get, job_summary, job_versions, deployments_none, deployment_null,
+    deployment_get;
+/* register.c: writes */
+route_fn jobs_put, job_put, job_delete, job_validate_put;
+/* allocs.c */
+route_fn allocations_list, allocation_get, job_allocations, evaluation_allocations,
+    node_allocations;
+/* evals.c */
+route_fn evaluations_list, evaluation_get, job_evaluations;
+/* nodes.c */
+route_fn nodes_list, node_get;
+/* fs.c */
+route_fn fs_any;
+/* status.c */
+route_fn status_leader, status_peers, regions_list, namespaces_list, namespace_get,
+    not_in_this_version;
+/* agent.c */
+route_fn agent_self, agent_members, agent_servers, agent_health;
+/* metrics.c */
+route_fn metrics_get;
+
+#endif
