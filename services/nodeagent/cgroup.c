@@ -23,7 +23,7 @@ static bool find_mount(const char *type, const char *option, char *out, size_t r
         found = strcmp(m->mnt_type, type) == 0 &&
                 (option == NULL || hasmntopt(m, option) != NULL) && strlen(m->mnt_dir) < room;
         if (found)
-            strcpy(out, m->mnt_dir);
+            snprintf(out, room, "%s", m->mnt_dir);
     }
     if (f != NULL)
         endmntent(f);
@@ -40,7 +40,7 @@ static bool use(struct cgroups *c, const char *mount, enum shim_tree kind, const
     if (access(base, W_OK | X_OK) != 0)
         return false;
     c->kind = kind;
-    strcpy(c->base, base);
+    snprintf(c->base, sizeof c->base, "%s", base);
     if (kind != SHIM_TREE_CGROUP2)
         return true;
     snprintf(c->shims, sizeof c->shims, "%s/shims", base);

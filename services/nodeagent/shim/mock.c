@@ -10,8 +10,7 @@
 #include <unistd.h>
 
 struct mock {
-    long run_for_ms, kill_after_ms, repeat, repeat_ms;
-    int exit_code, exit_signal;
+    long run_for_ms, kill_after_ms, repeat, repeat_ms, exit_code, exit_signal;
     const char *output;
 };
 
@@ -21,10 +20,9 @@ static void read_arguments(struct mock *m, int argc, char **argv)
         const char *key;
         long *to;
     } numbers[] = {
-        {"run_for_ms=", &m->run_for_ms},
-        {"kill_after_ms=", &m->kill_after_ms},
-        {"repeat=", &m->repeat},
-        {"repeat_ms=", &m->repeat_ms},
+        {"run_for_ms=", &m->run_for_ms}, {"kill_after_ms=", &m->kill_after_ms},
+        {"repeat=", &m->repeat},         {"repeat_ms=", &m->repeat_ms},
+        {"exit_code=", &m->exit_code},   {"exit_signal=", &m->exit_signal},
     };
     for (int i = 0; i < argc; i++) {
         for (size_t k = 0; k < sizeof numbers / sizeof numbers[0]; k++) {
@@ -32,11 +30,7 @@ static void read_arguments(struct mock *m, int argc, char **argv)
             if (strncmp(argv[i], numbers[k].key, len) == 0)
                 *numbers[k].to = strtol(argv[i] + len, NULL, 10);
         }
-        if (strncmp(argv[i], "exit_code=", 10) == 0)
-            m->exit_code = atoi(argv[i] + 10);
-        else if (strncmp(argv[i], "exit_signal=", 12) == 0)
-            m->exit_signal = atoi(argv[i] + 12);
-        else if (strncmp(argv[i], "output=", 7) == 0)
+        if (strncmp(argv[i], "output=", 7) == 0)
             m->output = argv[i] + 7;
     }
 }
@@ -105,9 +99,9 @@ int mock_main(int argc, char **argv)
     }
     if (m.exit_signal > 0 && m.exit_signal < 65) {
         setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0});
-        signal(m.exit_signal, SIG_DFL);
+        signal((int)m.exit_signal, SIG_DFL);
         sigprocmask(SIG_SETMASK, &none, NULL);
-        raise(m.exit_signal);
+        raise((int)m.exit_signal);
     }
-    return m.exit_code;
+    return (int)m.exit_code;
 }

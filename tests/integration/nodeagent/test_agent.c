@@ -310,8 +310,9 @@ Test(nodeagent, an_idle_agent_is_small_and_so_is_a_shim)
             sscanf(line, "VmRSS: %ld", &rss[k]);
         fclose(file);
         cr_log_info("rss %ld kB", rss[k]);
-#ifndef __SANITIZE_ADDRESS__
-        cr_assert(rss[k] > 0 && rss[k] <= limits[k], "%ld kB", rss[k]);
+#ifdef __SANITIZE_ADDRESS__
+        limits[0] = 1 << 20; /* the sanitizer's own */
 #endif
+        cr_assert(rss[k] > 0 && rss[k] <= limits[k], "%ld kB", rss[k]);
     }
 }
