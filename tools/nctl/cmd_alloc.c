@@ -171,7 +171,7 @@ static void print_tasks(struct client *c, const json_t *alloc)
     char *path = path_of("/v1/client/allocation/", text_at(alloc, "ID"), "/stats");
     size_t count;
     const char **names = sorted_keys(tasks, &count);
-    if (strcmp(text_at(alloc, "ClientStatus"), "running") == 0)
+    if (strcmp(text_at(alloc, "ClientStatus"), "pending") != 0)
         client_get(c, &stats, path,
                    NULL); /* only adds what is used now; a server without it is fine */
     for (size_t i = 0; i < count; i++)

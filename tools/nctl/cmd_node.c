@@ -90,7 +90,8 @@ static void add_joined_keys(struct table *t, const char *name, const json_t *obj
     free(keys);
 }
 
-static void print_head(const json_t *node, const json_t *stats, bool verbose, bool colors)
+/* drivers: what to call the healthy ones; NULL: leave them to a table of their own. */
+static void print_head(const json_t *node, const json_t *stats, const char *drivers, bool colors)
 {
     struct table t;
     pairs_init(&t, colors);
@@ -104,8 +105,8 @@ static void print_head(const json_t *node, const json_t *stats, bool verbose, bo
     if (json_is_object(stats))
         pairs_add(&t, "Uptime", "%s", show_seconds(number_at(stats, "Uptime")));
     add_joined_keys(&t, "Host Volumes", value_at(node, "HostVolumes"), NULL);
-    if (!verbose)
-        add_joined_keys(&t, "Driver Status", value_at(node, "Drivers"), "Healthy");
+    if (drivers != NULL)
+        add_joined_keys(&t, drivers, value_at(node, "Drivers"), "Healthy");
     table_print(&t, stdout);
     table_free(&t);
 }
@@ -215,7 +216,10 @@ static int print_node(struct client *c, const struct args *args, const json_t *n
         client_get(c, &stats, "/v1/client/stats",
                    strbuf_text(&query)); /* what it adds may be missing */
     if (ok) {
-        print_head(node, stats.json, verbose, colors);
+        const char *drivers = args_has(args, "short") ? "Drivers"
+                              : verbose               ? NULL
+                                                      : "Driver Status";
+        print_head(node, stats.json, drivers, colors);
         if (!args_has(args, "short")) {
             if (verbose)
                 print_drivers(value_at(node, "Drivers"), colors);

@@ -22,7 +22,7 @@ static void add_member(struct table *t, const json_t *m, const char *leader, boo
     if (!detailed) {
         TABLE_ROW(t, text_at(m, "Name"), text_at(m, "Addr"), port, text_at(m, "Status"),
                   is_leader(m, leader) ? "true" : "false",
-                  show("%lld", (long long)number_at(m, "ProtocolCur") / 2), text_at(tags, "build"),
+                  show("%lld", (long long)number_at(m, "ProtocolCur")), text_at(tags, "build"),
                   text_at(tags, "dc"), text_at(tags, "region"));
         return;
     }

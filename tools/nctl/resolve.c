@@ -178,7 +178,8 @@ json_t *resolve_or_say(struct client *c, const char *kind, const char *prefix)
 {
     json_t *found = NULL;
     if (resolve(c, kind, prefix, &found) == RESOLVE_NONE) {
-        fprintf(stderr, "No %s with prefix or id \"", kind_of(kind)->noun);
+        fprintf(stderr, "No %s with prefix%s \"", kind_of(kind)->noun,
+                strcmp(kind, "node") == 0 ? "" : " or id");
         print_clean(stderr, prefix);
         fprintf(stderr, "\" found\n");
     }
