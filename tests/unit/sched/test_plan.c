@@ -1,0 +1,265 @@
+#include "cluster.h"
+#include "sched/reconcile.h"
+#include "sched/sched.h"
+#include "sched/fit.h"
+#include <criterion/criterion.h>
+#include <math.h>
+#include <string.h>
+
+static const Pb__CountOf *count_named(Pb__CountOf *const *list, size_t n, const char *name)
+{
+    for (size_t i = 0; i < n; i++)
+        if (strcmp(list[i]->name, name) == 0)
+            return list[i];
+    cr_assert_fail("no count of %s", name);
+    return NULL;
+}
+
+Test(plan, scores_are_those_of_best_fit)
+{
+    struct cluster c;
+    cluster_init(&c);
+    cluster_add_node(&c, 4000, 8192, 10000);
+    cluster_set_job(&c, "service", 2, 500, 256);
+    Pb__Plan *plan = cluster_plan(&c, c.arena);
+    cr_assert_eq(plan->n_placements, 2);
+    cr_assert_eq(plan->status, PB__EVAL__STATUS__COMPLETE);
+    const Pb__NodeScore *s = plan->placed_groups[0]->scores[0];
+    double expect = (20 - pow(10, 3500 / 4000.0) - pow(10, 7936 / 8192.0)) / 18;
+    cr_assert_float_eq(s->norm_score, expect, 1e-9);
+    cr_assert_str_eq(s->parts[0]->name, "binpack");
+    cr_assert_float_eq(s->parts[0]->score, expect, 1e-9);
+    cr_assert_str_eq(s->parts[1]->name, "job-anti-affinity");
+    /* As in the recordings: one is there, two are wanted: -(1 + 1) / 2. */
+    cluster_apply(&c, plan);
+    cluster_end_alloc(&c, c.view.allocs[1], PB__ALLOC__CLIENT_STATUS__COMPLETE);
+    plan = cluster_plan(&c, c.arena);
+    s = plan->placed_groups[0]->scores[0];
+    cr_assert_float_eq(s->parts[1]->score, -1, 1e-9);
+    cr_assert_float_eq(s->norm_score, (s->parts[0]->score - 1) / 2, 1e-9);
+    cluster_fini(&c);
+}
+
+Test(plan, says_why_nothing_could_be_placed)
+{
+    struct cluster c;
+    cluster_init(&c);
+    for (int i = 0; i < 3; i++) {
+        Pb__Node *n = cluster_add_node(&c, i == 0 ? 100 : 4000, i == 1 ? 100 : 8000, 100);
+        n->node_class = arena_strdup(c.arena, i == 2 ? "blue" : "red");
+        node_set_attribute(&c, n, "kernel.name", i == 2 ? "plan9" : "linux");
+    }
+    Pb__Node *undriven = cluster_add_node(&c, 4000, 8000, 100);
+    undriven->drivers[0]->detected = 0;
+    Pb__Node *elsewhere = cluster_add_node(&c, 4000, 8000, 100);
+    elsewhere->datacenter = arena_strdup(c.arena, "dc9");
+    Pb__Job *job = cluster_set_job(&c, "service", 2, 500, 256);
+    job->constraints[job->n_constraints++] =
+        a_constraint(c.arena, "${attr.kernel.name}", "=", "linux");
+    node_set_attribute(&c, undriven, "kernel.name", "linux");
+
+    Pb__Plan *plan = cluster_plan(&c, c.arena);
+    cr_assert_eq(plan->n_placements, 0);
+    cr_assert_eq(plan->status, PB__EVAL__STATUS__COMPLETE);
+    cr_assert(plan->create_blocked);
+    cr_assert_eq(count_named(plan->queued, plan->n_queued, "g")->count, 2);
+    const Pb__PlacementMetrics *m = plan->failed_groups[0];
+    cr_assert_eq(m->nodes_evaluated, 4);
+    cr_assert_eq(m->nodes_filtered, 2);
+    cr_assert_eq(m->nodes_exhausted, 2);
+    cr_assert_eq(m->coalesced_failures, 1);
+    cr_assert_eq(count_named(m->nodes_available, m->n_nodes_available, "dc1")->count, 4);
+    cr_assert_eq(
+        count_named(m->constraint_filtered, m->n_constraint_filtered, "missing drivers")->count, 1);
+    cr_assert_eq(
+        count_named(m->constraint_filtered, m->n_constraint_filtered, "${attr.kernel.name} = linux")
+            ->count,
+        1);
+    cr_assert_eq(count_named(m->class_filtered, m->n_class_filtered, "blue")->count, 1);
+    cr_assert_eq(count_named(m->class_exhausted, m->n_class_exhausted, "red")->count, 2);
+    cr_assert_eq(count_named(m->dimension_exhausted, m->n_dimension_exhausted, "cpu")->count, 1);
+    cr_assert_eq(count_named(m->dimension_exhausted, m->n_dimension_exhausted, "memory")->count, 1);
+    cluster_fini(&c);
+}
+
+Test(plan, a_blocked_evaluation_ends_or_stays_blocked)
+{
+    struct cluster c;
+    cluster_init(&c);
+    Pb__Node *n = cluster_add_node(&c, 1000, 1000, 100);
+    n->computed_class = arena_strdup(c.arena, "v1:7");
+    cluster_set_job(&c, "service", 3, 500, 10);
+    c.eval.status = PB__EVAL__STATUS__BLOCKED;
+    Pb__Plan *plan = cluster_plan(&c, c.arena);
+    cr_assert_eq(plan->n_placements, 2);
+    cr_assert_eq(plan->status, PB__EVAL__STATUS__BLOCKED);
+    cr_assert(!plan->create_blocked);
+    cr_assert_eq(plan->n_classes, 1);
+    cr_assert_str_eq(plan->classes[0]->class_, "v1:7");
+    cr_assert(plan->classes[0]->eligible);
+    cr_assert(!plan->escaped_class);
+    cluster_apply(&c, plan);
+    cluster_add_node(&c, 1000, 1000, 100);
+    plan = cluster_plan(&c, c.arena);
+    cr_assert_eq(plan->n_placements, 1);
+    cr_assert_eq(plan->status, PB__EVAL__STATUS__COMPLETE);
+    cluster_fini(&c);
+}
+
+Test(plan, a_class_that_can_never_suit_is_told_apart_and_the_unique_escapes)
+{
+    struct cluster c;
+    cluster_init(&c);
+    cluster_add_node(&c, 1000, 1000, 100)->computed_class = arena_strdup(c.arena, "v1:a");
+    Pb__Job *job = cluster_set_job(&c, "service", 1, 1, 1);
+    job->constraints[job->n_constraints++] = a_constraint(c.arena, "${attr.x}", "=", "y");
+    Pb__Plan *plan = cluster_plan(&c, c.arena);
+    cr_assert(!plan->classes[0]->eligible);
+    cr_assert(!plan->escaped_class);
+    job->constraints[0] = a_constraint(c.arena, "${node.unique.name}", "=", "other");
+    plan = cluster_plan(&c, c.arena);
+    cr_assert(plan->classes[0]->eligible);
+    cr_assert(plan->escaped_class);
+    cr_assert_eq(count_named(plan->failed_groups[0]->constraint_filtered,
+                             plan->failed_groups[0]->n_constraint_filtered,
+                             "${node.unique.name} = other")
+                     ->count,
+                 1);
+    cluster_fini(&c);
+}
+
+Test(plan, ports_are_distinct_within_range_and_keep_their_labels)
+{
+    struct cluster c;
+    cluster_init(&c);
+    cluster_add_node(&c, 100000, 100000, 100);
+    Pb__Job *job = cluster_set_job(&c, "service", 50, 1, 1);
+    group_add_port(&c, job->task_groups[0], "a", 0);
+    group_add_port(&c, job->task_groups[0], "b", 0);
+    job->task_groups[0]->networks[0]->dynamic_ports[0]->has_to = 1;
+    job->task_groups[0]->networks[0]->dynamic_ports[0]->to = 8080;
+    job->task_groups[0]->networks[0]->dynamic_ports[1]->has_to = 1;
+    job->task_groups[0]->networks[0]->dynamic_ports[1]->to = -1;
+    Pb__Plan *plan = cluster_plan(&c, c.arena);
+    cr_assert_eq(plan->n_placements, 50);
+    for (size_t i = 0; i < plan->n_placements; i++) {
+        Pb__Port *const *p = plan->placements[i]->ports;
+        cr_assert_eq(plan->placements[i]->n_ports, 2);
+        for (size_t k = 0; k < 2; k++)
+            cr_assert(p[k]->value >= DYNAMIC_PORT_MIN && p[k]->value <= DYNAMIC_PORT_MAX);
+        cr_assert_str_eq(p[0]->label, "a");
+        cr_assert_eq(p[0]->to, 8080);
+        cr_assert_eq(p[1]->to, (int32_t)p[1]->value);
+    }
+    cluster_apply(&c, plan); /* distinct */
+    cluster_fini(&c);
+}
+
+Test(plan, dynamic_ports_run_out_as_a_dimension)
+{
+    struct cluster c;
+    cluster_init(&c);
+    Pb__Node *n = cluster_add_node(&c, 100000, 100000, 100);
+    Pb__NodeUsage *u = cluster_usage(&c, n->id.data);
+    for (uint32_t p = DYNAMIC_PORT_MIN + 3; p <= DYNAMIC_PORT_MAX; p++)
+        u->ports[u->n_ports++] = p;
+    Pb__Job *job = cluster_set_job(&c, "service", 5, 1, 1);
+    group_add_port(&c, job->task_groups[0], "a", 0);
+    Pb__Plan *plan = cluster_plan(&c, c.arena);
+    cr_assert_eq(plan->n_placements, 3);
+    cr_assert_str_eq(plan->failed_groups[0]->dimension_exhausted[0]->name,
+                     "network: dynamic port selection failed");
+    cluster_fini(&c);
+}
+
+Test(plan, a_static_port_is_given_once_per_node)
+{
+    struct cluster c;
+    cluster_init(&c);
+    cluster_add_node(&c, 1000, 1000, 100);
+    cluster_add_node(&c, 1000, 1000, 100);
+    Pb__Job *job = cluster_set_job(&c, "service", 3, 1, 1);
+    group_add_port(&c, job->task_groups[0], "web", 8080);
+    Pb__Plan *plan = cluster_plan(&c, c.arena);
+    cr_assert_eq(plan->n_placements, 2);
+    cr_assert_str_eq(plan->failed_groups[0]->dimension_exhausted[0]->name,
+                     "network: port 8080 taken");
+    cluster_apply(&c, plan);
+    cluster_fini(&c);
+}
+
+/* The new one needs the room of the old one: that is stopped now, the new one waits for its end. */
+Test(plan, an_update_on_a_full_node_stops_first)
+{
+    struct cluster c;
+    cluster_init(&c);
+    cluster_add_node(&c, 1000, 1000, 100);
+    Pb__Job *job = cluster_set_job(&c, "service", 1, 800, 10);
+    group_add_port(&c, job->task_groups[0], "web", 8080);
+    cluster_apply(&c, cluster_plan(&c, c.arena));
+    cluster_next_version(&c)->task_groups[0]->tasks[0]->user = arena_strdup(c.arena, "u");
+    Pb__Plan *plan = cluster_plan(&c, c.arena);
+    cr_assert_eq(plan->n_stops, 1);
+    cr_assert_eq(plan->n_placements, 0);
+    cr_assert(plan->create_blocked);
+    cluster_apply(&c, plan);
+    plan = cluster_plan(&c, c.arena);
+    cr_assert_eq(plan->n_stops + plan->n_placements, 0);
+    cluster_end_alloc(&c, c.view.allocs[0], PB__ALLOC__CLIENT_STATUS__COMPLETE);
+    plan = cluster_plan(&c, c.arena);
+    cr_assert_eq(plan->n_placements, 1);
+    cr_assert(id_equal(plan->placements[0]->previous_alloc.data, c.view.allocs[0]->id.data));
+    cluster_fini(&c);
+}
+
+Test(plan, an_update_that_fits_nowhere_leaves_the_old_one_running)
+{
+    struct cluster c;
+    cluster_init(&c);
+    cluster_add_node(&c, 1000, 1000, 100);
+    cluster_set_job(&c, "service", 1, 800, 10);
+    cluster_apply(&c, cluster_plan(&c, c.arena));
+    cluster_next_version(&c)->task_groups[0]->tasks[0]->resources->cpu = 2000;
+    Pb__Plan *plan = cluster_plan(&c, c.arena);
+    cr_assert_eq(plan->n_stops, 0);
+    cr_assert_eq(plan->n_placements, 0);
+    cr_assert(plan->create_blocked);
+    cluster_fini(&c);
+}
+
+Test(plan, groups_of_one_job_do_not_take_the_same_room)
+{
+    struct cluster c;
+    cluster_init(&c);
+    cluster_add_node(&c, 1000, 1000, 100);
+    cluster_add_node(&c, 1000, 1000, 100);
+    Pb__Job *job = cluster_set_job(&c, "service", 2, 600, 10);
+    Pb__TaskGroup *h = arena_copy(c.arena, job->task_groups[0], sizeof(*h));
+    h->name = arena_strdup(c.arena, "h");
+    job->task_groups[job->n_task_groups++] = h;
+    Pb__Plan *plan = cluster_plan(&c, c.arena);
+    cr_assert_eq(plan->n_placements, 2);
+    cr_assert_eq(plan->n_failed_groups, 1);
+    cluster_apply(&c, plan);
+    cluster_fini(&c);
+}
+
+Test(plan, distinct_hosts_holds_against_what_runs_and_what_is_placed)
+{
+    struct cluster c;
+    cluster_init(&c);
+    for (int i = 0; i < 3; i++)
+        cluster_add_node(&c, 1000, 1000, 100);
+    Pb__Job *job = cluster_set_job(&c, "service", 2, 10, 10);
+    job->constraints[job->n_constraints++] = a_constraint(c.arena, "", "distinct_hosts", "true");
+    cluster_apply(&c, cluster_plan(&c, c.arena));
+    cluster_next_version(&c)->task_groups[0]->count = 5;
+    Pb__Plan *plan = cluster_plan(&c, c.arena);
+    cr_assert_eq(plan->n_placements, 1);
+    const Pb__PlacementMetrics *m = plan->failed_groups[0];
+    cr_assert_eq(
+        count_named(m->constraint_filtered, m->n_constraint_filtered, "distinct_hosts")->count, 3);
+    cr_assert_eq(m->nodes_exhausted, 0);
+    cr_assert_eq(m->nodes_filtered, 3);
+    cluster_fini(&c);
+}

@@ -1,0 +1,266 @@
+/* The rules of reconcile.h: a table of cases, one row a case. */
+#include "cluster.h"
+#include "base/err.h"
+#include "base/strbuf.h"
+#include "sched/reconcile.h"
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* What an allocation is like: "INDEX:WHAT@VERSION/NODE", NODE g(ood), l(ost) or u(nsuitable).
+ * WHAT: run, pend, done, fail, lost; stop (wanted to end, still there), gone (wanted to end, and
+ * has). The job is at version 2; versions 0 and 1 differ from it as the row says. */
+enum change { CHANGED_NOTHING, CHANGED_COUNT, CHANGED_TASK };
+
+static const struct {
+    const char *name, *type, *allocs;
+    uint32_t count;
+    enum change change; /* from the older versions to the present one */
+    bool stop;
+    const char *expect; /* "+I" place, "~I" replace, "=I" in place, "-I" stop, "xI" lost, by name */
+} cases[] = {
+    {"a new job", "service", "", 3, CHANGED_NOTHING, false, "+0 +1 +2"},
+    {"all is well", "service", "0:run@2/g 1:pend@2/g", 2, CHANGED_NOTHING, false, ""},
+    {"one is missing in the middle", "service", "0:run@2/g 2:run@2/g", 3, CHANGED_NOTHING, false,
+     "+1"},
+    {"scale up", "service", "0:run@1/g 1:run@1/g", 4, CHANGED_COUNT, false, "+2 +3 =0 =1"},
+    {"scale down takes the highest", "service", "0:run@1/g 1:run@1/g 2:run@1/g", 1, CHANGED_COUNT,
+     false, "=0 -1 -2"},
+    {"scale to nothing", "service", "0:run@2/g", 0, CHANGED_NOTHING, false, "-0"},
+    {"a changed task", "service", "0:run@1/g 1:run@1/g", 2, CHANGED_TASK, false, "~0 ~1"},
+    {"a changed task and fewer", "service", "0:run@1/g 1:run@1/g", 1, CHANGED_TASK, false, "~0 -1"},
+    {"half way through an update", "service", "0:run@2/g 1:run@1/g", 2, CHANGED_TASK, false, "~1"},
+    {"a changed count on an unsuitable node", "service", "0:run@1/u", 1, CHANGED_COUNT, false,
+     "~0"},
+    {"unsuitable, but of this version", "service", "0:run@2/u", 1, CHANGED_NOTHING, false, ""},
+    {"a stopped job", "service", "0:run@1/g 1:run@2/g", 2, CHANGED_TASK, true, "-0 -1"},
+    {"a stopped job on a lost node", "service", "0:run@2/l", 1, CHANGED_NOTHING, true, "x0"},
+    {"a lost node", "service", "0:run@2/l 1:run@2/g", 2, CHANGED_NOTHING, false, "+0 x0"},
+    {"a lost node and fewer", "service", "0:run@1/g 1:run@1/l", 1, CHANGED_COUNT, false, "=0 x1"},
+    {"lost, though it was to stop", "service", "0:stop@2/l", 0, CHANGED_NOTHING, false, "x0"},
+    {"to stop: its name is free", "service", "0:stop@2/g", 1, CHANGED_NOTHING, false, "+0"},
+    {"stopped: its name is free", "service", "0:gone@2/g", 1, CHANGED_NOTHING, false, "+0"},
+    {"a service that completed", "service", "0:done@2/g", 1, CHANGED_NOTHING, false, "+0"},
+    {"a service that failed", "service", "0:fail@2/g", 1, CHANGED_NOTHING, false, ""},
+    {"failed, then changed", "service", "0:fail@1/g", 1, CHANGED_TASK, false, "+0"},
+    {"failed, then counted anew", "service", "0:fail@1/g", 2, CHANGED_COUNT, false, "+1"},
+    {"lost before", "service", "0:lost@2/g", 1, CHANGED_NOTHING, false, "+0"},
+    {"batch is not run again", "batch", "0:done@2/g 1:run@2/g", 2, CHANGED_NOTHING, false, ""},
+    {"batch that failed", "batch", "0:fail@2/g", 1, CHANGED_NOTHING, false, ""},
+    {"batch, a new version", "batch", "0:done@1/g 1:fail@1/g", 2, CHANGED_TASK, false, "+0 +1"},
+    {"batch, counted anew while it runs", "batch", "0:run@1/g", 2, CHANGED_COUNT, false, "+1 =0"},
+    {"batch on a lost node", "batch", "0:run@2/l 1:done@2/l", 2, CHANGED_NOTHING, false, "+0 x0"},
+    {"batch, stopped and gone", "batch", "0:gone@2/g", 1, CHANGED_NOTHING, false, "+0"},
+    {"two of one name: the older stays", "service", "0:run@2/g 0:run@2/g", 1, CHANGED_NOTHING,
+     false, "-0"},
+    {"of one name, one ended", "batch", "0:fail@2/g 0:run@2/g", 1, CHANGED_NOTHING, false, ""},
+    {"a version nobody knows", "service", "0:run@7/g", 1, CHANGED_NOTHING, false, "~0"},
+};
+
+static enum node_state on_node_state(void *owner, const Pb__Alloc *alloc, size_t group)
+{
+    switch (alloc->client_description[0]) {
+    case 'l':
+        return NODE_LOST;
+    case 'u':
+        return NODE_UNSUITABLE;
+    default:
+        return NODE_GOOD;
+    }
+}
+
+static void set_state(Pb__Alloc *x, const char *what)
+{
+    if (strcmp(what, "stop") == 0 || strcmp(what, "gone") == 0)
+        x->desired = PB__ALLOC__DESIRED__STOP;
+    if (strcmp(what, "pend") == 0)
+        x->client_status = PB__ALLOC__CLIENT_STATUS__PENDING;
+    else if (strcmp(what, "done") == 0 || strcmp(what, "gone") == 0)
+        x->client_status = PB__ALLOC__CLIENT_STATUS__COMPLETE;
+    else if (strcmp(what, "fail") == 0)
+        x->client_status = PB__ALLOC__CLIENT_STATUS__FAILED;
+    else if (strcmp(what, "lost") == 0)
+        x->client_status = PB__ALLOC__CLIENT_STATUS__LOST;
+}
+
+static void add_allocs(struct cluster *c, const char *text)
+{
+    Pb__Node *node = cluster_add_node(c, 1, 1, 1);
+    unsigned index, version;
+    char what[8], state;
+    int used;
+    for (; sscanf(text, " %u:%4[a-z]@%u/%c%n", &index, what, &version, &state, &used) == 4;
+         text += used) {
+        Pb__Alloc *x = cluster_add_alloc(c, "g", index, node);
+        x->job_version = version;
+        x->client_description = arena_printf(c->arena, "%c", state);
+        set_state(x, what);
+    }
+}
+
+static int compare_texts(const void *a, const void *b)
+{
+    return strcmp(a, b);
+}
+
+/* In the order "+ ~ = - x", then by name, whatever order reconcile has. */
+static const char *describe(struct arena *a, const struct changes *ch)
+{
+    static const char order[] = "+~=-x";
+    char all[100][12];
+    size_t n = 0;
+    for (size_t i = 0; i < ch->groups[0].wanted_count; i++) {
+        const struct wanted *w = &ch->groups[0].wanted[i];
+        snprintf(all[n++], 12, "%c%u", w->replaces ? '~' : '+', w->name_index);
+    }
+    for (size_t i = 0; i < ch->in_place_count; i++)
+        snprintf(all[n++], 12, "=%u", ch->in_place[i]->name_index);
+    for (size_t i = 0; i < ch->stop_count; i++)
+        snprintf(all[n++], 12, "%c%u", ch->stops[i].lost ? 'x' : '-',
+                 ch->stops[i].alloc->name_index);
+    qsort(all, n, sizeof(all[0]), compare_texts);
+    struct strbuf b = STRBUF_INIT;
+    for (const char *o = order; *o != '\0'; o++)
+        for (size_t i = 0; i < n; i++)
+            if (all[i][0] == *o)
+                strbuf_printf(&b, "%s%s", b.len > 0 ? " " : "", all[i]);
+    char *text = arena_strdup(a, strbuf_text(&b));
+    strbuf_free(&b);
+    return text;
+}
+
+Test(reconcile, does_what_the_table_says)
+{
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        struct cluster c;
+        cluster_init(&c);
+        cluster_set_job(&c, cases[i].type, 1, 10, 10);
+        cluster_next_version(&c);
+        Pb__Job *now = cluster_next_version(&c);
+        now->task_groups[0]->count = cases[i].count;
+        if (cases[i].change == CHANGED_TASK)
+            now->task_groups[0]->tasks[0]->user = arena_strdup(c.arena, "another");
+        if (cases[i].change == CHANGED_NOTHING)
+            for (size_t v = 0; v < c.view.n_versions; v++)
+                c.view.versions[v]->task_groups[0]->count = cases[i].count;
+        now->stop = cases[i].stop;
+        add_allocs(&c, cases[i].allocs);
+        struct changes ch;
+        reconcile(c.arena, &c.view, on_node_state, NULL, &ch);
+        cr_assert_str_eq(describe(c.arena, &ch), cases[i].expect, "%s: %s, not %s", cases[i].name,
+                         describe(c.arena, &ch), cases[i].expect);
+        cluster_fini(&c);
+    }
+}
+
+Test(reconcile, a_purged_job_and_one_made_anew_leave_nothing_behind)
+{
+    struct cluster c;
+    cluster_init(&c);
+    cluster_set_job(&c, "service", 1, 10, 10);
+    add_allocs(&c, "0:run@0/g 1:done@0/g 2:run@0/l");
+    struct changes ch;
+    c.view.job->create_index++; /* another job of the same name */
+    reconcile(c.arena, &c.view, on_node_state, NULL, &ch);
+    cr_assert_str_eq(describe(c.arena, &ch), "+0 -0 x2");
+    c.view.job = NULL;
+    reconcile(c.arena, &c.view, on_node_state, NULL, &ch);
+    cr_assert_eq(ch.stop_count, 2);
+    cluster_fini(&c);
+}
+
+Test(reconcile, a_group_that_is_gone_is_stopped)
+{
+    struct cluster c;
+    cluster_init(&c);
+    cluster_set_job(&c, "service", 1, 10, 10);
+    add_allocs(&c, "0:run@0/g");
+    cluster_next_version(&c)->task_groups[0]->name = arena_strdup(c.arena, "h");
+    struct changes ch;
+    reconcile(c.arena, &c.view, on_node_state, NULL, &ch);
+    cr_assert_str_eq(describe(c.arena, &ch), "+0 -0");
+    cluster_fini(&c);
+}
+
+Test(reconcile, a_replacement_knows_whom_it_follows)
+{
+    struct cluster c;
+    cluster_init(&c);
+    cluster_set_job(&c, "service", 2, 10, 10);
+    add_allocs(&c, "0:run@0/l 1:lost@0/g");
+    struct changes ch;
+    reconcile(c.arena, &c.view, on_node_state, NULL, &ch);
+    cr_assert_eq(ch.groups[0].wanted_count, 2);
+    cr_assert_eq(ch.groups[0].wanted[0].previous, c.view.allocs[0]);
+    cr_assert_eq(ch.groups[0].wanted[1].previous, c.view.allocs[1]);
+    cluster_fini(&c);
+}
+
+/* ---- which changes need a restart */
+
+static void change_constraint(struct cluster *c, Pb__Job *j)
+{
+    Pb__TaskGroup *g = j->task_groups[0];
+    g->constraints[g->n_constraints++] = a_constraint(c->arena, "${attr.x}", "!=", "y");
+}
+static void change_priority(struct cluster *c, Pb__Job *j)
+{
+    j->has_priority = 1;
+    j->priority = 70;
+}
+static void change_update(struct cluster *c, Pb__Job *j)
+{
+    j->task_groups[0]->update = arena_array(c->arena, Pb__UpdateStrategy, 1);
+    pb__update_strategy__init(j->task_groups[0]->update);
+    j->task_groups[0]->update->has_max_parallel = 1;
+    j->task_groups[0]->update->max_parallel = 3;
+}
+static void change_job_meta(struct cluster *c, Pb__Job *j)
+{
+    j->meta = arena_array(c->arena, Pb__KeyValue *, 1);
+    j->meta[j->n_meta++] = a_pair(c->arena, "k", "v");
+}
+static void change_cpu(struct cluster *c, Pb__Job *j)
+{
+    j->task_groups[0]->tasks[0]->resources->cpu++;
+}
+static void change_config(struct cluster *c, Pb__Job *j)
+{
+    j->task_groups[0]->tasks[0]->config_json = arena_strdup(c->arena, "{\"a\":1}");
+}
+static void change_env(struct cluster *c, Pb__Job *j)
+{
+    Pb__Task *t = j->task_groups[0]->tasks[0];
+    t->env = arena_array(c->arena, Pb__KeyValue *, 1);
+    t->env[t->n_env++] = a_pair(c->arena, "k", "v");
+}
+static void change_disk(struct cluster *c, Pb__Job *j)
+{
+    j->task_groups[0]->ephemeral_disk = arena_array(c->arena, Pb__EphemeralDisk, 1);
+    pb__ephemeral_disk__init(j->task_groups[0]->ephemeral_disk);
+    j->task_groups[0]->ephemeral_disk->has_size_mb = 1;
+    j->task_groups[0]->ephemeral_disk->size_mb = 5;
+}
+
+Test(reconcile, only_what_touches_the_task_restarts_it)
+{
+    static const struct {
+        void (*change)(struct cluster *c, Pb__Job *j);
+        bool destructive;
+    } changes[] = {
+        {change_constraint, false}, {change_priority, false}, {change_update, false},
+        {change_job_meta, true},    {change_cpu, true},       {change_config, true},
+        {change_env, true},         {change_disk, true},
+    };
+    for (size_t i = 0; i < COUNT_OF(changes); i++) {
+        struct cluster c;
+        cluster_init(&c);
+        Pb__Job *was = cluster_set_job(&c, "service", 1, 10, 10), *now = cluster_next_version(&c);
+        changes[i].change(&c, now);
+        cr_assert_eq(group_update_is_destructive(c.arena, was, was->task_groups[0], now,
+                                                 now->task_groups[0]),
+                     changes[i].destructive, "change %zu", i);
+        cluster_fini(&c);
+    }
+}
