@@ -8,7 +8,7 @@
 
 struct hold {
     struct link link;
-    uint32_t count, port_count;
+    uint32_t count, room, port_count, port_room;
     struct held_node {
         uint32_t slot, cpu, memory, disk, ports;
     } * nodes;
@@ -462,34 +462,49 @@ static void add_held(struct fleet *f, const struct held_node *n, int sign)
     count_free(f, n->slot);
 }
 
-struct hold *fleet_hold(struct fleet *f, const Pb__Plan *plan)
+struct hold *fleet_hold_new(struct fleet *f)
 {
     struct hold *h = xcalloc(1, sizeof(*h));
-    size_t ports = 0;
-    for (size_t i = 0; i < plan->n_placements; i++)
-        ports += plan->placements[i]->n_ports;
-    h->nodes = xcalloc(plan->n_placements + 1, sizeof(*h->nodes));
-    h->ports = xcalloc(ports + 1, sizeof(*h->ports));
     list_push_back(&f->holds, &h->link);
-    for (size_t i = 0; i < plan->n_placements; i++) {
-        const Pb__Placement *p = plan->placements[i];
-        uint32_t slot = p->node_id.len == ID_SIZE ? fleet_slot(f, p->node_id.data) : SLOT_NONE;
-        if (slot == SLOT_NONE)
-            continue;
-        struct held_node *n = &h->nodes[h->count++];
-        n->slot = slot;
-        if (p->resources != NULL) {
-            n->cpu = p->resources->cpu;
-            n->memory = p->resources->memory_mb;
-            n->disk = p->resources->disk_mb;
-        }
-        for (size_t k = 0; k < p->n_ports; k++) {
-            h->ports[h->port_count++] = (uint16_t)p->ports[k]->value;
-            port_set_append(&f->held_ports[slot], (uint16_t)p->ports[k]->value);
-            n->ports++;
-        }
-        add_held(f, n, 1);
+    return h;
+}
+
+static void hold_port(struct fleet *f, struct hold *h, uint32_t slot, uint16_t port)
+{
+    if (h->port_count == h->port_room) {
+        h->port_room = h->port_room * 2 + 4;
+        h->ports = xrealloc(h->ports, h->port_room * sizeof(*h->ports));
     }
+    h->ports[h->port_count++] = port;
+    port_set_append(&f->held_ports[slot], port);
+}
+
+void fleet_hold_add(struct fleet *f, struct hold *h, const Pb__Placement *p)
+{
+    uint32_t slot = p->node_id.len == ID_SIZE ? fleet_slot(f, p->node_id.data) : SLOT_NONE;
+    if (slot == SLOT_NONE)
+        return;
+    if (h->count == h->room) {
+        h->room = h->room * 2 + 1;
+        h->nodes = xrealloc(h->nodes, h->room * sizeof(*h->nodes));
+    }
+    struct held_node *n = &h->nodes[h->count++];
+    *n = (struct held_node){.slot = slot, .ports = (uint32_t)p->n_ports};
+    if (p->resources != NULL) {
+        n->cpu = p->resources->cpu;
+        n->memory = p->resources->memory_mb;
+        n->disk = p->resources->disk_mb;
+    }
+    for (size_t i = 0; i < p->n_ports; i++)
+        hold_port(f, h, slot, (uint16_t)p->ports[i]->value);
+    add_held(f, n, 1);
+}
+
+struct hold *fleet_hold(struct fleet *f, const Pb__Plan *plan)
+{
+    struct hold *h = fleet_hold_new(f);
+    for (size_t i = 0; i < plan->n_placements; i++)
+        fleet_hold_add(f, h, plan->placements[i]);
     return h;
 }
 

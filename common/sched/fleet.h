@@ -50,7 +50,10 @@ bool fleet_port_is_free(const struct fleet *f, uint32_t slot, uint32_t port);
  * node has none. */
 const char *fleet_value(const struct fleet *f, uint32_t slot, const char *key);
 
-/* Counts the plan's placements as used; those on unknown nodes are skipped. */
+struct hold *fleet_hold_new(struct fleet *f);
+/* Counts the placement as used; one on an unknown node is skipped. */
+void fleet_hold_add(struct fleet *f, struct hold *h, const Pb__Placement *p);
+/* All of the plan's placements. */
 struct hold *fleet_hold(struct fleet *f, const Pb__Plan *plan);
 /* Takes h; NULL is harmless. */
 void fleet_release(struct fleet *f, struct hold *h);

@@ -80,7 +80,8 @@ bool wire_equal(const ProtobufCMessage *a, const ProtobufCMessage *b)
     size_t len = protobuf_c_message_get_packed_size(a);
     if (a->descriptor != b->descriptor || len != protobuf_c_message_get_packed_size(b))
         return false;
-    struct arena *scratch = arena_new(2 * len + 64);
+    struct arena *scratch =
+        arena_new(2 * len + 4096); /* an arena's first block may be larger than asked */
     ProtobufCBinaryData packed_a = wire_pack(scratch, a), packed_b = wire_pack(scratch, b);
     bool equal = memcmp(packed_a.data, packed_b.data, len) == 0;
     arena_free(scratch);

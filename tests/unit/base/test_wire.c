@@ -27,6 +27,20 @@ Test(wire, a_message_survives_packing)
     arena_free(a);
 }
 
+Test(wire, messages_of_any_size_are_compared)
+{
+    struct arena *a = arena_new(1 << 20);
+    for (size_t len = 0; len < 5000; len += 7) {
+        Pb__KeyValue x = PB__KEY_VALUE__INIT, y = PB__KEY_VALUE__INIT;
+        x.key = arena_alloc(a, len + 1);
+        memset(x.key, 'k', len);
+        y.key = arena_strdup(a, x.key);
+        cr_assert(wire_equal(&x.base, &y.base));
+        arena_reset(a);
+    }
+    arena_free(a);
+}
+
 Test(wire, an_id_of_another_length_is_refused_at_any_depth)
 {
     struct arena *a = arena_new(1 << 20);

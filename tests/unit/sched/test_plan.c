@@ -1,4 +1,4 @@
-#include "cluster.h"
+#include "onejob.h"
 #include "sched/reconcile.h"
 #include "sched/sched.h"
 #include "sched/fit.h"
@@ -17,11 +17,11 @@ static const Pb__CountOf *count_named(Pb__CountOf *const *list, size_t n, const 
 
 Test(plan, scores_are_those_of_best_fit)
 {
-    struct cluster c;
-    cluster_init(&c);
-    cluster_add_node(&c, 4000, 8192, 10000);
-    cluster_set_job(&c, "service", 2, 500, 256);
-    Pb__Plan *plan = cluster_plan(&c, c.arena);
+    struct onejob c;
+    onejob_init(&c);
+    onejob_add_node(&c, 4000, 8192, 10000);
+    onejob_set_job(&c, "service", 2, 500, 256);
+    Pb__Plan *plan = onejob_plan(&c, c.arena);
     cr_assert_eq(plan->n_placements, 2);
     cr_assert_eq(plan->status, PB__EVAL__STATUS__COMPLETE);
     const Pb__NodeScore *s = plan->placed_groups[0]->scores[0];
@@ -31,34 +31,34 @@ Test(plan, scores_are_those_of_best_fit)
     cr_assert_float_eq(s->parts[0]->score, expect, 1e-9);
     cr_assert_str_eq(s->parts[1]->name, "job-anti-affinity");
     /* As in the recordings: one is there, two are wanted: -(1 + 1) / 2. */
-    cluster_apply(&c, plan);
-    cluster_end_alloc(&c, c.view.allocs[1], PB__ALLOC__CLIENT_STATUS__COMPLETE);
-    plan = cluster_plan(&c, c.arena);
+    onejob_apply(&c, plan);
+    onejob_end_alloc(&c, c.view.allocs[1], PB__ALLOC__CLIENT_STATUS__COMPLETE);
+    plan = onejob_plan(&c, c.arena);
     s = plan->placed_groups[0]->scores[0];
     cr_assert_float_eq(s->parts[1]->score, -1, 1e-9);
     cr_assert_float_eq(s->norm_score, (s->parts[0]->score - 1) / 2, 1e-9);
-    cluster_fini(&c);
+    onejob_fini(&c);
 }
 
 Test(plan, says_why_nothing_could_be_placed)
 {
-    struct cluster c;
-    cluster_init(&c);
+    struct onejob c;
+    onejob_init(&c);
     for (int i = 0; i < 3; i++) {
-        Pb__Node *n = cluster_add_node(&c, i == 0 ? 100 : 4000, i == 1 ? 100 : 8000, 100);
+        Pb__Node *n = onejob_add_node(&c, i == 0 ? 100 : 4000, i == 1 ? 100 : 8000, 100);
         n->node_class = arena_strdup(c.arena, i == 2 ? "blue" : "red");
         node_set_attribute(&c, n, "kernel.name", i == 2 ? "plan9" : "linux");
     }
-    Pb__Node *undriven = cluster_add_node(&c, 4000, 8000, 100);
+    Pb__Node *undriven = onejob_add_node(&c, 4000, 8000, 100);
     undriven->drivers[0]->detected = 0;
-    Pb__Node *elsewhere = cluster_add_node(&c, 4000, 8000, 100);
+    Pb__Node *elsewhere = onejob_add_node(&c, 4000, 8000, 100);
     elsewhere->datacenter = arena_strdup(c.arena, "dc9");
-    Pb__Job *job = cluster_set_job(&c, "service", 2, 500, 256);
+    Pb__Job *job = onejob_set_job(&c, "service", 2, 500, 256);
     job->constraints[job->n_constraints++] =
         a_constraint(c.arena, "${attr.kernel.name}", "=", "linux");
     node_set_attribute(&c, undriven, "kernel.name", "linux");
 
-    Pb__Plan *plan = cluster_plan(&c, c.arena);
+    Pb__Plan *plan = onejob_plan(&c, c.arena);
     cr_assert_eq(plan->n_placements, 0);
     cr_assert_eq(plan->status, PB__EVAL__STATUS__COMPLETE);
     cr_assert(plan->create_blocked);
@@ -79,18 +79,18 @@ Test(plan, says_why_nothing_could_be_placed)
     cr_assert_eq(count_named(m->class_exhausted, m->n_class_exhausted, "red")->count, 2);
     cr_assert_eq(count_named(m->dimension_exhausted, m->n_dimension_exhausted, "cpu")->count, 1);
     cr_assert_eq(count_named(m->dimension_exhausted, m->n_dimension_exhausted, "memory")->count, 1);
-    cluster_fini(&c);
+    onejob_fini(&c);
 }
 
 Test(plan, a_blocked_evaluation_ends_or_stays_blocked)
 {
-    struct cluster c;
-    cluster_init(&c);
-    Pb__Node *n = cluster_add_node(&c, 1000, 1000, 100);
+    struct onejob c;
+    onejob_init(&c);
+    Pb__Node *n = onejob_add_node(&c, 1000, 1000, 100);
     n->computed_class = arena_strdup(c.arena, "v1:7");
-    cluster_set_job(&c, "service", 3, 500, 10);
+    onejob_set_job(&c, "service", 3, 500, 10);
     c.eval.status = PB__EVAL__STATUS__BLOCKED;
-    Pb__Plan *plan = cluster_plan(&c, c.arena);
+    Pb__Plan *plan = onejob_plan(&c, c.arena);
     cr_assert_eq(plan->n_placements, 2);
     cr_assert_eq(plan->status, PB__EVAL__STATUS__BLOCKED);
     cr_assert(!plan->create_blocked);
@@ -98,26 +98,26 @@ Test(plan, a_blocked_evaluation_ends_or_stays_blocked)
     cr_assert_str_eq(plan->classes[0]->class_, "v1:7");
     cr_assert(plan->classes[0]->eligible);
     cr_assert(!plan->escaped_class);
-    cluster_apply(&c, plan);
-    cluster_add_node(&c, 1000, 1000, 100);
-    plan = cluster_plan(&c, c.arena);
+    onejob_apply(&c, plan);
+    onejob_add_node(&c, 1000, 1000, 100);
+    plan = onejob_plan(&c, c.arena);
     cr_assert_eq(plan->n_placements, 1);
     cr_assert_eq(plan->status, PB__EVAL__STATUS__COMPLETE);
-    cluster_fini(&c);
+    onejob_fini(&c);
 }
 
 Test(plan, a_class_that_can_never_suit_is_told_apart_and_the_unique_escapes)
 {
-    struct cluster c;
-    cluster_init(&c);
-    cluster_add_node(&c, 1000, 1000, 100)->computed_class = arena_strdup(c.arena, "v1:a");
-    Pb__Job *job = cluster_set_job(&c, "service", 1, 1, 1);
+    struct onejob c;
+    onejob_init(&c);
+    onejob_add_node(&c, 1000, 1000, 100)->computed_class = arena_strdup(c.arena, "v1:a");
+    Pb__Job *job = onejob_set_job(&c, "service", 1, 1, 1);
     job->constraints[job->n_constraints++] = a_constraint(c.arena, "${attr.x}", "=", "y");
-    Pb__Plan *plan = cluster_plan(&c, c.arena);
+    Pb__Plan *plan = onejob_plan(&c, c.arena);
     cr_assert(!plan->classes[0]->eligible);
     cr_assert(!plan->escaped_class);
     job->constraints[0] = a_constraint(c.arena, "${node.unique.name}", "=", "other");
-    plan = cluster_plan(&c, c.arena);
+    plan = onejob_plan(&c, c.arena);
     cr_assert(plan->classes[0]->eligible);
     cr_assert(plan->escaped_class);
     cr_assert_eq(count_named(plan->failed_groups[0]->constraint_filtered,
@@ -125,22 +125,22 @@ Test(plan, a_class_that_can_never_suit_is_told_apart_and_the_unique_escapes)
                              "${node.unique.name} = other")
                      ->count,
                  1);
-    cluster_fini(&c);
+    onejob_fini(&c);
 }
 
 Test(plan, ports_are_distinct_within_range_and_keep_their_labels)
 {
-    struct cluster c;
-    cluster_init(&c);
-    cluster_add_node(&c, 100000, 100000, 100);
-    Pb__Job *job = cluster_set_job(&c, "service", 50, 1, 1);
+    struct onejob c;
+    onejob_init(&c);
+    onejob_add_node(&c, 100000, 100000, 100);
+    Pb__Job *job = onejob_set_job(&c, "service", 50, 1, 1);
     group_add_port(&c, job->task_groups[0], "a", 0);
     group_add_port(&c, job->task_groups[0], "b", 0);
     job->task_groups[0]->networks[0]->dynamic_ports[0]->has_to = 1;
     job->task_groups[0]->networks[0]->dynamic_ports[0]->to = 8080;
     job->task_groups[0]->networks[0]->dynamic_ports[1]->has_to = 1;
     job->task_groups[0]->networks[0]->dynamic_ports[1]->to = -1;
-    Pb__Plan *plan = cluster_plan(&c, c.arena);
+    Pb__Plan *plan = onejob_plan(&c, c.arena);
     cr_assert_eq(plan->n_placements, 50);
     for (size_t i = 0; i < plan->n_placements; i++) {
         Pb__Port *const *p = plan->placements[i]->ports;
@@ -151,115 +151,115 @@ Test(plan, ports_are_distinct_within_range_and_keep_their_labels)
         cr_assert_eq(p[0]->to, 8080);
         cr_assert_eq(p[1]->to, (int32_t)p[1]->value);
     }
-    cluster_apply(&c, plan); /* distinct */
-    cluster_fini(&c);
+    onejob_apply(&c, plan); /* distinct */
+    onejob_fini(&c);
 }
 
 Test(plan, dynamic_ports_run_out_as_a_dimension)
 {
-    struct cluster c;
-    cluster_init(&c);
-    Pb__Node *n = cluster_add_node(&c, 100000, 100000, 100);
-    Pb__NodeUsage *u = cluster_usage(&c, n->id.data);
+    struct onejob c;
+    onejob_init(&c);
+    Pb__Node *n = onejob_add_node(&c, 100000, 100000, 100);
+    Pb__NodeUsage *u = onejob_usage(&c, n->id.data);
     for (uint32_t p = DYNAMIC_PORT_MIN + 3; p <= DYNAMIC_PORT_MAX; p++)
         u->ports[u->n_ports++] = p;
-    Pb__Job *job = cluster_set_job(&c, "service", 5, 1, 1);
+    Pb__Job *job = onejob_set_job(&c, "service", 5, 1, 1);
     group_add_port(&c, job->task_groups[0], "a", 0);
-    Pb__Plan *plan = cluster_plan(&c, c.arena);
+    Pb__Plan *plan = onejob_plan(&c, c.arena);
     cr_assert_eq(plan->n_placements, 3);
     cr_assert_str_eq(plan->failed_groups[0]->dimension_exhausted[0]->name,
                      "network: dynamic port selection failed");
-    cluster_fini(&c);
+    onejob_fini(&c);
 }
 
 Test(plan, a_static_port_is_given_once_per_node)
 {
-    struct cluster c;
-    cluster_init(&c);
-    cluster_add_node(&c, 1000, 1000, 100);
-    cluster_add_node(&c, 1000, 1000, 100);
-    Pb__Job *job = cluster_set_job(&c, "service", 3, 1, 1);
+    struct onejob c;
+    onejob_init(&c);
+    onejob_add_node(&c, 1000, 1000, 100);
+    onejob_add_node(&c, 1000, 1000, 100);
+    Pb__Job *job = onejob_set_job(&c, "service", 3, 1, 1);
     group_add_port(&c, job->task_groups[0], "web", 8080);
-    Pb__Plan *plan = cluster_plan(&c, c.arena);
+    Pb__Plan *plan = onejob_plan(&c, c.arena);
     cr_assert_eq(plan->n_placements, 2);
     cr_assert_str_eq(plan->failed_groups[0]->dimension_exhausted[0]->name,
                      "network: port 8080 taken");
-    cluster_apply(&c, plan);
-    cluster_fini(&c);
+    onejob_apply(&c, plan);
+    onejob_fini(&c);
 }
 
 /* The new one needs the room of the old one: that is stopped now, the new one waits for its end. */
 Test(plan, an_update_on_a_full_node_stops_first)
 {
-    struct cluster c;
-    cluster_init(&c);
-    cluster_add_node(&c, 1000, 1000, 100);
-    Pb__Job *job = cluster_set_job(&c, "service", 1, 800, 10);
+    struct onejob c;
+    onejob_init(&c);
+    onejob_add_node(&c, 1000, 1000, 100);
+    Pb__Job *job = onejob_set_job(&c, "service", 1, 800, 10);
     group_add_port(&c, job->task_groups[0], "web", 8080);
-    cluster_apply(&c, cluster_plan(&c, c.arena));
-    cluster_next_version(&c)->task_groups[0]->tasks[0]->user = arena_strdup(c.arena, "u");
-    Pb__Plan *plan = cluster_plan(&c, c.arena);
+    onejob_apply(&c, onejob_plan(&c, c.arena));
+    onejob_next_version(&c)->task_groups[0]->tasks[0]->user = arena_strdup(c.arena, "u");
+    Pb__Plan *plan = onejob_plan(&c, c.arena);
     cr_assert_eq(plan->n_stops, 1);
     cr_assert_eq(plan->n_placements, 0);
     cr_assert(plan->create_blocked);
-    cluster_apply(&c, plan);
-    plan = cluster_plan(&c, c.arena);
+    onejob_apply(&c, plan);
+    plan = onejob_plan(&c, c.arena);
     cr_assert_eq(plan->n_stops + plan->n_placements, 0);
-    cluster_end_alloc(&c, c.view.allocs[0], PB__ALLOC__CLIENT_STATUS__COMPLETE);
-    plan = cluster_plan(&c, c.arena);
+    onejob_end_alloc(&c, c.view.allocs[0], PB__ALLOC__CLIENT_STATUS__COMPLETE);
+    plan = onejob_plan(&c, c.arena);
     cr_assert_eq(plan->n_placements, 1);
     cr_assert(id_equal(plan->placements[0]->previous_alloc.data, c.view.allocs[0]->id.data));
-    cluster_fini(&c);
+    onejob_fini(&c);
 }
 
 Test(plan, an_update_that_fits_nowhere_leaves_the_old_one_running)
 {
-    struct cluster c;
-    cluster_init(&c);
-    cluster_add_node(&c, 1000, 1000, 100);
-    cluster_set_job(&c, "service", 1, 800, 10);
-    cluster_apply(&c, cluster_plan(&c, c.arena));
-    cluster_next_version(&c)->task_groups[0]->tasks[0]->resources->cpu = 2000;
-    Pb__Plan *plan = cluster_plan(&c, c.arena);
+    struct onejob c;
+    onejob_init(&c);
+    onejob_add_node(&c, 1000, 1000, 100);
+    onejob_set_job(&c, "service", 1, 800, 10);
+    onejob_apply(&c, onejob_plan(&c, c.arena));
+    onejob_next_version(&c)->task_groups[0]->tasks[0]->resources->cpu = 2000;
+    Pb__Plan *plan = onejob_plan(&c, c.arena);
     cr_assert_eq(plan->n_stops, 0);
     cr_assert_eq(plan->n_placements, 0);
     cr_assert(plan->create_blocked);
-    cluster_fini(&c);
+    onejob_fini(&c);
 }
 
 Test(plan, groups_of_one_job_do_not_take_the_same_room)
 {
-    struct cluster c;
-    cluster_init(&c);
-    cluster_add_node(&c, 1000, 1000, 100);
-    cluster_add_node(&c, 1000, 1000, 100);
-    Pb__Job *job = cluster_set_job(&c, "service", 2, 600, 10);
+    struct onejob c;
+    onejob_init(&c);
+    onejob_add_node(&c, 1000, 1000, 100);
+    onejob_add_node(&c, 1000, 1000, 100);
+    Pb__Job *job = onejob_set_job(&c, "service", 2, 600, 10);
     Pb__TaskGroup *h = arena_copy(c.arena, job->task_groups[0], sizeof(*h));
     h->name = arena_strdup(c.arena, "h");
     job->task_groups[job->n_task_groups++] = h;
-    Pb__Plan *plan = cluster_plan(&c, c.arena);
+    Pb__Plan *plan = onejob_plan(&c, c.arena);
     cr_assert_eq(plan->n_placements, 2);
     cr_assert_eq(plan->n_failed_groups, 1);
-    cluster_apply(&c, plan);
-    cluster_fini(&c);
+    onejob_apply(&c, plan);
+    onejob_fini(&c);
 }
 
 Test(plan, distinct_hosts_holds_against_what_runs_and_what_is_placed)
 {
-    struct cluster c;
-    cluster_init(&c);
+    struct onejob c;
+    onejob_init(&c);
     for (int i = 0; i < 3; i++)
-        cluster_add_node(&c, 1000, 1000, 100);
-    Pb__Job *job = cluster_set_job(&c, "service", 2, 10, 10);
+        onejob_add_node(&c, 1000, 1000, 100);
+    Pb__Job *job = onejob_set_job(&c, "service", 2, 10, 10);
     job->constraints[job->n_constraints++] = a_constraint(c.arena, "", "distinct_hosts", "true");
-    cluster_apply(&c, cluster_plan(&c, c.arena));
-    cluster_next_version(&c)->task_groups[0]->count = 5;
-    Pb__Plan *plan = cluster_plan(&c, c.arena);
+    onejob_apply(&c, onejob_plan(&c, c.arena));
+    onejob_next_version(&c)->task_groups[0]->count = 5;
+    Pb__Plan *plan = onejob_plan(&c, c.arena);
     cr_assert_eq(plan->n_placements, 1);
     const Pb__PlacementMetrics *m = plan->failed_groups[0];
     cr_assert_eq(
         count_named(m->constraint_filtered, m->n_constraint_filtered, "distinct_hosts")->count, 3);
     cr_assert_eq(m->nodes_exhausted, 0);
     cr_assert_eq(m->nodes_filtered, 3);
-    cluster_fini(&c);
+    onejob_fini(&c);
 }

@@ -1,5 +1,5 @@
 /* The rules of reconcile.h: a table of cases, one row a case. */
-#include "cluster.h"
+#include "onejob.h"
 #include "base/err.h"
 #include "base/strbuf.h"
 #include "sched/reconcile.h"
@@ -84,15 +84,15 @@ static void set_state(Pb__Alloc *x, const char *what)
         x->client_status = PB__ALLOC__CLIENT_STATUS__LOST;
 }
 
-static void add_allocs(struct cluster *c, const char *text)
+static void add_allocs(struct onejob *c, const char *text)
 {
-    Pb__Node *node = cluster_add_node(c, 1, 1, 1);
+    Pb__Node *node = onejob_add_node(c, 1, 1, 1);
     unsigned index, version;
     char what[8], state;
     int used;
     for (; sscanf(text, " %u:%4[a-z]@%u/%c%n", &index, what, &version, &state, &used) == 4;
          text += used) {
-        Pb__Alloc *x = cluster_add_alloc(c, "g", index, node);
+        Pb__Alloc *x = onejob_add_alloc(c, "g", index, node);
         x->job_version = version;
         x->client_description = arena_printf(c->arena, "%c", state);
         set_state(x, what);
@@ -133,11 +133,11 @@ static const char *describe(struct arena *a, const struct changes *ch)
 Test(reconcile, does_what_the_table_says)
 {
     for (size_t i = 0; i < COUNT_OF(cases); i++) {
-        struct cluster c;
-        cluster_init(&c);
-        cluster_set_job(&c, cases[i].type, 1, 10, 10);
-        cluster_next_version(&c);
-        Pb__Job *now = cluster_next_version(&c);
+        struct onejob c;
+        onejob_init(&c);
+        onejob_set_job(&c, cases[i].type, 1, 10, 10);
+        onejob_next_version(&c);
+        Pb__Job *now = onejob_next_version(&c);
         now->task_groups[0]->count = cases[i].count;
         if (cases[i].change == CHANGED_TASK)
             now->task_groups[0]->tasks[0]->user = arena_strdup(c.arena, "another");
@@ -150,15 +150,15 @@ Test(reconcile, does_what_the_table_says)
         reconcile(c.arena, &c.view, on_node_state, NULL, &ch);
         cr_assert_str_eq(describe(c.arena, &ch), cases[i].expect, "%s: %s, not %s", cases[i].name,
                          describe(c.arena, &ch), cases[i].expect);
-        cluster_fini(&c);
+        onejob_fini(&c);
     }
 }
 
 Test(reconcile, a_purged_job_and_one_made_anew_leave_nothing_behind)
 {
-    struct cluster c;
-    cluster_init(&c);
-    cluster_set_job(&c, "service", 1, 10, 10);
+    struct onejob c;
+    onejob_init(&c);
+    onejob_set_job(&c, "service", 1, 10, 10);
     add_allocs(&c, "0:run@0/g 1:done@0/g 2:run@0/l");
     struct changes ch;
     c.view.job->create_index++; /* another job of the same name */
@@ -167,75 +167,75 @@ Test(reconcile, a_purged_job_and_one_made_anew_leave_nothing_behind)
     c.view.job = NULL;
     reconcile(c.arena, &c.view, on_node_state, NULL, &ch);
     cr_assert_eq(ch.stop_count, 2);
-    cluster_fini(&c);
+    onejob_fini(&c);
 }
 
 Test(reconcile, a_group_that_is_gone_is_stopped)
 {
-    struct cluster c;
-    cluster_init(&c);
-    cluster_set_job(&c, "service", 1, 10, 10);
+    struct onejob c;
+    onejob_init(&c);
+    onejob_set_job(&c, "service", 1, 10, 10);
     add_allocs(&c, "0:run@0/g");
-    cluster_next_version(&c)->task_groups[0]->name = arena_strdup(c.arena, "h");
+    onejob_next_version(&c)->task_groups[0]->name = arena_strdup(c.arena, "h");
     struct changes ch;
     reconcile(c.arena, &c.view, on_node_state, NULL, &ch);
     cr_assert_str_eq(describe(c.arena, &ch), "+0 -0");
-    cluster_fini(&c);
+    onejob_fini(&c);
 }
 
 Test(reconcile, a_replacement_knows_whom_it_follows)
 {
-    struct cluster c;
-    cluster_init(&c);
-    cluster_set_job(&c, "service", 2, 10, 10);
+    struct onejob c;
+    onejob_init(&c);
+    onejob_set_job(&c, "service", 2, 10, 10);
     add_allocs(&c, "0:run@0/l 1:lost@0/g");
     struct changes ch;
     reconcile(c.arena, &c.view, on_node_state, NULL, &ch);
     cr_assert_eq(ch.groups[0].wanted_count, 2);
     cr_assert_eq(ch.groups[0].wanted[0].previous, c.view.allocs[0]);
     cr_assert_eq(ch.groups[0].wanted[1].previous, c.view.allocs[1]);
-    cluster_fini(&c);
+    onejob_fini(&c);
 }
 
 /* ---- which changes need a restart */
 
-static void change_constraint(struct cluster *c, Pb__Job *j)
+static void change_constraint(struct onejob *c, Pb__Job *j)
 {
     Pb__TaskGroup *g = j->task_groups[0];
     g->constraints[g->n_constraints++] = a_constraint(c->arena, "${attr.x}", "!=", "y");
 }
-static void change_priority(struct cluster *c, Pb__Job *j)
+static void change_priority(struct onejob *c, Pb__Job *j)
 {
     j->has_priority = 1;
     j->priority = 70;
 }
-static void change_update(struct cluster *c, Pb__Job *j)
+static void change_update(struct onejob *c, Pb__Job *j)
 {
     j->task_groups[0]->update = arena_array(c->arena, Pb__UpdateStrategy, 1);
     pb__update_strategy__init(j->task_groups[0]->update);
     j->task_groups[0]->update->has_max_parallel = 1;
     j->task_groups[0]->update->max_parallel = 3;
 }
-static void change_job_meta(struct cluster *c, Pb__Job *j)
+static void change_job_meta(struct onejob *c, Pb__Job *j)
 {
     j->meta = arena_array(c->arena, Pb__KeyValue *, 1);
     j->meta[j->n_meta++] = a_pair(c->arena, "k", "v");
 }
-static void change_cpu(struct cluster *c, Pb__Job *j)
+static void change_cpu(struct onejob *c, Pb__Job *j)
 {
     j->task_groups[0]->tasks[0]->resources->cpu++;
 }
-static void change_config(struct cluster *c, Pb__Job *j)
+static void change_config(struct onejob *c, Pb__Job *j)
 {
     j->task_groups[0]->tasks[0]->config_json = arena_strdup(c->arena, "{\"a\":1}");
 }
-static void change_env(struct cluster *c, Pb__Job *j)
+static void change_env(struct onejob *c, Pb__Job *j)
 {
     Pb__Task *t = j->task_groups[0]->tasks[0];
     t->env = arena_array(c->arena, Pb__KeyValue *, 1);
     t->env[t->n_env++] = a_pair(c->arena, "k", "v");
 }
-static void change_disk(struct cluster *c, Pb__Job *j)
+static void change_disk(struct onejob *c, Pb__Job *j)
 {
     j->task_groups[0]->ephemeral_disk = arena_array(c->arena, Pb__EphemeralDisk, 1);
     pb__ephemeral_disk__init(j->task_groups[0]->ephemeral_disk);
@@ -246,7 +246,7 @@ static void change_disk(struct cluster *c, Pb__Job *j)
 Test(reconcile, only_what_touches_the_task_restarts_it)
 {
     static const struct {
-        void (*change)(struct cluster *c, Pb__Job *j);
+        void (*change)(struct onejob *c, Pb__Job *j);
         bool destructive;
     } changes[] = {
         {change_constraint, false}, {change_priority, false}, {change_update, false},
@@ -254,13 +254,13 @@ Test(reconcile, only_what_touches_the_task_restarts_it)
         {change_env, true},         {change_disk, true},
     };
     for (size_t i = 0; i < COUNT_OF(changes); i++) {
-        struct cluster c;
-        cluster_init(&c);
-        Pb__Job *was = cluster_set_job(&c, "service", 1, 10, 10), *now = cluster_next_version(&c);
+        struct onejob c;
+        onejob_init(&c);
+        Pb__Job *was = onejob_set_job(&c, "service", 1, 10, 10), *now = onejob_next_version(&c);
         changes[i].change(&c, now);
         cr_assert_eq(group_update_is_destructive(c.arena, was, was->task_groups[0], now,
                                                  now->task_groups[0]),
                      changes[i].destructive, "change %zu", i);
-        cluster_fini(&c);
+        onejob_fini(&c);
     }
 }
