@@ -276,7 +276,6 @@ enum err raft_propose(struct raft *r, const void *data, size_t len, uint64_t *in
 bool raft_ready(struct raft *r, struct raft_ready *out)
 {
     uint64_t stored = r->log.stored, last = log_last(&r->log);
-    *out = (struct raft_ready){0};
     if (r->write_out || (!r->hard_dirty && last == stored))
         return false;
     size_t n = (size_t)(last - stored);

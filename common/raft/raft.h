@@ -123,8 +123,8 @@ struct raft_ready {
     const struct raft_message *held; /* to send when it is written */
     size_t held_count;
 };
-/* False: nothing to do, or a write is out. What *out points to stays until raft_stored or
- * raft_store_failed, or, if must_store is false, until the next call on r. */
+/* False: nothing to do, or a write is out; *out is untouched then. What *out points to stays until
+ * raft_stored or raft_store_failed, or, if must_store is false, until the next call on r. */
 bool raft_ready(struct raft *r, struct raft_ready *out);
 void raft_stored(struct raft *r);
 /* The write of the last ready did not happen and will not: its entries are forgotten, and all

@@ -188,8 +188,10 @@ static void write_done(struct worker_job *job)
 
 static void store(struct replica *r)
 {
-    if (r->retrying || !raft_ready(r->raft, &r->write.ready))
+    struct raft_ready ready; /* the write's own is the disk thread's while it is out */
+    if (r->retrying || !raft_ready(r->raft, &ready))
         return;
+    r->write.ready = ready;
     r->write.hard = r->write.ready.hard;
     r->write.replica = r;
     r->write.job = (struct worker_job){.work = write_work, .done = write_done};
