@@ -1,6 +1,7 @@
 #include "allocdir.h"
 #include "base/id.h"
 #include "base/log.h"
+#include "remains.h"
 #include "run.h"
 #include <dirent.h>
 #include <errno.h>
@@ -50,8 +51,8 @@ void task_run_on_state(void *owner, const struct shim_message *m)
 
 /* ---- a shim that is no more */
 
-/* The shim was killed, and the kernel killed the task's first process with it. What that left
- * behind is found by its cgroup only. */
+/* The shim was killed, and the kernel killed the task's first process with it; not what that left
+ * behind. */
 static void kill_remains(struct task_run *t, const struct shim_message *m)
 {
     char path[600];
@@ -60,6 +61,7 @@ static void kill_remains(struct task_run *t, const struct shim_message *m)
         kill(m->pid, SIGKILL);
     cgroups_task_path(c, t->alloc->id, t->name, path, sizeof path);
     cgroups_clear(c, path, 50);
+    remains_kill(t->alloc->id, t->name);
 }
 
 static void end_without_shim(struct task_run *t, bool same_boot)

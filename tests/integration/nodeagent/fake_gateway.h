@@ -81,6 +81,9 @@ const char *fake_content(struct fake *f, int i, const char *below);
 
 /* Asks and gathers what comes; true: all of it came. With follow until `enough` bytes are there. */
 bool fake_read(struct fake *f, Pb__AgentRequest request, size_t enough, int ms);
+/* A number no other process names: for `sleep`, so that what is left can be counted while other
+ * tests run. */
+const char *fake_mark(void);
 /* Processes whose command line holds what. */
 int fake_count_processes(const char *what);
 

@@ -74,15 +74,18 @@ Test(nodeagent, a_stopped_task_is_killed_with_all_it_left_behind)
 {
     int i = fake_place(
         f, fake_job(f, "service", "raw_exec",
-                    SH("trap '' INT TERM; (setsid sleep 98765 &) ; while :; do sleep 0.1; done")));
+                    arena_printf(
+                        f->arena,
+                        SH("trap '' INT TERM; (setsid sleep %s &) ; while :; do sleep 0.1; done"),
+                        fake_mark())));
     cr_assert(fake_await(f, i, RUNNING, 5000));
     fake_run(f, 200);
-    cr_assert(fake_count_processes("98765") > 0);
+    cr_assert(fake_count_processes(fake_mark()) > 0);
     fake_stop(f, i);
     cr_assert(fake_await(f, i, COMPLETE, 5000));
     cr_assert_str_eq(fake_events(f, i, "t"),
                      "Received,Task Setup,Started,Killing,Terminated,Killed");
-    cr_assert_eq(fake_count_processes("98765"), 0);
+    cr_assert_eq(fake_count_processes(fake_mark()), 0);
 }
 
 Test(nodeagent, a_new_agent_adopts_what_runs_and_reports_what_ended)
@@ -124,13 +127,15 @@ Test(nodeagent, many_kills_of_the_agent_start_nothing_twice)
 
 Test(nodeagent, a_killed_supervisor_takes_its_task_along_and_is_reported)
 {
-    int i = fake_place(f, fake_job(f, "batch", "raw_exec", SH("echo $PPID; sleep 87654")));
+    int i =
+        fake_place(f, fake_job(f, "batch", "raw_exec",
+                               arena_printf(f->arena, SH("echo $PPID; sleep %s"), fake_mark())));
     cr_assert(fake_await(f, i, RUNNING, 5000));
     fake_run(f, 200);
     kill(atoi(fake_content(f, i, "alloc/logs/t.stdout.0")), SIGKILL);
     cr_assert(fake_await(f, i, FAILED, 5000));
     fake_run(f, 100);
-    cr_assert_eq(fake_count_processes("87654"), 0);
+    cr_assert_eq(fake_count_processes(fake_mark()), 0);
     cr_assert_eq(fake_task(f, i, "t")->events[3]->exit_code, -1);
 }
 
@@ -277,13 +282,14 @@ Test(nodeagent, logs_are_followed_across_rotated_files)
 
 static bool dir_is_gone(struct fake *w)
 {
-    return w->registrations >= 2 && fake_count_processes("76543") == 0 &&
+    return w->registrations >= 2 && fake_count_processes(fake_mark()) == 0 &&
            access(w->error, F_OK) != 0;
 }
 
 Test(nodeagent, what_the_servers_forgot_goes_with_its_directory)
 {
-    int i = fake_place(f, fake_job(f, "service", "raw_exec", SH("exec sleep 76543")));
+    int i = fake_place(f, fake_job(f, "service", "raw_exec",
+                                   arena_printf(f->arena, SH("exec sleep %s"), fake_mark())));
     cr_assert(fake_await(f, i, RUNNING, 5000));
     snprintf(f->error, sizeof f->error, "%s", fake_path(f, i, "alloc"));
     cr_assert(access(f->error, F_OK) == 0);
