@@ -90,6 +90,18 @@ static bool job_is_storable(struct view *v, const Pb__Job *job, Pb__Outcome *out
     return mistake == NULL;
 }
 
+/* What runs under one kind of scheduler cannot be handed to another. */
+static bool keeps_type(struct view *v, const Pb__Job *old, const Pb__Job *job, Pb__Outcome *out)
+{
+    const char *from = old == NULL || old->type == NULL ? "" : old->type;
+    const char *to = job->type == NULL ? "" : job->type;
+    if (old == NULL || strcmp(from, to) == 0)
+        return true;
+    refuse(v, out, PB__OUTCOME__CODE__INVALID, "cannot update job from type \"%s\" to \"%s\"", from,
+           to);
+    return false;
+}
+
 static void stamp(struct view *v, Pb__Job *job, const Pb__Job *old)
 {
     job->has_version = job->has_create_index = job->has_job_modify_index = true;
@@ -110,7 +122,7 @@ void apply_job_register(struct view *v, const Pb__JobRegister *cmd, Pb__Outcome 
     Pb__Job *job = arena_copy(a, cmd->job, sizeof *job);
     job->namespace_ = text(namespace_or_default(job->namespace_));
     Pb__Job *old = state_job(v, a, job->namespace_, job->id);
-    if (!index_is_enforced(v, cmd, old, out))
+    if (!index_is_enforced(v, cmd, old, out) || !keeps_type(v, old, job, out))
         return;
     if (old != NULL && cmd->preserve_counts)
         keep_counts(a, job, old);
