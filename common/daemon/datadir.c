@@ -15,7 +15,7 @@ enum err datadir_make(const char *path, unsigned mode, struct reason *why)
     char part[PATH_MAX];
     if (path[0] == '\0' || strlen(path) >= sizeof(part))
         return reason_set(why, ERR_INVALID, "the path \"%.100s\" is empty or too long", path);
-    strcpy(part, path);
+    memcpy(part, path, strlen(path) + 1);
     for (char *p = part + 1;; p++) {
         if (*p != '/' && *p != '\0')
             continue;

@@ -323,7 +323,7 @@ static void plan_field(struct json_field *out, const char *message,
                        const ProtobufCFieldDescriptor *f)
 {
     const struct rule *r = rule_for(message, f->name);
-    *out = (struct json_field){.field = f, .kind = kind_of(f), .go_type = go_type_of(f)};
+    *out = (struct json_field){.field = f, .kind = kind_of(f)};
     json_name_of(f->name, out->name);
     if (r != NULL) {
         out->flags = r->flags;
@@ -332,9 +332,10 @@ static void plan_field(struct json_field *out, const char *message,
             out->kind = r->kind;
         if (r->name != NULL)
             snprintf(out->name, sizeof(out->name), "%s", r->name);
-        if (r->go_type != NULL)
-            out->go_type = r->go_type;
+        out->go_type = r->go_type;
     }
+    if (out->go_type == NULL && (out->flags & JSON_HIDDEN) == 0)
+        out->go_type = go_type_of(f);
     if (out->kind == JSON_MAP || out->kind == JSON_KEYED)
         find_pair(out, r);
 }

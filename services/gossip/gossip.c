@@ -47,7 +47,7 @@ static struct swim *join_pool(const struct gossip *g)
     if (g->name[0] != '\0')
         snprintf(host, sizeof(host), "%s", g->name);
     else if (gethostname(host, sizeof(host) - 1) != 0)
-        strcpy(host, "localhost");
+        snprintf(host, sizeof(host), "localhost");
     snprintf(full_name, sizeof(full_name), "%s.%s", host, g->region);
     struct id id = id_new();
     Pb__Member self = PB__MEMBER__INIT;

@@ -48,7 +48,8 @@ static void add_event(struct view *v, Pb__Node *n, const char *message)
     struct arena *a = state_command_arena(v);
     Pb__NodeEvent **events = arena_array(a, Pb__NodeEvent *, STATE_NODE_EVENTS);
     size_t keep = n->n_events < STATE_NODE_EVENTS ? n->n_events : STATE_NODE_EVENTS - 1;
-    memcpy(events, n->events + (n->n_events - keep), keep * sizeof *events);
+    if (keep > 0)
+        memcpy(events, n->events + (n->n_events - keep), keep * sizeof *events);
     Pb__NodeEvent *e = arena_alloc(a, sizeof *e);
     pb__node_event__init(e);
     e->message = text(message);
