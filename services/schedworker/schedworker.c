@@ -348,6 +348,7 @@ static void take_result(struct work *k, const Pb__PlanResult *r)
     case PB__PLAN_RESULT__CODE__REFUSED:
         fleet_release(k->worker->fleet, k->hold);
         k->hold = NULL;
+        k->eval->plans += r->index > 0; /* refused by jobstore, not before: it counted */
         raise_min_index(k, newest);
         attempt_failed(k);
         break;
