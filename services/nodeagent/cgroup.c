@@ -68,6 +68,15 @@ void cgroups_init(struct cgroups *c, const char *setting)
         use(c, mount, SHIM_TREE_FREEZER, "norn");
 }
 
+void cgroups_prepare(const struct cgroups *c)
+{
+    /* Where it fails, the shim falls back to walking the tree. */
+    if (c->kind != SHIM_TREE_WALK && mkdir(c->base, 0755) != 0)
+        errno = 0;
+    if (c->shims[0] != '\0' && mkdir(c->shims, 0755) != 0)
+        errno = 0;
+}
+
 void cgroups_task_path(const struct cgroups *c, const uint8_t alloc[16], const char *task,
                        char *out, size_t room)
 {

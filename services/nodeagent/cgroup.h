@@ -17,6 +17,9 @@ struct cgroups {
 /* setting: "auto", "none", or the mount point of a hierarchy to use. Falls back to SHIM_TREE_WALK
  * when nothing can be made there. */
 void cgroups_init(struct cgroups *c, const char *setting);
+/* Makes the directories again if they have gone: another agent of this machine removed them as it
+ * ended. */
+void cgroups_prepare(const struct cgroups *c);
 /* Of one task; "" with SHIM_TREE_WALK. */
 void cgroups_task_path(const struct cgroups *c, const uint8_t alloc[16], const char *task,
                        char *out, size_t room);

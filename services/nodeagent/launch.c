@@ -123,6 +123,7 @@ static enum err spawn(struct launch *l, struct reason *why)
     char **envp = taskenv_list(l->env, l->arena, &envc);
     const Pb__LogConfig *log = l->task->log_config;
     const struct supervisor_handlers h = {task_run_on_state, task_run_on_lost, t};
+    cgroups_prepare(r->options.cgroups);
     cgroups_task_path(r->options.cgroups, t->alloc->id, t->name, cgroup, sizeof cgroup);
     const struct supervisor_spec spec = {
         .shim = r->options.shim,

@@ -218,13 +218,15 @@ void fake_start_agent(struct fake *f)
                             gateway,
                             "--gateway-poll",
                             poll,
+                            "--exit-with-parent",
+                            "true",
                             "--data-dir",
                             data,
                             "--name",
                             "tester",
                             "--meta",
                             "rack=r1"};
-    int n = 11;
+    int n = 13;
     for (int i = 0; f->extra[i] != NULL; i++)
         argv[n++] = f->extra[i];
     f->agent = fork();

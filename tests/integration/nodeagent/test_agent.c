@@ -280,6 +280,106 @@ Test(nodeagent, logs_are_followed_across_rotated_files)
     cr_assert_str_eq(f->error, "unknown task name \"nope\"");
 }
 
+Test(nodeagent, a_task_finds_its_environment_and_directory)
+{
+    Pb__Job *job =
+        fake_job(f, "batch", "raw_exec",
+                 SH("pwd; echo $NOMAD_TASK_DIR $NORN_ALLOC_INDEX $GREETING; "
+                    "echo ${attr.kernel.name} ${meta.rack} ${UNSET-none}; "
+                    "echo x > $NOMAD_SECRETS_DIR/s && echo y > $NOMAD_ALLOC_DIR/data/d && ls"));
+    Pb__Task *t = job->task_groups[0]->tasks[0];
+    Pb__KeyValue *kv = arena_alloc(f->arena, sizeof *kv);
+    pb__key_value__init(kv);
+    kv->key = arena_strdup(f->arena, "GREETING");
+    kv->value = arena_strdup(f->arena, "hello-${node.unique.name}");
+    t->env = arena_array(f->arena, Pb__KeyValue *, 1);
+    t->env[0] = kv;
+    t->n_env = 1;
+    int i = fake_place(f, job);
+    cr_assert(fake_await(f, i, COMPLETE, 5000));
+    const char *dir = fake_path(f, i, "t");
+    cr_assert_str_eq(fake_content(f, i, "alloc/logs/t.stdout.0"),
+                     arena_printf(f->arena,
+                                  "%s\n%s/local 0 hello-tester\nlinux r1 none\n"
+                                  "local\nsecrets\ntmp\n",
+                                  dir, dir));
+}
+
+Test(nodeagent, a_task_runs_as_its_user)
+{
+    if (geteuid() != 0)
+        return; /* only root may choose */
+    Pb__Job *job =
+        fake_job(f, "batch", "raw_exec",
+                 SH("id -un; id -Gn; echo s > secrets/k && echo l > local/k && cat secrets/k"));
+    job->task_groups[0]->tasks[0]->user = (char[]){"nobody"};
+    int i = fake_place(f, job);
+    int k = fake_place(f, fake_job(f, "batch", "raw_exec", SH("true")));
+    f->allocs[k].job->task_groups[0]->tasks[0]->user = (char[]){"no-such-user"};
+    cr_assert(fake_await(f, i, COMPLETE, 5000), "%s", fake_content(f, i, "alloc/logs/t.stderr.0"));
+    cr_assert_str_eq(fake_content(f, i, "alloc/logs/t.stdout.0"), "nobody\nnogroup\ns\n");
+}
+
+Test(nodeagent, the_kill_signal_and_timeout_are_the_jobs)
+{
+    Pb__Job *job = fake_job(f, "service", "raw_exec",
+                            SH("trap 'echo got-usr1; exit 5' USR1; trap '' INT; echo up; while :; "
+                               "do sleep 0.05; done"));
+    job->task_groups[0]->tasks[0]->kill_signal = (char[]){"SIGUSR1"};
+    job->task_groups[0]->tasks[0]->kill_timeout_ns = 20000000000;
+    int i = fake_place(f, job);
+    cr_assert(fake_await(f, i, RUNNING, 5000));
+    fake_run(f, 200);
+    fake_stop(f, i);
+    cr_assert(fake_await(f, i, COMPLETE, 3000));
+    cr_assert_str_eq(fake_content(f, i, "alloc/logs/t.stdout.0"), "up\ngot-usr1\n");
+    cr_assert_eq(fake_task(f, i, "t")->events[4]->exit_code, 5);
+    cr_assert_str_eq(fake_task(f, i, "t")->events[3]->display_message,
+                     "Sent interrupt. Waiting 20s before force killing");
+}
+
+static bool is_running_again(struct fake *w)
+{
+    const Pb__TaskState *t = fake_task(w, 0, "t");
+    return t != NULL && t->restarts == 1 && t->state == PB__TASK_STATE__STATE__RUNNING;
+}
+
+Test(nodeagent, what_died_with_its_supervisor_while_no_agent_was_there_starts_again)
+{
+    Pb__Job *job = fake_job(f, "service", "raw_exec",
+                            arena_printf(f->arena, SH("echo $PPID; sleep %s"), fake_mark()));
+    Pb__RestartPolicy *p = job->task_groups[0]->restart_policy;
+    p->attempts = 2;
+    p->has_interval_ns = p->has_delay_ns = true;
+    p->interval_ns = 60000000000;
+    p->delay_ns = 50000000;
+    int i = fake_place(f, job);
+    cr_assert(fake_await(f, i, RUNNING, 5000));
+    fake_run(f, 200);
+    fake_kill_agent(f, SIGKILL);
+    kill(atoi(fake_content(f, i, "alloc/logs/t.stdout.0")), SIGKILL);
+    fake_run(f, 50);
+    fake_start_agent(f);
+    cr_assert(fake_until(f, is_running_again, 5000));
+    fake_run(f, 100);
+    cr_assert_eq(fake_count_processes(fake_mark()), 2, "the shell and its sleep, once");
+}
+
+Test(nodeagent, on_term_it_takes_its_tasks_along_if_told_so)
+{
+    fake_kill_agent(f, SIGTERM);
+    f->extra[0] = "--stop-tasks-on-exit";
+    f->extra[1] = "true";
+    fake_start_agent(f);
+    int i =
+        fake_place(f, fake_job(f, "service", "raw_exec",
+                               arena_printf(f->arena, SH("trap '' INT; sleep %s"), fake_mark())));
+    cr_assert(fake_await(f, i, RUNNING, 5000));
+    fake_kill_agent(f, SIGTERM);
+    cr_assert_eq(fake_count_processes(fake_mark()), 0);
+    f->allocs[i].alloc = NULL; /* thrown away with its data */
+}
+
 static bool dir_is_gone(struct fake *w)
 {
     return w->registrations >= 2 && fake_count_processes(fake_mark()) == 0 &&
