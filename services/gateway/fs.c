@@ -31,8 +31,8 @@ struct reading {
     uint8_t alloc_id[ID_SIZE];
     struct ask *ask; /* NULL: over */
     struct timer heartbeat;
-    json_t *listed;                /* ls: what came in earlier results */
-    bool streaming, gone, wanting; /* wanting: the agent waits for agents_more */
+    json_t *listed;          /* ls: what came in earlier results */
+    bool streaming, wanting; /* wanting: the agent waits for agents_more */
 };
 
 /* ---- the answer */
@@ -41,7 +41,7 @@ static void finish(struct reading *r)
 {
     timer_cancel(r->context->gateway->loop, &r->heartbeat);
     json_decref(r->listed);
-    if (r->streaming && !r->gone)
+    if (r->streaming)
         exchange_end(r->context->x);
     free(r);
 }
@@ -68,7 +68,6 @@ static void on_room(void *owner)
 static void on_gone(void *owner)
 {
     struct reading *r = owner;
-    r->gone = true;
     if (r->ask != NULL)
         agents_cancel(r->ask);
     if (!r->streaming) /* still owed an answer, which nobody reads */

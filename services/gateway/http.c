@@ -54,6 +54,7 @@ enum phase {
     ANSWERED, /* response is set, not yet queued */
     STREAMING,
     SENT,
+    ORPHANED, /* the client has gone, the handler has yet to end the stream */
 };
 
 struct exchange {
@@ -337,6 +338,8 @@ void exchange_stream(struct exchange *x, unsigned status, const char *type,
 void exchange_write(struct exchange *x, const void *data, size_t len)
 {
     must(x->room != NULL && !x->ended);
+    if (x->phase == ORPHANED)
+        return;
     strbuf_add(&x->unsent, data, len);
     wake(x);
 }
@@ -350,7 +353,10 @@ void exchange_end(struct exchange *x)
 {
     x->ended = true;
     x->gone = NULL;
-    wake(x);
+    if (x->phase == ORPHANED)
+        exchange_free(x);
+    else
+        wake(x);
 }
 
 /* ---- libmicrohttpd's side */
@@ -452,9 +458,16 @@ static void on_completed(void *cls, struct MHD_Connection *c, void **state,
     *state = NULL;
     if (x == NULL)
         return;
-    if (x->room != NULL && !x->ended && x->gone != NULL)
-        x->gone(x->owner);
-    exchange_free(x);
+    if (x->room == NULL || x->ended) {
+        exchange_free(x);
+        return;
+    }
+    x->phase = ORPHANED;
+    x->connection = NULL;
+    x->suspended = x->wants_room = false;
+    strbuf_clear(&x->unsent);
+    x->sent = 0;
+    x->gone(x->owner);
 }
 
 static size_t leave_escaped(void *cls, struct MHD_Connection *c, char *text)

@@ -56,7 +56,8 @@ static void on_members(void *owner, const struct response *r)
 
 void peers_members(struct gateway *g, peers_members_fn *done, void *owner)
 {
-    if (g->peers->clients[GOSSIP] == NULL) {
+    const struct client *gossip = g->peers->clients[GOSSIP];
+    if (gossip == NULL || !client_is_connected(gossip)) {
         done(owner, NULL);
         return;
     }
@@ -133,9 +134,10 @@ void peers_metrics(struct gateway *g, void (*one)(void *owner, const Pb__Metrics
     struct client *all[PEER_COUNT + 2];
     size_t n = 0;
     all[n++] = g->jobstore_client;
-    all[n++] = g->controller_client;
+    if (client_is_connected(g->controller_client))
+        all[n++] = g->controller_client;
     for (int i = 0; i < PEER_COUNT; i++)
-        if (g->peers->clients[i] != NULL)
+        if (g->peers->clients[i] != NULL && client_is_connected(g->peers->clients[i]))
             all[n++] = g->peers->clients[i];
     struct gathering *a = xcalloc(1, sizeof(*a));
     *a = (struct gathering){.one = one, .end = end, .owner = owner, .awaited = n};

@@ -194,38 +194,36 @@ static void go_on(void *owner)
 static void on_reader_gone(void *owner)
 {
     struct query *q = owner;
-    if (q->more != NULL) { /* nothing is on its way to us */
-        end(q);
+    if (q->more == NULL) { /* a page is being made: it ends the stream */
+        q->reader_gone = true;
         return;
     }
-    q->x = NULL;
+    exchange_end(q->x);
+    end(q);
 }
 
 void query_list_page(struct query *q, void (*more)(struct query *q))
 {
-    if (more == NULL) {
+    if (more == NULL)
         strbuf_puts(&q->text, q->params.pretty ? q->count > 0 ? "\n]\n" : "]\n" : "]");
-        if (q->streaming && q->x != NULL) {
-            exchange_write(q->x, q->text.data, q->text.len);
-            exchange_end(q->x);
-        } else if (!q->streaming) {
-            answer_body(q->x, &q->text);
-        }
+    if (more == NULL && !q->streaming) {
+        answer_body(q->x, &q->text);
         end(q);
         return;
     }
-    if (q->streaming && q->x == NULL) {
-        end(q);
-        return;
-    }
-    arena_reset(q->arena);
     if (!q->streaming) {
         q->streaming = true;
         exchange_stream(q->x, 200, "application/json", go_on, on_reader_gone, q);
     }
     exchange_write(q->x, q->text.data, q->text.len);
     strbuf_clear(&q->text);
-    q->more = more; /* go_on is called when the client has read what is there */
+    if (more == NULL || q->reader_gone) {
+        exchange_end(q->x);
+        end(q);
+        return;
+    }
+    arena_reset(q->arena);
+    q->more = more; /* go_on calls it when the client has read what is there */
 }
 
 void query_list(struct query *q, uint64_t index, json_t *array)

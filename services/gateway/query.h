@@ -28,7 +28,7 @@ struct query {
     /* a list being written */
     struct strbuf text;
     uint64_t count;
-    bool streaming;
+    bool streaming, reader_gone;
     void (*more)(struct query *q);
     /* for the handler's own use */
     void *state; /* of this page, in `arena` */
