@@ -24,8 +24,9 @@ struct view;
 /* Longer names do not fit into a key. Who takes jobs from outside refuses them. */
 #define STATE_MAX_NAMESPACE 128
 #define STATE_MAX_JOB_ID    320
-#define STATE_VERSIONS_KEPT 6 /* older versions of a job, besides those that live allocations run  \
-                               */
+#define STATE_VERSIONS_KEPT                                                                        \
+    6 /* older versions of a job, besides those that live allocations run                          \
+       */
 #define STATE_NODE_EVENTS 10
 
 struct state_options {
@@ -102,7 +103,7 @@ void state_put_eval(struct view *v, Pb__Eval *eval);
 /* ---- allocations */
 
 bool alloc_has_ended(const Pb__Alloc *a); /* on its client: it uses the node no more */
-bool alloc_is_wanted(const Pb__Alloc *a);   /* desired to run, and not terminal */
+bool alloc_is_wanted(const Pb__Alloc *a); /* desired to run, and not terminal */
 Pb__Alloc *state_alloc(struct view *v, struct arena *a, const uint8_t *id);
 /* A new one: sets all indexes and times. */
 void state_add_alloc(struct view *v, Pb__Alloc *alloc);
@@ -148,9 +149,11 @@ struct record {
     uint64_t modify_index;
     struct bytes message; /* packed; in the store */
 };
-/* key as in jobstore.proto; a missing part is refused (false). JOB_VERSIONS also finds the current
- * version. */
+/* key as in jobstore.proto; a missing part is refused (false). JOB_VERSIONS holds the older
+ * versions only. */
 bool state_record(struct view *v, const Pb__Key *key, struct record *out);
+/* Of JOB_VERSIONS, or the current version if it is that one. */
+bool state_version_record(struct view *v, const Pb__Key *key, struct record *out);
 /* A whole table in order of its keys, behind `after` (NULL: from the start), of those that begin
  * with prefix (a key's first bytes; may be empty). */
 struct scan {

@@ -97,19 +97,20 @@ static bool record_key(const Pb__Key *key, struct key *out)
 bool state_record(struct view *v, const Pb__Key *key, struct record *out)
 {
     struct key k;
-    if (!record_key(key, &k))
-        return false;
-    if (record_get(v, (unsigned)key->table, key_bytes(&k), out))
+    return record_key(key, &k) && record_get(v, (unsigned)key->table, key_bytes(&k), out);
+}
+
+bool state_version_record(struct view *v, const Pb__Key *key, struct record *out)
+{
+    struct key k;
+    if (state_record(v, key, out))
         return true;
-    if (key->table != PB__TABLE__NAME__JOB_VERSIONS)
-        return false;
-    /* The current version lies with the jobs. */
     struct arena *a = arena_new(WIRE_MAX_UNPACKED);
     Pb__Job *job = state_job(v, a, key->namespace_, key->name);
     bool current = job != NULL && job->version == key->version;
     arena_free(a);
-    key_job(&k, key->namespace_, key->name);
-    return current && record_get(v, T_JOBS, key_bytes(&k), out);
+    return current && key_job(&k, key->namespace_, key->name) &&
+           record_get(v, T_JOBS, key_bytes(&k), out);
 }
 
 /* ---- whole tables */

@@ -45,7 +45,8 @@ static bool plan_is_current(struct planning *p)
     Pb__Job *job = state_job(v, p->arena, p->ns, p->job_id);
     p->job_created = job != NULL ? job->create_index : 0;
     bool adds = plan->n_placements > 0 || plan->n_in_place > 0;
-    if (p->job_created != plan->job_create_index && (adds || job != NULL)) {
+    /* A job that is gone leaves allocations that may be stopped; nothing may be added for it. */
+    if (job == NULL ? adds : p->job_created != plan->job_create_index) {
         refuse(v, p->out, PB__OUTCOME__CODE__STALE, "the job is another one now");
         return false;
     }

@@ -95,7 +95,9 @@ Pb__Object *query_get(struct view *v, struct arena *a, const Pb__Key *key, struc
         reason_set(why, ERR_INVALID, "a key of this table needs %s", by_name ? "a name" : "an id");
         return NULL;
     }
-    return state_record(v, key, &r) ? object_of(a, key->table, &r) : NULL;
+    bool found = key->table == PB__TABLE__NAME__JOB_VERSIONS ? state_version_record(v, key, &r)
+                                                             : state_record(v, key, &r);
+    return found ? object_of(a, key->table, &r) : NULL;
 }
 
 /* ---- LIST */
@@ -194,7 +196,7 @@ static void list_versions(struct view *v, const Pb__List *list, struct gathering
      */
     for (uint64_t version = job->version + 1; version-- > 0 && missing < 4096;) {
         key.version = version;
-        if (!state_record(v, &key, &r)) {
+        if (!state_version_record(v, &key, &r)) {
             missing++;
             continue;
         }
@@ -341,7 +343,7 @@ static size_t add_version(struct view *v, struct arena *a, Pb__JobView *out, con
     key.name = k->id;
     key.has_version = true;
     key.version = version;
-    if (!state_record(v, &key, &r))
+    if (!state_version_record(v, &key, &r))
         return 0;
     add_raw(a, &out->base, 3, r.message, (unsigned)room);
     return r.message.len;

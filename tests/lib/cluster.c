@@ -39,6 +39,7 @@ void cluster_free(struct cluster *c)
     char command[128];
     state_close(c->state);
     arena_free(c->arena);
+    free(c->log);
     snprintf(command, sizeof command, "rm -rf %s", c->dir);
     must(system(command) == 0);
     free(c);
@@ -62,6 +63,8 @@ Pb__Outcome *cluster_apply(struct cluster *c, const Pb__Command *body, uint32_t 
     cmd.time = c->time;
     /* As in life: what is applied has been packed and unpacked. */
     Pb__Command *wired = (Pb__Command *)wire_clone(c->arena, &cmd.base);
+    c->log = xrealloc(c->log, c->index * sizeof(Pb__Command *));
+    c->log[c->index - 1] = wired;
     Pb__Outcome *out = (Pb__Outcome *)wire_clone(c->arena, &apply(v, wired, c->index, 1)->base);
     must(view_commit(v, &why) == OK);
     if (!c->unchecked) {
@@ -70,6 +73,17 @@ Pb__Outcome *cluster_apply(struct cluster *c, const Pb__Command *body, uint32_t 
         view_abort(v);
     }
     return out;
+}
+
+void cluster_replay(struct cluster *c, const struct cluster *from, unsigned most)
+{
+    struct reason why;
+    while (c->index < from->index) {
+        struct view *v = state_write(c->state);
+        for (unsigned i = 0; i < most && c->index < from->index; i++, c->index++)
+            apply(v, from->log[c->index], c->index + 1, 1);
+        must(view_commit(v, &why) == OK);
+    }
 }
 
 /* ---- builders */

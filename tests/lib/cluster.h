@@ -12,7 +12,8 @@ struct cluster {
     struct arena *arena; /* of everything handed out */
     uint64_t index;
     int64_t time;
-    bool unchecked; /* skip state_check: for measuring */
+    bool unchecked;    /* skip state_check: for measuring */
+    Pb__Command **log; /* every command so far, in order: the i-th has index i + 1 */
 };
 
 struct cluster *cluster_new(void);
@@ -25,6 +26,9 @@ ProtobufCBinaryData id_of(struct cluster *c, const char *kind, uint32_t number);
 
 /* Applies in a transaction of its own. request 0: a fresh request id. */
 Pb__Outcome *cluster_apply(struct cluster *c, const Pb__Command *cmd, uint32_t request);
+
+/* Applies the log of another one, up to `most` commands in each transaction. */
+void cluster_replay(struct cluster *c, const struct cluster *from, unsigned most);
 
 /* A service of one group "g" with one task. */
 Pb__Job *a_job(struct cluster *c, const char *id, uint32_t count);

@@ -1,0 +1,384 @@
+/* Random commands on a small cluster. After each one state_check derives everything again; beside
+ * it a naive model of what uses what, a fold over the feed, and a second replica must come to the
+ * same. The seed is in each message. */
+#include "base/map.h"
+#include "base/prng.h"
+#include "cluster.h"
+#include "query.h"
+#include "wire/wire.h"
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <string.h>
+
+#define SEEDS  60
+#define STEPS  250
+#define NODES  6
+#define JOBS   5
+#define ALLOCS PB__TABLE__NAME__ALLOCS
+#define EVALS  PB__TABLE__NAME__EVALS
+
+struct world {
+    struct cluster *c;
+    struct prng chance;
+    uint64_t seed;
+    uint32_t next_port;
+    struct arena *scratch;
+};
+
+static uint32_t below(struct world *w, uint32_t n)
+{
+    return (uint32_t)prng_below(&w->chance, n);
+}
+
+static const char *job_name(struct world *w)
+{
+    static const char *const names[JOBS] = {"a", "b", "c/d", "web", "web-2"};
+    return names[below(w, JOBS)];
+}
+
+/* ---- picking what is there */
+
+struct picked {
+    ProtobufCBinaryData ids[4096];
+    size_t count;
+};
+
+static bool pick(struct world *w, Pb__Table__Name table, ProtobufCBinaryData *out)
+{
+    static struct picked all;
+    struct scan s;
+    struct view *v = state_read(w->c->state);
+    all.count = 0;
+    scan_open(&s, v, table, NULL, NULL, NULL);
+    while (scan_next(&s) && all.count < COUNT_OF(all.ids))
+        all.ids[all.count++] = scan_key(&s, w->c->arena)->id;
+    scan_close(&s);
+    view_abort(v);
+    if (all.count == 0)
+        return false;
+    *out = all.ids[below(w, (uint32_t)all.count)];
+    return true;
+}
+
+/* ---- the steps */
+
+static void step_register_job(struct world *w)
+{
+    register_job(w->c, a_job(w->c, job_name(w), 1 + below(w, 3)));
+}
+
+static void step_deregister(struct world *w)
+{
+    deregister_job(w->c, job_name(w), below(w, 3) == 0);
+}
+
+static void step_node(struct world *w)
+{
+    uint32_t number = below(w, NODES);
+    uint32_t ports[] = {22, 80};
+    Pb__Node *n = a_node(w->c, number, 300 + 100 * below(w, 4), 1000);
+    n->n_reserved_ports = below(w, 3);
+    n->reserved_ports = ports;
+    if (below(w, 10) == 0)
+        n->secret_id = id_of(w->c, "secret", number + 1); /* an impostor */
+    register_node(w->c, n);
+}
+
+static void step_status(struct world *w)
+{
+    set_node_status(w->c, id_of(w->c, "node", below(w, NODES)),
+                    below(w, 2) == 0 ? PB__NODE__STATUS__DOWN : PB__NODE__STATUS__READY);
+}
+
+static void add_stops(struct world *w, Pb__Plan *p)
+{
+    ProtobufCBinaryData ids[64];
+    size_t n = ids_by(w->c, ALLOCS, PB__LIST__BY__JOB, p->job_id, p->eval_id, ids, 64);
+    for (size_t i = 0; i < n && i < 64; i++)
+        if (below(w, 4) == 0)
+            plan_stop(w->c, p, ids[i], below(w, 2) == 0);
+}
+
+static void step_plan(struct world *w)
+{
+    ProtobufCBinaryData eval;
+    if (!pick(w, EVALS, &eval))
+        return;
+    Pb__Plan *p = a_plan(w->c, eval);
+    if (below(w, 10) == 0)
+        p->eval_plans++; /* one that was overtaken */
+    add_stops(w, p);
+    for (uint32_t n = below(w, 5); n > 0; n--)
+        plan_place(w->c, p, id_of(w->c, "node", below(w, NODES + 1)), 50 + below(w, 100), 10,
+                   below(w, 2) == 0 ? 20000 + below(w, 6) : 0);
+    p->has_all_at_once = true;
+    p->all_at_once = below(w, 5) == 0;
+    p->has_create_blocked = true;
+    p->create_blocked = below(w, 3) == 0;
+    p->has_status = below(w, 4) != 0;
+    if (get_eval(w->c, eval)->status == PB__EVAL__STATUS__BLOCKED && below(w, 2) == 0)
+        p->status = PB__EVAL__STATUS__BLOCKED;
+    apply_a_plan(w->c, p);
+}
+
+static void step_alloc(struct world *w)
+{
+    static const Pb__Alloc__ClientStatus all[] = {
+        PB__ALLOC__CLIENT_STATUS__RUNNING,
+        PB__ALLOC__CLIENT_STATUS__RUNNING,
+        PB__ALLOC__CLIENT_STATUS__COMPLETE,
+        PB__ALLOC__CLIENT_STATUS__FAILED,
+    };
+    ProtobufCBinaryData id;
+    if (pick(w, ALLOCS, &id))
+        update_alloc(w->c, id, all[below(w, COUNT_OF(all))]);
+}
+
+static void step_eval(struct world *w)
+{
+    Pb__EvalUpdates body = PB__EVAL_UPDATES__INIT;
+    Pb__EvalUpdate one = PB__EVAL_UPDATE__INIT, *all[] = {&one};
+    Pb__Command cmd = PB__COMMAND__INIT;
+    if (!pick(w, EVALS, &one.id))
+        return;
+    one.has_id = one.has_status = true;
+    one.status = below(w, 2) == 0 ? PB__EVAL__STATUS__FAILED : PB__EVAL__STATUS__CANCELLED;
+    one.has_follow_up_at = true;
+    one.follow_up_at = below(w, 2);
+    body.n_evals = 1;
+    body.evals = all;
+    cmd.body_case = PB__COMMAND__BODY_EVAL_UPDATES;
+    cmd.eval_updates = &body;
+    cluster_apply(w->c, &cmd, 0);
+}
+
+static void step_repeat(struct world *w)
+{
+    if (w->c->index == 0)
+        return;
+    Pb__Command *earlier = w->c->log[below(w, (uint32_t)w->c->index)];
+    uint64_t before = digest_of(w->c);
+    struct view *v = state_write(w->c->state);
+    /* At a new index, in a transaction that is taken back: the answer is the first one. */
+    Pb__Outcome *out = apply(v, earlier, w->c->index + 1, 1);
+    cr_assert_leq(out->index, w->c->index, "seed %d: applied twice", (int)w->seed);
+    view_abort(v);
+    cr_assert_eq(digest_of(w->c), before, "seed %d", (int)w->seed);
+}
+
+static void step(struct world *w)
+{
+    switch (below(w, 16)) {
+    case 0:
+    case 1:
+        step_register_job(w);
+        break;
+    case 2:
+        step_deregister(w);
+        break;
+    case 3:
+    case 4:
+        step_node(w);
+        break;
+    case 5:
+        step_status(w);
+        break;
+    case 6:
+        step_eval(w);
+        break;
+    case 7:
+        step_repeat(w);
+        break;
+    case 8:
+    case 9:
+    case 10:
+    case 11:
+        step_alloc(w);
+        break;
+    default:
+        step_plan(w);
+    }
+}
+
+/* ---- the naive model: who uses what, from the allocations alone */
+
+static void check_room(struct world *w)
+{
+    for (uint32_t number = 0; number < NODES; number++) {
+        ProtobufCBinaryData id = id_of(w->c, "node", number), ids[512];
+        uint64_t cpu = 0;
+        bool ports[16] = {false};
+        size_t n = ids_by(w->c, ALLOCS, PB__LIST__BY__NODE, NULL, id, ids, COUNT_OF(ids));
+        for (size_t i = 0; i < n && i < COUNT_OF(ids); i++) {
+            Pb__Alloc *a = get_alloc(w->c, ids[i]);
+            if (alloc_has_ended(a))
+                continue;
+            cpu += a->resources->cpu;
+            if (a->n_ports == 0)
+                continue;
+            uint32_t slot = a->ports[0]->value - 20000;
+            cr_assert_not(ports[slot], "seed %d: port given twice", (int)w->seed);
+            ports[slot] = true;
+        }
+        /* A node that shrank may hold more than it has, never more than it had. */
+        cr_assert_leq(cpu, 600, "seed %d: over-committed", (int)w->seed);
+    }
+}
+
+/* ---- a fold over the feed, in pieces of random size */
+
+struct fold {
+    struct map *values; /* key text -> modify index as a pointer */
+    uint64_t index;
+    uint32_t skip;
+};
+
+static size_t fold_key(char out[512], Pb__Table__Name table, const Pb__Key *key)
+{
+    size_t n =
+        (size_t)snprintf(out, 512, "%d/%s/%s/%llu/", (int)table,
+                         key->name != NULL ? namespace_or_default(key->namespace_) : "",
+                         key->name != NULL ? key->name : "", (unsigned long long)key->version);
+    if (key->has_id) {
+        memcpy(out + n, key->id.data, ID_SIZE);
+        n += ID_SIZE;
+    }
+    return n;
+}
+
+static void key_of_object(Pb__Object *o, Pb__Key *key)
+{
+    *key = (Pb__Key)PB__KEY__INIT;
+    switch (o->value_case) {
+    case PB__OBJECT__VALUE_JOB:
+        key->namespace_ = o->job->namespace_;
+        key->name = o->job->id;
+        key->version = o->table == PB__TABLE__NAME__JOB_VERSIONS ? o->job->version : 0;
+        return;
+    case PB__OBJECT__VALUE_SUMMARY:
+        key->namespace_ = o->summary->namespace_;
+        key->name = o->summary->job_id;
+        return;
+    case PB__OBJECT__VALUE_EVAL:
+        key->id = o->eval->id;
+        break;
+    case PB__OBJECT__VALUE_ALLOC:
+        key->id = o->alloc->id;
+        break;
+    case PB__OBJECT__VALUE_NODE:
+        key->id = o->node->id;
+        break;
+    case PB__OBJECT__VALUE_NODE_USAGE:
+        key->id = o->node_usage->node_id;
+        break;
+    default:
+        cr_assert_fail("an object without a value");
+    }
+    key->has_id = true;
+}
+
+static void fold_object(struct fold *f, Pb__Object *o)
+{
+    char text[512];
+    Pb__Key key;
+    if (o->deleted != NULL) {
+        map_remove(f->values, text, fold_key(text, o->table, o->deleted));
+        return;
+    }
+    key_of_object(o, &key);
+    size_t len = fold_key(text, o->table, &key);
+    uint64_t hash = 1;
+    uint8_t packed[8192];
+    ProtobufCMessage *m = (ProtobufCMessage *)o->job; /* all members of the union are pointers */
+    size_t size = protobuf_c_message_get_packed_size(m);
+    cr_assert_leq(size, sizeof packed);
+    protobuf_c_message_pack(m, packed);
+    hash = hash_bytes(packed, size, 7) | 1;
+    map_put(f->values, text, len, (void *)(uintptr_t)hash);
+}
+
+static void fold_some(struct world *w, struct fold *f, bool to_the_end)
+{
+    do {
+        Pb__Changes q = PB__CHANGES__INIT;
+        Pb__ChangesReply out = PB__CHANGES_REPLY__INIT;
+        q.since = f->index;
+        q.skip = f->skip;
+        q.limit = 1 + below(w, 5);
+        struct view *v = state_read(w->c->state);
+        query_changes(v, w->scratch, &q, &out);
+        view_abort(v);
+        cr_assert_not(out.too_old);
+        /* Over the wire, since objects are packed from stored bytes. */
+        Pb__ChangesReply *r = (Pb__ChangesReply *)wire_clone(w->scratch, &out.base);
+        for (size_t i = 0; i < r->n_objects; i++)
+            fold_object(f, r->objects[i]);
+        cr_assert(r->reached > f->index || r->skip > f->skip || r->reached == w->c->index,
+                  "seed %d: the feed does not move", (int)w->seed);
+        f->index = r->reached;
+        f->skip = r->skip;
+        arena_reset(w->scratch);
+    } while (to_the_end && (f->index < w->c->index || f->skip > 0));
+}
+
+static void check_fold(struct world *w, struct fold *f)
+{
+    struct fold listed = {.values = map_new()};
+    for (int table = PB__TABLE__NAME__JOBS; table <= PB__TABLE__NAME__NODE_USAGE; table++) {
+        Pb__List q = PB__LIST__INIT;
+        q.table = (Pb__Table__Name)table;
+        q.limit = 1 + below(w, 7);
+        do {
+            struct reason why;
+            Pb__Objects out = PB__OBJECTS__INIT;
+            struct view *v = state_read(w->c->state);
+            cr_assert_eq(query_list(v, w->scratch, &q, &out, &why), OK);
+            view_abort(v);
+            Pb__Objects *r = (Pb__Objects *)wire_clone(w->scratch, &out.base);
+            for (size_t i = 0; i < r->n_objects; i++)
+                fold_object(&listed, r->objects[i]);
+            q.after = r->next;
+        } while (q.after != NULL);
+        arena_reset(w->scratch);
+    }
+    size_t i = 0, len;
+    const void *key;
+    void *value;
+    cr_assert_eq(map_count(listed.values), map_count(f->values), "seed %d: %zu listed, %zu folded",
+                 (int)w->seed, map_count(listed.values), map_count(f->values));
+    while (map_next(listed.values, &i, &key, &len, &value))
+        cr_assert_eq(map_get(f->values, key, len), value, "seed %d: %.20s", (int)w->seed,
+                     (const char *)key);
+    map_free(listed.values);
+}
+
+/* ---- */
+
+static void run(uint64_t seed)
+{
+    struct world w = {.c = cluster_new(), .seed = seed, .scratch = arena_new(256u << 20)};
+    struct fold f = {.values = map_new()};
+    prng_seed(&w.chance, seed);
+    for (int i = 0; i < STEPS; i++) {
+        step(&w);
+        if (below(&w, 3) == 0)
+            fold_some(&w, &f, false);
+        if (i % 25 == 0)
+            check_room(&w);
+    }
+    fold_some(&w, &f, true);
+    check_fold(&w, &f);
+    struct cluster *replica = cluster_new();
+    cluster_replay(replica, w.c, 1 + below(&w, 9));
+    cr_assert_eq(digest_of(replica), digest_of(w.c), "seed %d: replicas differ", (int)seed);
+    cluster_free(replica);
+    map_free(f.values);
+    arena_free(w.scratch);
+    cluster_free(w.c);
+}
+
+Test(apply_property, random_commands_keep_every_invariant, .timeout = 60)
+{
+    for (uint64_t seed = 1; seed <= SEEDS; seed++)
+        run(seed);
+}
