@@ -35,6 +35,15 @@ char *allocdir_shim_path(struct arena *a, const char *data_dir, const uint8_t al
     return arena_printf(a, "%s/%s", path_of(a, data_dir, "shim", alloc), task);
 }
 
+bool allocdir_name_is_usable(const char *task)
+{
+    static const char *const taken[] = {"", ".", "..", "alloc"};
+    for (size_t i = 0; i < COUNT_OF(taken); i++)
+        if (strcmp(task, taken[i]) == 0)
+            return false;
+    return strlen(task) <= 200 && strchr(task, '/') == NULL;
+}
+
 /* The mode as given, whatever the umask. */
 static enum err make_dir(const char *path, mode_t mode, struct reason *why)
 {

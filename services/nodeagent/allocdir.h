@@ -18,6 +18,10 @@ char *allocdir_task_path(struct arena *a, const char *data_dir, const uint8_t al
 char *allocdir_shim_path(struct arena *a, const char *data_dir, const uint8_t alloc[16],
                          const char *task);
 
+/* Whether a task's name can be that of its directory: not empty, no "/", not "." or "..", not
+ * "alloc", and at most 200 bytes. */
+bool allocdir_name_is_usable(const char *task);
+
 /* DATA/alloc and DATA/shim. */
 enum err allocdir_prepare(const char *data_dir, struct reason *why);
 /* Of one task, and of its allocation if need be; what is there already stays. uid owns the secrets.

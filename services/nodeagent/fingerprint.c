@@ -135,8 +135,8 @@ static void set_memory(struct arena *a, const struct fingerprint_options *o, Pb_
     char line[128];
     unsigned long kb = 0;
     while (f != NULL && fgets(line, sizeof line, f) != NULL && kb == 0)
-        if (sscanf(line, "MemTotal: %lu kB", &kb) != 1)
-            kb = 0;
+        if (strncmp(line, "MemTotal:", 9) == 0)
+            kb = strtoul(line + 9, NULL, 10);
     if (f != NULL)
         fclose(f);
     uint64_t bytes = o->memory_mb != 0 ? (uint64_t)o->memory_mb << 20 : (uint64_t)kb << 10;
@@ -220,15 +220,24 @@ static void set_kernel(struct arena *a, Pb__Node *node)
 
 /* ---- network */
 
+/* The columns behind the device: destination, gateway, flags (1: up), in hex. */
+static bool is_default_route(char *columns)
+{
+    char *rest = columns;
+    unsigned long destination = strtoul(rest, &rest, 16);
+    if (rest == columns) /* the heading */
+        return false;
+    strtoul(rest, &rest, 16);
+    return destination == 0 && (strtoul(rest, &rest, 16) & 1);
+}
+
 static bool default_route(const struct fingerprint_options *o, char *out, size_t room)
 {
     FILE *f = open_text(o, "/proc/net/route");
     char line[256], name[64];
-    unsigned long destination, gateway, flags;
     bool found = false;
     while (f != NULL && !found && fgets(line, sizeof line, f) != NULL)
-        if (sscanf(line, "%63s %lx %lx %lx", name, &destination, &gateway, &flags) == 4 &&
-            destination == 0 && (flags & 1)) {
+        if (sscanf(line, "%63s", name) == 1 && is_default_route(line + strlen(name))) {
             snprintf(out, room, "%s", name);
             found = true;
         }

@@ -186,7 +186,7 @@ static const char *name_of(struct arena *a, const char *root, const char *path)
 enum err fs_stat(struct arena *a, const char *root, const char *path, Pb__FileInfo **out,
                  struct reason *why)
 {
-    int fd;
+    int fd = -1;
     struct stat st;
     char head[512];
     ssize_t len = 0;
@@ -234,7 +234,7 @@ static size_t read_entries(struct arena *a, DIR *dir, Pb__FileInfo **list)
 enum err fs_list(struct arena *a, const char *root, const char *path, Pb__FileInfo ***out,
                  size_t *count, struct reason *why)
 {
-    int fd;
+    int fd = -1;
     enum err e = locate(root, path, "open", &fd, why);
     if (e != OK)
         return e;
@@ -274,7 +274,7 @@ static bool is_secret(int fd, const char *root)
 
 enum err fs_open(const char *root, const char *path, int *out_fd, struct reason *why)
 {
-    int fd;
+    int fd = -1;
     struct stat st;
     enum err e = locate(root, path, "stat", &fd, why);
     if (e != OK)

@@ -48,9 +48,10 @@ static enum err find_task(struct launch *l, struct reason *why)
 }
 
 /* Here and not in the shim: name services are too heavy for that. */
-static enum err find_user(struct launch *l, struct reason *why)
+static enum err find_user(struct launch *l, const Pb__Task *task, struct reason *why)
 {
-    const char *name = l->task->user;
+    must(task != NULL);
+    const char *name = task->user;
     l->uid = geteuid();
     l->gid = getegid();
     if (name == NULL || *name == '\0')
@@ -177,7 +178,7 @@ static void launch(struct launch *l)
     struct reason why = {""};
     enum err e = find_task(l, &why);
     if (e == OK)
-        e = find_user(l, &why);
+        e = find_user(l, l->task, &why);
     if (e != OK) {
         refuse(l, TASK_IN_START_FAILED, &why);
         return;

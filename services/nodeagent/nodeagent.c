@@ -52,26 +52,34 @@ static Pb__KeyValue **split_meta(struct arena *a, const char *text, size_t *coun
     return list;
 }
 
+/* "80" or "8000-8010". */
+static bool read_range(char *text, unsigned long *low, unsigned long *high)
+{
+    char *rest = text;
+    *low = *high = strtoul(text, &rest, 10);
+    if (rest != text && *rest == '-') {
+        text = rest + 1;
+        *high = strtoul(text, &rest, 10);
+    }
+    return rest != text && *rest == '\0' && *low > 0 && *high >= *low && *high <= 65535;
+}
+
 /* "22,80,8000-8010" */
 static enum err split_ports(struct arena *a, const char *text, Pb__Node *node, struct reason *why)
 {
     char *rest = arena_strdup(a, text), *one;
     node->reserved_ports = arena_array(a, uint32_t, MAX_RESERVED_PORTS);
     while ((one = strsep(&rest, ", ")) != NULL) {
-        unsigned low, high;
-        char end;
+        unsigned long low, high;
         if (*one == '\0')
             continue;
-        int n = sscanf(one, "%u-%u%c", &low, &high, &end);
-        if (n == 1 && strchr(one, '-') == NULL)
-            high = low;
-        if (n < 1 || n > 2 || low == 0 || high < low || high > 65535 ||
+        if (!read_range(one, &low, &high) ||
             node->n_reserved_ports + (high - low) >= MAX_RESERVED_PORTS)
             return reason_set(why, ERR_INVALID,
                               "reserved_ports: \"%s\" is no port or range, or there are too many",
                               one);
         for (; low <= high; low++)
-            node->reserved_ports[node->n_reserved_ports++] = low;
+            node->reserved_ports[node->n_reserved_ports++] = (uint32_t)low;
     }
     return OK;
 }

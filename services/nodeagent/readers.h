@@ -22,7 +22,7 @@ struct readers_options {
 struct readers *readers_new(struct loop *l, const struct readers_options *o);
 void readers_free(struct readers *r);
 /* One that is under way already is not begun twice. */
-void readers_begin(struct readers *r, const Pb__AgentRequest *request);
+void readers_begin(struct readers *all, const Pb__AgentRequest *request);
 size_t readers_count(const struct readers *r);
 
 #endif

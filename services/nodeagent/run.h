@@ -31,6 +31,7 @@ struct alloc_run {
     struct group_member *members; /* the same tasks, as group.h sees them */
     bool stopping;
     bool removed; /* forgotten by the servers: when all is dead, everything goes */
+    bool refused; /* its tasks cannot be run by anybody; it has none here, and has failed */
     bool dirty;   /* differs from the local state */
     Pb__Alloc__ClientStatus status; /* as of the last step */
     /* What has changed, has been sent and acknowledged, as counts of changes. */

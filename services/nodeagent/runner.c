@@ -66,6 +66,15 @@ static void task_run_init(struct task_run *t, struct alloc_run *run, const Pb__T
     t->kill_signal = name == NULL || *name == '\0' ? SIGINT : signal_number(name);
 }
 
+/* What else checks jobs is elsewhere; here a name becomes a path. */
+static bool names_are_usable(const Pb__TaskGroup *group)
+{
+    for (size_t i = 0; i < group->n_tasks; i++)
+        if (group->tasks[i]->name == NULL || !allocdir_name_is_usable(group->tasks[i]->name))
+            return false;
+    return true;
+}
+
 /* Without tasks when the job is unknown: it is then over at once. */
 struct alloc_run *alloc_run_new(struct runner *r, const Pb__Alloc *alloc, const Pb__Job *job)
 {
@@ -73,7 +82,8 @@ struct alloc_run *alloc_run_new(struct runner *r, const Pb__Alloc *alloc, const 
     const Pb__TaskGroup *group = job == NULL ? NULL : group_of(job, alloc->task_group);
     run->runner = r;
     memcpy(run->id, alloc->id.data, 16);
-    run->task_count = group == NULL ? 0 : group->n_tasks;
+    run->refused = group != NULL && !names_are_usable(group);
+    run->task_count = group == NULL || run->refused ? 0 : group->n_tasks;
     run->tasks = xcalloc(run->task_count + 1, sizeof *run->tasks);
     for (size_t i = 0; i < run->task_count; i++)
         task_run_init(&run->tasks[i], run, group->tasks[i]);
@@ -135,6 +145,9 @@ void task_run_input(struct task_run *t, struct task_input in)
 
 static struct group_status status_of(const struct alloc_run *run)
 {
+    if (run->refused)
+        return (struct group_status){PB__ALLOC__CLIENT_STATUS__FAILED,
+                                     "A task's name cannot be that of a directory"};
     return group_status(run->members, run->task_count);
 }
 
@@ -392,7 +405,7 @@ static void load_tasks(struct alloc_run *run, const Pb__LocalAlloc *saved, const
 {
     const Pb__TaskGroup *group = job == NULL ? NULL : group_of(job, saved->alloc->task_group);
     int64_t now_ns = loop_wall_ns(run->runner->loop);
-    for (size_t i = 0; i < run->task_count; i++) {
+    for (size_t i = 0; group != NULL && i < run->task_count; i++) {
         struct task_rules rules =
             task_rules_of(job, group, group->tasks[i], run->runner->options.max_kill_timeout_ns);
         if (i < saved->n_tasks)
@@ -418,7 +431,7 @@ static void begin(struct runner *r, const Pb__Alloc *alloc, const Pb__Job *job)
     struct alloc_run *run = alloc_run_new(r, alloc, job);
     const Pb__TaskGroup *group = job == NULL ? NULL : group_of(job, alloc->task_group);
     int64_t now_ns = loop_wall_ns(r->loop);
-    for (size_t i = 0; i < run->task_count; i++) {
+    for (size_t i = 0; group != NULL && i < run->task_count; i++) {
         struct task_rules rules =
             task_rules_of(job, group, group->tasks[i], r->options.max_kill_timeout_ns);
         task_init(&run->tasks[i].core, &rules, now_ns);

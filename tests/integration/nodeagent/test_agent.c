@@ -305,6 +305,17 @@ Test(nodeagent, a_task_finds_its_environment_and_directory)
                                   dir, dir));
 }
 
+Test(nodeagent, a_name_that_leads_elsewhere_is_refused)
+{
+    char *const names[] = {(char[]){"../../../x"}, (char[]){".."}, (char[]){"alloc"}};
+    for (size_t k = 0; k < COUNT_OF(names); k++) {
+        Pb__Job *job = fake_job(f, "service", "mock", "{\"run_for\": \"1h\"}");
+        job->task_groups[0]->tasks[0]->name = names[k];
+        int i = fake_place(f, job);
+        cr_assert(fake_await(f, i, FAILED, 5000));
+    }
+}
+
 Test(nodeagent, a_task_runs_as_its_user)
 {
     if (geteuid() != 0)
