@@ -24,9 +24,9 @@
 #define STREAM_BLOCK     (16u << 10)
 #define STREAM_LOW       (64u << 10)
 #define LOOK_FOR_GONE_MS 2000u
-#define DISCARD_FACTOR                                                                             \
-    4u /* a body without length is read so far beyond the limit, then cut off                      \
-        */
+/* A body beyond the limit is read and thrown away, so that the client, who writes before it reads,
+ * sees the answer; one beyond so many times the limit is not. */
+#define DISCARD_FACTOR 16u
 
 struct http {
     struct loop *loop;
@@ -390,9 +390,11 @@ static enum MHD_Result first_call(struct exchange *x)
     const struct http_options *o = &x->http->o;
     const char *length = exchange_header(x, MHD_HTTP_HEADER_CONTENT_LENGTH);
     uint64_t expected = length == NULL ? 0 : strtoull(length, NULL, 10);
-    if (expected > o->max_body)
+    if (expected > o->max_body && expected <= o->max_body * DISCARD_FACTOR)
+        x->phase = REFUSED;
+    else if (expected > o->max_body)
         return refuse_body(x, MHD_HTTP_CONTENT_TOO_LARGE, too_large);
-    if (x->http->held + expected > o->max_bodies)
+    if (x->phase == READING && x->http->held + expected > o->max_bodies)
         return refuse_body(x, MHD_HTTP_SERVICE_UNAVAILABLE, too_busy);
     return MHD_YES;
 }

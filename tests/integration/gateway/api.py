@@ -1,0 +1,356 @@
+#!/usr/bin/env python3
+"""The HTTP API of gateway against a real jobstore: recorded exchanges, waiting reads, and what clients do wrong.
+
+usage: api.py BIN_DIR DATA_DIR"""
+import gzip, http.client, json, os, re, shutil, signal, socket, subprocess, sys, tempfile, threading, time
+
+BIN, DATA = sys.argv[1], sys.argv[2]
+run = tempfile.mkdtemp(prefix="norn-api-")
+children = []
+checks = failures = 0
+
+
+def check(ok, name, detail=""):
+    global checks, failures
+    checks += 1
+    if not ok:
+        failures += 1
+    print(("ok" if ok else "not ok"), checks, "-", name.replace("#", " ").replace("\n", " "))
+    if not ok and detail:
+        print("  " + str(detail)[:1500].replace("\n", "\n  "), file=sys.stderr)
+
+
+def start(name, *options):
+    log = open(f"{run}/{name}.log", "a")
+    p = subprocess.Popen([f"{BIN}/{name}", *options], stderr=log, stdout=log)
+    children.append(p)
+    return p
+
+
+def sock(name):
+    return f"ipc://{run}/{name}.sock"
+
+
+def start_jobstore():
+    p = start("jobstore", "--listen", sock("jobstore"), "--listen-poll", sock("jobstore-poll"), "--data-dir", f"{run}/data")
+    return p
+
+
+def start_gateway():
+    log = f"{run}/gateway.log"
+    seen = os.path.getsize(log) if os.path.exists(log) else 0
+    p = start("gateway", "--listen", sock("gateway"), "--listen-poll", sock("gateway-poll"), "--http", "127.0.0.1:0",
+              "--jobstore", sock("jobstore"), "--jobstore-poll", sock("jobstore-poll"), "--controller", sock("controller"),
+              "--evalbroker", sock("evalbroker"), "--planqueue", sock("planqueue"), "--gossip", sock("gossip"),
+              "--max-body", "1MiB")
+    for _ in range(200):
+        m = re.search(r"event=listening .*port=(\d+)", open(log).read()[seen:])
+        if m:
+            return p, int(m.group(1))
+        time.sleep(0.05)
+    raise SystemExit("gateway does not listen: " + open(log).read())
+
+
+def request(method, path, body=None, headers=None, timeout=20):
+    c = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout)
+    if body is not None and not isinstance(body, (bytes, str)):
+        body = json.dumps(body)
+    if isinstance(body, str):
+        body = body.encode()
+    c.request(method, path, body, headers or {})
+    r = c.getresponse()
+    data = r.read()
+    c.close()
+    if r.getheader("Content-Encoding") == "gzip":
+        data = gzip.decompress(data)
+    return r, data
+
+
+def wait_until(condition, what, seconds=15):
+    end = time.time() + seconds
+    while time.time() < end:
+        if condition():
+            return
+        time.sleep(0.05)
+    check(False, what)
+
+
+def job(name, **more):
+    return {"Job": {"ID": name, "Name": name, "Type": "batch", "Datacenters": ["dc9"], "TaskGroups": [
+        {"Name": "g", "Count": 1, "Tasks": [{"Name": "t", "Driver": "raw_exec", "Config": {"command": "/bin/true"}}]}], **more}}
+
+
+def put(name, **more):
+    r, data = request("PUT", "/v1/jobs", job(name, **more))
+    assert r.status == 200, data
+    return json.loads(data)
+
+
+def index_of(path):
+    return int(request("GET", path)[0].getheader("X-Nomad-Index"))
+
+
+# ---------------------------------------------------------------- exchanges recorded from Nomad 1.1.0
+
+def recorded():
+    for line in open(f"{DATA}/exchanges.jsonl"):
+        e = json.loads(line)
+        path = e["path"] + ("?" + e["query"] if "query" in e else "")
+        name = f"recorded: {e['note']}: {e['method']} {path}"
+        if "body" in e and e["status"] == 200 and e["path"].startswith("/v1/job") and "EnforceIndex" in e["body"]:
+            request("DELETE", f"/v1/job/{e['body']['Job']['ID']}?purge=true")
+        r, data = request(e["method"], path, e.get("body"), e.get("headers"))
+        problems = []
+        if r.status != e["status"]:
+            problems.append(f"status {r.status}, want {e['status']}: {data[:300]}")
+        for k, v in e["answer_headers"].items():
+            if r.getheader(k) != v:
+                problems.append(f"{k}: {r.getheader(k)}, want {v}")
+        if "text" in e and data.decode() != e["text"]:
+            problems.append(f"body {data}, want {e['text']!r}")
+        if "keys" in e and r.status == 200 and sorted(json.loads(data)) != e["keys"]:
+            problems.append(f"keys {sorted(json.loads(data))}, want {e['keys']}")
+        check(not problems, name, "\n".join(problems))
+
+
+# ---------------------------------------------------------------- jobs
+
+def jobs():
+    first = put("life")
+    check(first["EvalID"] != "" and first["EvalCreateIndex"] == first["Index"] == first["JobModifyIndex"], "a registration makes an evaluation")
+    again = put("life")
+    check(again["JobModifyIndex"] == first["JobModifyIndex"] and again["Index"] > first["Index"], "the same job again changes nothing but makes an evaluation", again)
+    e = json.loads(request("GET", f"/v1/evaluation/{first['EvalID']}")[1])
+    check(e["JobID"] == "life" and e["TriggeredBy"] == "job-register", "its evaluation can be read", e)
+    put("life", Priority=70)
+    versions = json.loads(request("GET", "/v1/job/life/versions")[1])
+    check([v["Version"] for v in versions["Versions"]] == [1, 0], "versions, newest first", versions)
+    stub = [j for j in json.loads(request("GET", "/v1/jobs?prefix=lif")[1])]
+    check(len(stub) == 1 and stub[0]["Priority"] == 70 and "g" in stub[0]["JobSummary"]["Summary"], "the list has its summary", stub)
+    want = json.load(open(f"{DATA}/job-stub.json"))
+    check(set(want) == set(stub[0]), "a stub has the recorded keys", set(want) ^ set(stub[0]))
+    whole = json.loads(request("GET", "/v1/job/life")[1])
+    check(set(json.load(open(f"{DATA}/job.json"))) == set(whole), "a job has the recorded keys")
+    r, data = request("PUT", "/v1/jobs", job("life", Type="service"))
+    check(r.status == 500 and data == b'cannot update job from type "batch" to "service"', "the type cannot change", data)
+    gone = json.loads(request("DELETE", "/v1/job/life")[1])
+    check(gone["EvalID"] != "", "deregistration makes an evaluation", gone)
+    check(json.loads(request("GET", "/v1/job/life")[1])["Stop"] is True, "a stopped job stays")
+    request("DELETE", "/v1/job/life?purge=true")
+    check(request("GET", "/v1/job/life")[0].status == 404, "a purged one does not")
+    for path in ("a/b", "a%2Fb"):
+        r, data = request("GET", f"/v1/job/{path}")
+        check(r.status == 404 and data == b"job not found", f"an id may hold a slash: {path}")
+        check(request("GET", f"/v1/job/{path}/evaluations")[1] == b"[]", f"and go on behind it: {path}")
+    put("uni-\u2603", Meta={"k": "h\u00e9<&>\u0001"})
+    r, data = request("GET", "/v1/job/uni-%E2%98%83")
+    check("h\u00e9<&>".encode() in data and b"\\u0001" in data, "UTF-8 and angle brackets are not escaped", data)
+
+
+def keys_and_pages():
+    for name, path in (("self", "/v1/agent/self"), ("members", "/v1/agent/members"), ("metrics", "/v1/metrics")):
+        want, have = json.load(open(f"{DATA}/{name}.json")), json.loads(request("GET", path)[1])
+        missing = set(want) - set(have)
+        if name == "self":
+            missing |= {f"config.{k}" for k in set(want["config"]) - set(have["config"])}
+            missing |= {f"stats.{k}" for k in set(want["stats"]) - set(have["stats"])}
+        if name == "members":
+            missing |= set(want["Members"][0]) - set(have["Members"][0])
+        check(not missing, f"{path} has the recorded keys", missing)
+    text = request("GET", "/v1/metrics?format=prometheus")
+    check(text[0].getheader("Content-Type") == "text/plain; version=0.0.4; charset=utf-8" and b"# TYPE norn_gateway_http_requests counter" in text[1], "metrics for Prometheus")
+    c = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+    for i in range(1300):
+        c.request("PUT", "/v1/jobs", json.dumps(job(f"page-{i:04}")))
+        r = c.getresponse()
+        r.read()
+    c.close()
+    listed = [j["ID"] for j in json.loads(request("GET", "/v1/jobs?prefix=page-")[1])]
+    check(listed == [f"page-{i:04}" for i in range(1300)], "a list of several pages is whole and in order", len(listed))
+    r, data = request("GET", "/v1/jobs?prefix=page-&pretty")
+    check(data.startswith(b"[\n    {\n        \"CreateIndex\"") and data.endswith(b"\n    }\n]\n") and len(json.loads(data)) == 1300, "pretty too")
+    check(request("GET", "/v1/jobs?prefix=none&pretty")[1] == b"[]\n", "a pretty empty list", request("GET", "/v1/jobs?prefix=none&pretty")[1])
+    evals = json.loads(request("GET", "/v1/evaluations")[1])
+    check(len(evals) >= 1300, "evaluations of several pages")
+    r, data = request("GET", f"/v1/evaluations?prefix={evals[0]['ID'][:18]}")
+    check(r.status == 200 and evals[0]["ID"] in [e["ID"] for e in json.loads(data)], "evaluations by prefix")
+    # a reader that goes away in the middle of a page harms nobody
+    for _ in range(20):
+        s = socket.create_connection(("127.0.0.1", port))
+        s.sendall(b"GET /v1/jobs HTTP/1.1\r\nHost: x\r\n\r\n")
+        s.recv(100)
+        s.close()
+    check(request("GET", "/v1/status/leader")[0].status == 200, "readers that leave in the middle of a list")
+
+
+# ---------------------------------------------------------------- waiting reads
+
+def timed(path, change=None, after=0.4):
+    t = threading.Timer(after, change) if change else None
+    if t:
+        t.start()
+    begin = time.time()
+    r, data = request("GET", path)
+    took = time.time() - begin
+    if t:
+        t.join()
+    return r, data, took
+
+
+def waiting():
+    put("wait-a")
+    i = index_of("/v1/job/wait-a")
+    r, _, took = timed(f"/v1/job/wait-a?index={i}&wait=500ms")
+    check(0.45 <= took < 3 and int(r.getheader("X-Nomad-Index")) == i, "the same index waits for its time", took)
+    check(timed(f"/v1/job/wait-a?index={i - 1}&wait=20s")[2] < 5, "an older one does not wait")
+    check(timed(f"/v1/job/wait-a?wait=20s")[2] < 5, "without an index it does not wait")
+    r, data, took = timed(f"/v1/job/wait-a?index={i}&wait=20s", lambda: put("wait-a", Priority=60))
+    check(0.3 < took < 10 and json.loads(data)["Priority"] == 60 and int(r.getheader("X-Nomad-Index")) > i, "a change of the job releases it", took)
+    i = index_of("/v1/job/wait-a")
+    check(timed(f"/v1/job/wait-a?index={i}&wait=1s", lambda: put("wait-b"))[2] >= 0.95, "another job does not")
+    i = index_of("/v1/jobs")
+    check(timed(f"/v1/jobs?index={i}&wait=20s", lambda: put("wait-c"))[2] < 10, "a list is released by a new job")
+    i = index_of("/v1/jobs")
+    check(timed(f"/v1/jobs?prefix=zzz&index={i}&wait=1s", lambda: put("wait-d"))[2] >= 0.95, "not by one outside its prefix")
+    i = index_of("/v1/job/wait-new")
+    r, _, took = timed(f"/v1/job/wait-new?index={i}&wait=20s", lambda: put("wait-new"))
+    check(r.status == 200 and took < 10, "a job that is yet to come can be waited for", took)
+    i = index_of("/v1/job/wait-new")
+    r, _, took = timed(f"/v1/job/wait-new?index={i}&wait=20s", lambda: request("DELETE", "/v1/job/wait-new?purge=true"))
+    check(r.status == 404 and took < 10, "and its end", took)
+    i = index_of("/v1/evaluations")
+    check(timed(f"/v1/evaluations?index={i}&wait=20s", lambda: put("wait-e"))[2] < 10, "evaluations too")
+    r, _, took = timed("/v1/jobs?index=99999999&wait=500ms")
+    check(took >= 0.45 and int(r.getheader("X-Nomad-Index")) < 99999999, "an index of the future waits, then gets the present one", took)
+    open_before = gauge("norn.gateway.waiting")
+    gone = [socket.create_connection(("127.0.0.1", port)) for _ in range(50)]
+    for s in gone:
+        s.sendall(b"GET /v1/jobs?index=99999999 HTTP/1.1\r\nHost: x\r\n\r\n")
+    wait_until(lambda: gauge("norn.gateway.waiting") >= open_before + 50, "fifty wait")
+    for s in gone:
+        s.close()
+    wait_until(lambda: gauge("norn.gateway.waiting") <= open_before, "those who leave are noticed")
+    check(gauge("norn.gateway.waiting") <= open_before, "those who leave while waiting are noticed")
+
+
+def gauge(name):
+    return next(g["Value"] for g in json.loads(request("GET", "/v1/metrics")[1])["Gauges"] if g["Name"] == name)
+
+
+# ---------------------------------------------------------------- what clients do wrong
+
+def raw(data, timeout=5.0):
+    s = socket.create_connection(("127.0.0.1", port), timeout=timeout)
+    answer = b""
+    try:
+        s.sendall(data)
+        while True:
+            part = s.recv(65536)
+            if not part:
+                break
+            answer += part
+            if b"\r\n\r\n" in answer and b"Content-Length: 0" in answer:
+                break
+    except (socket.timeout, ConnectionError):
+        pass
+    s.close()
+    return answer
+
+
+def abuse():
+    r, data = request("PUT", "/v1/jobs", b"x" * (1 << 20) + b"y")
+    check(r.status == 413, "a body beyond the limit is 413", (r.status, data))
+    big = b"%x\r\n" % (1 << 16) + b"z" * (1 << 16) + b"\r\n"
+    a = raw(b"PUT /v1/jobs HTTP/1.1\r\nHost: x\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n" + big * 20 + b"0\r\n\r\n")
+    check(b" 413 " in a, "a chunked one too", a[:200])
+    body = json.dumps(job("chunked")).encode()
+    a = raw(b"PUT /v1/jobs HTTP/1.1\r\nHost: x\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n" % len(body) + body + b"\r\n0\r\n\r\n")
+    check(a.startswith(b"HTTP/1.1 200"), "a chunked body is read", a[:200])
+    a = raw(b"GET /v1/status/leader HTTP/1.0\r\n\r\n")
+    check(b" 200 " in a.split(b"\r\n")[0] and b"Transfer-Encoding" not in a, "HTTP/1.0", a[:300])
+    a = raw(b"GET /v1/regions HTTP/1.1\r\nHost: x\r\n\r\n" * 3 + b"GET /v1/regions HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+    check(a.count(b'["global"]') == 4, "requests in a row on one connection", a)
+    for name, bad in (("a NUL in the path", b"GET /v1/job/a%00b HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"),
+                      ("a broken escape", b"GET /v1/job/a%zz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"),
+                      ("no HTTP at all", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n"),
+                      ("a head without end", b"GET /v1/jobs HTTP/1.1\r\nX: " + b"a" * 70000 + b"\r\n\r\n")):
+        a = raw(bad, 2.0)
+        check(a == b"" or a.split(b" ")[1][:1] == b"4", name, a[:200])
+    r, data = request("PUT", "/v1/jobs", b'{"Job":{"ID":"a\\u0000b"}}')
+    check(r.status == 400, "a NUL in a name is refused", (r.status, data))
+    r, data = request("PUT", "/v1/jobs", b'{"Job":{"ID":' + b"[" * 100000)
+    check(r.status == 400, "deep nesting is refused", (r.status, data[:200]))
+    r, data = request("PUT", "/v1/jobs", b'{"Job":{"ID":"x","TaskGroups":[' + b"{}," * 300000 + b"{}]}}")
+    check(r.status in (400, 413, 500), "a small body that would become a large job is refused", (r.status, data[:200]))
+    r, data = request("PUT", "/v1/jobs", job("n" * 500000))
+    check(r.status in (400, 500), "a name of half a megabyte is refused", (r.status, data[:200]))
+    before = index_of("/v1/jobs")
+    silent = [socket.create_connection(("127.0.0.1", port)) for _ in range(300)]
+    for s in silent[::2]:
+        s.sendall(b"PUT /v1/jobs HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n{")
+    check(request("GET", "/v1/status/leader")[0].status == 200, "three hundred silent connections do not keep others out")
+    for s in silent:
+        s.close()
+    for i in range(500):
+        s = socket.create_connection(("127.0.0.1", port))
+        if i % 2:
+            s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\0\0\0\0\0\0\0")
+            s.sendall(b"GET /v1/jo")
+        s.close()
+    check(index_of("/v1/jobs") == before, "none of it changed the state")
+    put("after-abuse")
+    check(True, "and it still works")
+
+
+# ---------------------------------------------------------------- a jobstore that goes and comes
+
+def jobstore_goes():
+    global store
+    put("kept")
+    i = index_of("/v1/job/kept")
+    store.send_signal(signal.SIGKILL)
+    store.wait()
+    begin = time.time()
+    r, data = request("GET", "/v1/job/kept", timeout=30)
+    check(r.status == 500 and time.time() - begin < 12, "without jobstore a read fails in time", (r.status, data))
+    r, data = request("GET", "/v1/agent/health")
+    check(r.status == 500 and json.loads(data)["server"]["ok"] is False, "and health says so", data)
+    released = []
+    waiter = threading.Thread(target=lambda: released.append(request("GET", f"/v1/job/kept?index={i}&wait=60s", timeout=90)))
+    store = start_jobstore()
+    wait_until(lambda: request("GET", "/v1/job/kept", timeout=30)[0].status == 200, "jobstore is back")
+    waiter.start()
+    time.sleep(0.3)
+    check(json.loads(request("GET", "/v1/job/kept")[1])["ID"] == "kept", "what was acknowledged is there")
+    store.send_signal(signal.SIGKILL)
+    store.wait()
+    store = start_jobstore()
+    wait_until(lambda: request("GET", "/v1/job/kept", timeout=30)[0].status == 200, "and again")
+    put("kept", Priority=80)
+    waiter.join(60)
+    check(len(released) == 1 and (released[0][0].status == 500 or json.loads(released[0][1])["Priority"] == 80),
+          "a reader that waited across the restart is released", [r[1][:100] for r in released])
+
+
+try:
+    store = start_jobstore()
+    gateway, port = start_gateway()
+    wait_until(lambda: request("GET", "/v1/jobs", timeout=30)[0].status == 200, "ready")
+    recorded()
+    jobs()
+    keys_and_pages()
+    waiting()
+    abuse()
+    jobstore_goes()
+    gateway.send_signal(signal.SIGTERM)
+    check(gateway.wait(15) == 0, "TERM ends it with 0", gateway.returncode)
+finally:
+    for p in children:
+        if p.poll() is None:
+            p.kill()
+            p.wait()
+    if failures:
+        print(open(f"{run}/gateway.log").read()[-3000:], file=sys.stderr)
+    shutil.rmtree(run, ignore_errors=True)
+print(f"1..{checks}")
+sys.exit(1 if failures else 0)
