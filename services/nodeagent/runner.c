@@ -276,6 +276,12 @@ static void remove_alloc(struct alloc_run *run)
 
 /* ---- the step */
 
+/* Over, and the servers know: from now on it lives in the local state only. */
+static bool is_settled(const struct alloc_run *run)
+{
+    return is_over(run) && !run->removed && !run->under_way && run->changed == run->acknowledged;
+}
+
 /* True: it has something to tell the servers soon. */
 static bool note_status(struct alloc_run *run, bool *urgent)
 {
@@ -325,6 +331,8 @@ static void act(struct runner *r)
         tell |= note_status(run, &urgent);
         if (run->removed && is_over(run))
             remove_alloc(run);
+        else if (is_settled(run))
+            alloc_run_free(run);
     }
     if (tell && !r->stopping_all)
         r->options.changed(r->options.owner, urgent);
@@ -566,7 +574,7 @@ void runner_sent(struct runner *r, bool acknowledged)
             continue;
         save(run); /* written with the next step: hearing it twice does no harm */
         step_mark(r->loop, &r->step, run_step, r);
-        if (is_over(run) && !run->removed && !link_is_linked(&run->touched))
+        if (is_settled(run) && !link_is_linked(&run->touched))
             alloc_run_free(run);
     }
 }

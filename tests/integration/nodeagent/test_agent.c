@@ -195,6 +195,19 @@ Test(nodeagent, nothing_is_lost_while_no_server_answers)
     cr_assert(fake_await(f, i, COMPLETE, 15000));
 }
 
+Test(nodeagent, it_is_there_again_soon_after_its_gateway)
+{
+    int i = fake_place(f, fake_job(f, "service", "mock", "{\"run_for\": \"1h\"}"));
+    cr_assert(fake_await(f, i, RUNNING, 5000));
+    for (int round = 0; round < 3; round++) {
+        fake_close(f);
+        fake_run(f, 200);
+        fake_open(f);
+        int k = fake_place(f, fake_job(f, "service", "mock", "{\"run_for\": \"1h\"}"));
+        cr_assert(fake_await(f, k, RUNNING, 2000), "round %d", round);
+    }
+}
+
 Test(nodeagent, files_are_listed_told_and_read)
 {
     int i = fake_place(
