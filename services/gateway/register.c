@@ -223,6 +223,16 @@ static void write_command(struct call_context *c, const Pb__Command *command, co
     gateway_apply(c->gateway, command, on_outcome, w);
 }
 
+/* Tokens of a Vault that is not there: a task that wants one would run without. */
+static bool wants_vault(const Pb__Job *job)
+{
+    for (size_t i = 0; i < job->n_task_groups; i++)
+        for (size_t k = 0; k < job->task_groups[i]->n_tasks; k++)
+            if (job->task_groups[i]->tasks[k]->vault_json != NULL)
+                return true;
+    return false;
+}
+
 /* Whether it may be registered here; false: answered. */
 static bool check(struct call_context *c, Pb__Job *job, const char **warnings)
 {
@@ -247,6 +257,10 @@ static bool check(struct call_context *c, Pb__Job *job, const char **warnings)
     if (job->namespace_ != NULL && strcmp(job->namespace_, "default") != 0) {
         answer_text(c->x, 500, "job \"%s\" is in nonexistent namespace \"%s\"", job->id,
                     job->namespace_);
+        return false;
+    }
+    if (wants_vault(job)) {
+        answer_text(c->x, 500, "Vault not enabled and Vault policies requested");
         return false;
     }
     put_warnings(&text, &problems);
