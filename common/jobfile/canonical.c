@@ -69,10 +69,16 @@ static const struct fallback {
     {"VolumeMount", "propagation_mode", NULL, "private", 0},
 };
 
+/* Called for every field of every message of a job: most names differ in their first letter. */
+static bool same(const char *a, const char *b)
+{
+    return a[0] == b[0] && strcmp(a, b) == 0;
+}
+
 static const struct fallback *find(const char *message, const char *field, const char *type)
 {
     for (size_t i = 0; i < COUNT_OF(fallbacks); i++)
-        if (strcmp(fallbacks[i].message, message) == 0 && strcmp(fallbacks[i].field, field) == 0 &&
+        if (same(fallbacks[i].field, field) && same(fallbacks[i].message, message) &&
             (fallbacks[i].type == NULL || type == NULL || strcmp(fallbacks[i].type, type) == 0))
             return &fallbacks[i];
     return NULL;
