@@ -4,7 +4,7 @@
 
 /* Branch-free, so that the compiler turns a loop over it into vector code: e^y by its Taylor series
  * around the middle of a quarter of the range, then squared twice. */
-double rank_pow10(double x)
+static inline double pow10_unit(double x)
 {
     const double middle = 0.28782313662425573;   /* ln(10) / 8 */
     const double at_middle = 1.3335214321633240; /* e^middle */
@@ -21,16 +21,27 @@ double rank_pow10(double x)
     return p * p;
 }
 
-/* Shares of nothing count as used up. */
-static double binpack(int32_t cpu_left, int32_t memory_left, int32_t cpu_total,
-                      int32_t memory_total)
+double rank_pow10(double x)
 {
-    double cpu = (double)cpu_left / (double)(cpu_total > 0 ? cpu_total : 1);
-    double memory = (double)memory_left / (double)(memory_total > 0 ? memory_total : 1);
-    cpu = cpu < 0 ? 0 : cpu > 1 ? 1 : cpu;
-    memory = memory < 0 ? 0 : memory > 1 ? 1 : memory;
-    double score = (20.0 - rank_pow10(cpu) - rank_pow10(memory)) * (1.0 / 18);
-    return score < 0 ? 0 : score > 1 ? 1 : score;
+    return pow10_unit(x);
+}
+
+static inline double free_share(int32_t left, int32_t total)
+{
+    left = left < 0 ? 0 : left;
+    total = total < 1 ? 1 : total;
+    left = left > total ? total : left;
+    return (double)left / (double)total;
+}
+
+/* The clamps are on whole numbers, because those on floating point would keep the loop below from
+ * becoming vector code. */
+static inline double binpack(int32_t cpu_left, int32_t memory_left, int32_t cpu_total,
+                             int32_t memory_total)
+{
+    return (20.0 - pow10_unit(free_share(cpu_left, cpu_total)) -
+            pow10_unit(free_share(memory_left, memory_total))) *
+           (1.0 / 18);
 }
 
 static void score_all(uint32_t n, int32_t ask_cpu, int32_t ask_memory, const int32_t *restrict cpu,
@@ -60,12 +71,12 @@ void rank_init(struct rank *r, struct arena *a, const struct ask *ask, uint32_t 
 }
 
 /* What is not asked for fits even where a shrunken node is over its capacity already. */
-static bool lacks(int32_t left, uint32_t ask)
+static inline bool lacks(int32_t left, uint32_t ask)
 {
     return ask > 0 && left < (int64_t)ask;
 }
 
-size_t rank_exhausted(const struct rank *r, const struct fleet *f, uint32_t i)
+static inline size_t exhausted(const struct rank *r, const struct fleet *f, uint32_t i)
 {
     const struct ask *k = r->ask;
     if (lacks(r->cpu[i], k->amount->cpu))
@@ -86,9 +97,14 @@ size_t rank_exhausted(const struct rank *r, const struct fleet *f, uint32_t i)
     return taken < k->fixed_count ? EXHAUSTED_STATIC + taken : EXHAUSTED_NOT;
 }
 
+size_t rank_exhausted(const struct rank *r, const struct fleet *f, uint32_t i)
+{
+    return exhausted(r, f, i);
+}
+
 static bool has_room(const struct rank *r, const struct fleet *f, uint32_t i)
 {
-    return rank_exhausted(r, f, i) == EXHAUSTED_NOT;
+    return exhausted(r, f, i) == EXHAUSTED_NOT;
 }
 
 double rank_binpack(const struct rank *r, uint32_t i)
