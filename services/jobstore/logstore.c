@@ -159,6 +159,11 @@ enum err logstore_compact(struct logstore *l, uint64_t index, size_t most, bool 
         }
         txn_del(t, T_LOG, key_of(key, first));
     }
+    /* Even a log without entries tells where it was cut. */
+    uint8_t cut[8];
+    u64_store_be(cut, index);
+    if (!*left)
+        txn_put(t, T_FACTS, bytes_of("cut", 3), bytes_of(cut, sizeof cut));
     return txn_commit(t, why);
 }
 
@@ -194,6 +199,9 @@ enum err logstore_summary(struct logstore *l, struct logstore_summary *out, stru
         out->bytes += c.value.len;
     }
     cursor_close(&c);
+    struct bytes cut;
+    if (txn_get(t, T_FACTS, bytes_of("cut", 3), &cut) && cut.len == 8)
+        out->cut = u64_load_be(cut.data);
     sound &= !txn_failed(t);
     txn_abort(t);
     return sound ? OK : reason_set(why, ERR_CORRUPT, "the raft log's facts are damaged");

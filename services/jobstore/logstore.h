@@ -26,6 +26,7 @@ enum err logstore_compact(struct logstore *l, uint64_t index, size_t most, bool 
 struct logstore_summary {
     struct raft_hard_state hard;
     uint64_t first, last; /* 0, 0: no entries */
+    uint64_t cut;         /* what was removed, at least up to here */
     uint64_t bytes;       /* of all entries */
 };
 enum err logstore_summary(struct logstore *l, struct logstore_summary *out, struct reason *why);

@@ -181,8 +181,8 @@ static bool log_reaches(struct logstore *log, struct state *s)
     uint64_t applied = applied_of(s);
     if (logstore_summary(log, &sum, &ignored) != OK)
         return false;
-    if (sum.last == 0) /* cut whole: then the state is where it was cut */
-        return true;
+    if (sum.last == 0) /* new, or cut whole: then the state must be where it was cut */
+        return applied == sum.cut;
     return sum.first <= applied + 1 && applied <= sum.last;
 }
 

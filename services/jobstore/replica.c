@@ -288,6 +288,7 @@ static void compact_done(struct worker_job *job)
     }
     r->log_first = c->index + 1;
     r->log_bytes -= r->log_bytes_at_checkpoint;
+    r->log_bytes_at_checkpoint = 0;
     r->checkpoints++;
     log_info("checkpoint_made", "index=%llu log_bytes=%llu", (unsigned long long)c->index,
              (unsigned long long)r->log_bytes);
@@ -315,10 +316,8 @@ static void checkpoint_done(struct worker_job *job)
 
 static void checkpoint_maybe(struct replica *r)
 {
-    uint64_t since = r->log_bytes > r->log_bytes_at_checkpoint && !r->checkpoint_out
-                         ? r->log_bytes - r->log_bytes_at_checkpoint
-                         : 0;
-    if (r->checkpoint_out || r->applied == 0 || since < r->options.log_bytes)
+    if (r->checkpoint_out || r->applied == 0 ||
+        r->log_bytes - r->log_bytes_at_checkpoint < r->options.log_bytes)
         return;
     r->checkpoint_out = true;
     /* Entries behind applied stay; they are few, so what is taken off the count is all there is
