@@ -185,6 +185,23 @@ def keys_and_pages():
 
 # ---------------------------------------------------------------- waiting reads
 
+def documented():
+    """Every route of docs/http-api.md is there, for exactly the methods it names."""
+    zero = "00000000-0000-0000-0000-000000000000"
+    for line in open(f"{DATA}/../../../docs/http-api.md"):
+        cells = [c.strip() for c in line.split("|")]
+        if len(cells) < 5 or not cells[1].startswith("`/v1"):
+            continue
+        for route in re.findall(r"`(/v1[^`]*)`", cells[1]):
+            path = route.replace(":id", zero).replace(":alloc", zero)
+            names = {"any": ["GET", "PUT", "DELETE"]}.get(cells[2], cells[2].split(", "))
+            for method in names:
+                r, data = request(method, path)
+                check(r.status not in (405, 501) and not (r.status == 404 and data == b""), f"documented: {method} {route}", (r.status, data))
+            r, _ = request("PATCH", path)
+            check((r.status == 405) == (cells[2] != "any"), f"documented: no other method: {route}", r.status)
+
+
 def timed(path, change=None, after=0.4):
     t = threading.Timer(after, change) if change else None
     if t:
@@ -337,6 +354,7 @@ try:
     gateway, port = start_gateway()
     wait_until(lambda: request("GET", "/v1/jobs", timeout=30)[0].status == 200, "ready")
     recorded()
+    documented()
     jobs()
     keys_and_pages()
     waiting()
