@@ -1,0 +1,612 @@
+#include "agents_parts.h"
+#include "controller.pb-c.h"
+#include <stdlib.h>
+#include <string.h>
+
+#define LONGEST_POLL_MS 60000u
+#define IN_TOUCH_MS     15000u /* since its last poll */
+#define FIRST_TTL_MS    10000u /* until the controller has told one */
+#define SHORT_MS        5000u
+#define JOBS_KEPT       2000
+#define JOB_BYTES_KEPT  (8u << 20)
+#define MISSING_JOB_MS  2000u
+#define NEWS_ARENA      (64u << 20)
+#define LIST_AGAIN_MS   200u
+
+static void poll_step(struct node *n);
+
+/* ---- nodes */
+
+static struct node *node_add(struct agents *a, const uint8_t *id)
+{
+    struct node *n = map_get_id(a->nodes, id);
+    if (n != NULL)
+        return n;
+    n = xcalloc(1, sizeof(*n));
+    n->agents = a;
+    memcpy(n->id, id, ID_SIZE);
+    list_init(&n->asks);
+    map_put(a->nodes, n->id, ID_SIZE, n);
+    return n;
+}
+
+static void node_set(struct agents *a, const Pb__Node *node)
+{
+    struct node *n = node_add(a, node->id.data);
+    n->has_secret = node->has_secret_id;
+    if (node->has_secret_id)
+        memcpy(n->secret, node->secret_id.data, ID_SIZE);
+}
+
+struct node *agents_authenticate(struct agents *a, struct request *req,
+                                 const ProtobufCBinaryData *id, bool has_id,
+                                 const ProtobufCBinaryData *secret, bool has_secret)
+{
+    struct node *n = has_id ? map_get_id(a->nodes, id->data) : NULL;
+    if (!has_id)
+        request_fail(req, PB__REPLY__CODE__INVALID, "the request has no node_id");
+    else if (n == NULL && a->feed_index == 0)
+        request_fail(req, PB__REPLY__CODE__UNAVAILABLE, "the gateway does not know the nodes yet");
+    else if (n == NULL)
+        request_fail(req, PB__REPLY__CODE__NOT_FOUND, "node %s is not registered",
+                     log_id(id->data));
+    else if (n->has_secret && (!has_secret || !id_equal(n->secret, secret->data)))
+        request_fail(req, PB__REPLY__CODE__DENIED, "the secret is not that of node %s",
+                     log_id(id->data));
+    else
+        return n;
+    return NULL;
+}
+
+bool agents_is_connected(const struct agents *a, const uint8_t node_id[16])
+{
+    const struct node *n = map_get_id(a->nodes, node_id);
+    return n != NULL && (n->poll != NULL ||
+                         (n->polled_ms != 0 && loop_now_ms(a->loop) - n->polled_ms < IN_TOUCH_MS));
+}
+
+/* ---- heartbeats: noted here, told to the controller in batches */
+
+static void say_seen(void *owner);
+
+static void on_said(void *owner, const struct response *r)
+{
+    struct agents *a = owner;
+    const Pb__SeenReply *reply = (const Pb__SeenReply *)r->body;
+    a->seen_call = NULL;
+    if (r->code == PB__REPLY__CODE__OK && reply != NULL && reply->heartbeat_ttl_ms > 0)
+        a->ttl_ms = reply->heartbeat_ttl_ms;
+    if (a->seen_count > 0 && !timer_is_armed(&a->seen_due))
+        timer_arm(a->loop, &a->seen_due, a->options.heartbeat_batch_ms, say_seen, a);
+}
+
+static void say_seen(void *owner)
+{
+    struct agents *a = owner;
+    if (a->seen_call != NULL)
+        return;
+    ProtobufCBinaryData *ids = xcalloc(a->seen_count, sizeof(*ids));
+    for (size_t i = 0; i < a->seen_count; i++) {
+        struct node *n = map_get_id(a->nodes, a->seen_ids[i]);
+        if (n != NULL)
+            n->seen = false;
+        ids[i] = (ProtobufCBinaryData){.len = ID_SIZE, .data = a->seen_ids[i]};
+    }
+    Pb__Seen seen = PB__SEEN__INIT;
+    seen.n_node_ids = a->seen_count;
+    seen.node_ids = ids;
+    a->seen_count = 0;
+    a->seen_call = client_call(a->options.controller,
+                               &(struct call_options){.method = PB__CONTROLLER__METHOD__SEEN,
+                                                      .body = &seen.base,
+                                                      .reply = &pb__seen_reply__descriptor,
+                                                      .budget_ms = SHORT_MS,
+                                                      .retry = true,
+                                                      .done = on_said,
+                                                      .owner = a});
+    free(ids);
+}
+
+void node_saw(struct node *n)
+{
+    struct agents *a = n->agents;
+    if (n->seen)
+        return;
+    n->seen = true;
+    if (a->seen_count == a->seen_room) {
+        a->seen_room = a->seen_room > 0 ? a->seen_room * 2 : 16;
+        a->seen_ids = xrealloc(a->seen_ids, a->seen_room * sizeof(*a->seen_ids));
+    }
+    memcpy(a->seen_ids[a->seen_count++], n->id, ID_SIZE);
+    if (!timer_is_armed(&a->seen_due))
+        timer_arm(a->loop, &a->seen_due, a->options.heartbeat_batch_ms, say_seen, a);
+}
+
+static void reply_heartbeat(struct agents *a, struct request *req, uint64_t index)
+{
+    Pb__HeartbeatReply reply = PB__HEARTBEAT_REPLY__INIT;
+    reply.has_ttl_ms = 1;
+    reply.ttl_ms = a->ttl_ms;
+    request_reply(req, &reply.base, index);
+}
+
+static void on_heartbeat(void *self, struct request *req)
+{
+    struct agents *a = self;
+    const Pb__Heartbeat *h = (const Pb__Heartbeat *)request_body(req);
+    struct node *n =
+        agents_authenticate(a, req, &h->node_id, h->has_node_id, &h->secret_id, h->has_secret_id);
+    if (n == NULL)
+        return;
+    node_saw(n);
+    reply_heartbeat(a, req, 0);
+}
+
+/* ---- registration */
+
+struct registration {
+    struct agents *agents;
+    struct request *req; /* NULL: the agent has gone */
+};
+
+static void on_registrant_gone(void *owner, struct request *req)
+{
+    struct registration *r = owner;
+    r->req = NULL;
+}
+
+static void on_registered(void *owner, const struct response *response)
+{
+    struct registration *r = owner;
+    struct agents *a = r->agents;
+    struct request *req = r->req;
+    const Pb__Outcome *outcome = (const Pb__Outcome *)response->body;
+    free(r);
+    if (req == NULL)
+        return;
+    if (response->code != PB__REPLY__CODE__OK || outcome == NULL) {
+        request_fail(
+            req, response->code == PB__REPLY__CODE__OK ? PB__REPLY__CODE__INTERNAL : response->code,
+            "%s", response->reason);
+    } else if (outcome->code != PB__OUTCOME__CODE__APPLIED) {
+        request_fail(req, PB__REPLY__CODE__DENIED, "%s",
+                     outcome->reason != NULL ? outcome->reason : "refused");
+    } else {
+        const Pb__NodeRegister *body = (const Pb__NodeRegister *)request_body(req);
+        node_set(a, body->node);
+        node_saw(map_get_id(a->nodes, body->node->id.data));
+        reply_heartbeat(a, req, outcome->index);
+    }
+}
+
+static void on_register(void *self, struct request *req)
+{
+    struct agents *a = self;
+    const Pb__NodeRegister *body = (const Pb__NodeRegister *)request_body(req);
+    if (body->node == NULL || !body->node->has_id || !body->node->has_secret_id) {
+        request_fail(req, PB__REPLY__CODE__INVALID,
+                     "a registration needs a node with id and secret_id");
+        return;
+    }
+    if (map_count(a->nodes) >= a->options.max_nodes &&
+        map_get_id(a->nodes, body->node->id.data) == NULL) {
+        request_fail(req, PB__REPLY__CODE__BUSY,
+                     "%zu nodes are registered, no more are taken (max_nodes)",
+                     map_count(a->nodes));
+        return;
+    }
+    struct registration *r = xcalloc(1, sizeof(*r));
+    *r = (struct registration){.agents = a, .req = req};
+    Pb__NodeRegister inner = *body;
+    Pb__Command command = PB__COMMAND__INIT;
+    command.body_case = PB__COMMAND__BODY_NODE_REGISTER;
+    command.node_register = &inner;
+    request_park(req, on_registrant_gone, r);
+    client_call(a->options.jobstore, &(struct call_options){.method = PB__JOBSTORE__METHOD__APPLY,
+                                                            .body = &command.base,
+                                                            .reply = &pb__outcome__descriptor,
+                                                            .budget_ms = SHORT_MS,
+                                                            .retry = true,
+                                                            .id = request_id(req),
+                                                            .done = on_registered,
+                                                            .owner = r});
+}
+
+/* ---- jobs that an answer needs */
+
+struct fetch {
+    struct agents *agents;
+    struct arena *arena;
+    struct job_ref ref;
+    char *key;
+    size_t key_len;
+    struct call *call;
+};
+
+static void fetch_end(struct fetch *f)
+{
+    map_remove(f->agents->fetches, f->key, f->key_len);
+    arena_free(f->arena); /* f lives in it */
+}
+
+static void on_fetched(void *owner, const struct response *r)
+{
+    struct fetch *f = owner;
+    struct agents *a = f->agents;
+    const Pb__Object *object = (const Pb__Object *)r->body;
+    bool found = r->code == PB__REPLY__CODE__OK && object != NULL &&
+                 object->value_case == PB__OBJECT__VALUE_JOB;
+    if (found)
+        jobcache_put(a->jobs, object->job);
+    const Pb__Job *job;
+    uint64_t now = loop_now_ms(a->loop);
+    bool answered = found || r->code == PB__REPLY__CODE__NOT_FOUND;
+    if (answered &&
+        !jobcache_get(a->jobs, f->ref, now, &job)) /* gone, or another job of that name */
+        jobcache_put_missing(a->jobs, f->ref, now + MISSING_JOB_MS);
+    fetch_end(f);
+    struct link waiting;
+    list_init(&waiting);
+    struct node *n;
+    while ((n = list_first(&a->wanting, struct node, wanting)) != NULL) {
+        list_remove(&n->wanting);
+        list_push_back(&waiting, &n->wanting);
+    }
+    while ((n = list_first(&waiting, struct node, wanting)) != NULL) {
+        list_remove(&n->wanting);
+        n->wants_jobs = false;
+        poll_step(n);
+    }
+}
+
+static void fetch_job(struct agents *a, struct job_ref ref)
+{
+    struct arena *arena = arena_new(64u << 10);
+    char *key = arena_printf(arena, "%s\n%s\n%llu\n%llu", ref.namespace, ref.id,
+                             (unsigned long long)ref.version, (unsigned long long)ref.create_index);
+    if (map_get(a->fetches, key, strlen(key)) != NULL) {
+        arena_free(arena);
+        return;
+    }
+    struct fetch *f = arena_array(arena, struct fetch, 1);
+    f->agents = a;
+    f->arena = arena;
+    f->ref = (struct job_ref){arena_strdup(arena, ref.namespace), arena_strdup(arena, ref.id),
+                              ref.version, ref.create_index};
+    f->key = key;
+    f->key_len = strlen(key);
+    map_put(a->fetches, key, f->key_len, f);
+    Pb__Key wanted = PB__KEY__INIT;
+    wanted.has_table = wanted.has_version = 1;
+    wanted.table = PB__TABLE__NAME__JOB_VERSIONS;
+    wanted.namespace_ = (char *)f->ref.namespace;
+    wanted.name = (char *)f->ref.id;
+    wanted.version = ref.version;
+    f->call =
+        client_call(a->options.jobstore, &(struct call_options){.method = PB__JOBSTORE__METHOD__GET,
+                                                                .body = &wanted.base,
+                                                                .reply = &pb__object__descriptor,
+                                                                .budget_ms = SHORT_MS,
+                                                                .retry = true,
+                                                                .done = on_fetched,
+                                                                .owner = f});
+}
+
+/* ---- polls: what the agent has not heard yet */
+
+/* Takes the poll off the node. */
+static struct request *take_poll(struct node *n)
+{
+    struct request *req = n->poll;
+    n->poll = NULL;
+    timer_cancel(n->agents->loop, &n->wait_over);
+    timer_cancel(n->agents->loop, &n->news_due);
+    n->polled_ms = loop_now_ms(n->agents->loop);
+    return req;
+}
+
+static void reply_news(struct node *n, Pb__NodeNews *news, uint64_t index)
+{
+    news->has_index = 1;
+    news->index = index;
+    request_reply(take_poll(n), &news->base, index);
+}
+
+/* Where the agent asks from once it has all that the box holds. */
+static uint64_t index_reached(const struct node *n)
+{
+    return n->agents->feed_index > n->box.since ? n->agents->feed_index : n->box.since;
+}
+
+static void add_job(Pb__NodeNews *news, const Pb__Job *job)
+{
+    for (size_t i = 0; i < news->n_jobs; i++)
+        if (news->jobs[i] == job)
+            return;
+    news->jobs[news->n_jobs++] = (Pb__Job *)job;
+}
+
+/* False: a job is missing and being fetched. */
+static bool fill_allocs(struct node *n, struct arena *arena, Pb__NodeNews *news)
+{
+    struct agents *a = n->agents;
+    bool complete = true;
+    news->allocs = arena_array(arena, Pb__Alloc *, n->box.count + 1);
+    news->jobs = arena_array(arena, Pb__Job *, n->box.count + 1);
+    for (size_t i = 0; i < n->box.count; i++) {
+        const struct outbox_entry *e = &n->box.entries[i];
+        Pb__Alloc *alloc = WIRE_UNPACK(arena, Pb__Alloc, pb__alloc, e->packed, e->len);
+        must(alloc != NULL);
+        const Pb__Job *job = NULL;
+        struct job_ref ref = alloc_job_ref(alloc);
+        if (!jobcache_get(a->jobs, ref, loop_now_ms(a->loop), &job)) {
+            fetch_job(a, ref);
+            complete = false;
+        }
+        news->allocs[news->n_allocs++] = alloc;
+        if (job != NULL)
+            add_job(news, job);
+    }
+    return complete;
+}
+
+/* Answers the poll with what there is, or waits for the jobs that it needs. */
+static void tell_news(struct node *n)
+{
+    struct agents *a = n->agents;
+    struct arena *arena = arena_new(NEWS_ARENA);
+    Pb__NodeNews news = PB__NODE_NEWS__INIT;
+    if (fill_allocs(n, arena, &news)) {
+        size_t count;
+        news.has_full = 1;
+        news.full = n->box.full;
+        news.requests = asks_to_send(n, arena, &count);
+        news.n_requests = count;
+        a->stats.news++;
+        reply_news(n, &news, index_reached(n));
+    } else if (!n->wants_jobs) {
+        n->wants_jobs = true;
+        list_push_back(&a->wanting, &n->wanting);
+    }
+    arena_free(arena);
+}
+
+static void on_wait_over(void *owner)
+{
+    struct node *n = owner;
+    const Pb__NodePoll *asked = (const Pb__NodePoll *)request_body(n->poll);
+    Pb__NodeNews nothing = PB__NODE_NEWS__INIT;
+    bool has_all = n->box.known && !n->listing && !outbox_has_news(&n->box);
+    reply_news(n, &nothing, has_all ? index_reached(n) : asked->since);
+}
+
+static void list_node(struct node *n, const Pb__Key *after);
+
+static void on_list_again(void *owner)
+{
+    poll_step(owner);
+}
+
+static void on_listed(void *owner, const struct response *r)
+{
+    struct node *n = owner;
+    struct agents *a = n->agents;
+    const Pb__Objects *objects = (const Pb__Objects *)r->body;
+    n->list_call = NULL;
+    n->listing = false;
+    if (r->code != PB__REPLY__CODE__OK || objects == NULL) {
+        outbox_lose(&n->box);
+        timer_arm(a->loop, &n->news_due, LIST_AGAIN_MS, on_list_again, n);
+        return;
+    }
+    for (size_t i = 0; i < objects->n_objects; i++)
+        if (objects->objects[i]->value_case == PB__OBJECT__VALUE_ALLOC)
+            outbox_put_listed(&n->box, objects->objects[i]->alloc);
+    if (objects->next != NULL) {
+        list_node(n, objects->next);
+        return;
+    }
+    outbox_listed(&n->box);
+    poll_step(n);
+}
+
+static void list_node(struct node *n, const Pb__Key *after)
+{
+    Pb__List list = PB__LIST__INIT;
+    list.has_table = list.has_by = list.has_id = 1;
+    list.table = PB__TABLE__NAME__ALLOCS;
+    list.by = PB__LIST__BY__NODE;
+    list.id = (ProtobufCBinaryData){.len = ID_SIZE, .data = n->id};
+    list.after = (Pb__Key *)after;
+    n->listing = true;
+    n->list_call = client_call(n->agents->options.jobstore,
+                               &(struct call_options){.method = PB__JOBSTORE__METHOD__LIST,
+                                                      .body = &list.base,
+                                                      .reply = &pb__objects__descriptor,
+                                                      .budget_ms = SHORT_MS,
+                                                      .retry = true,
+                                                      .done = on_listed,
+                                                      .owner = n});
+}
+
+/* Looks at a parked poll again: answers it, gets what it needs, or leaves it waiting. */
+static void poll_step(struct node *n)
+{
+    struct agents *a = n->agents;
+    if (n->poll == NULL || a->feed_index == 0 || n->listing)
+        return;
+    if (!n->box.known) {
+        a->stats.relists++;
+        outbox_begin(&n->box, a->feed_index);
+        list_node(n, NULL);
+    } else if (outbox_has_news(&n->box) || asks_are_waiting(n)) {
+        tell_news(n);
+    }
+}
+
+static void on_news_due(void *owner)
+{
+    poll_step(owner);
+}
+
+void node_has_news(struct node *n, uint64_t delay_ms)
+{
+    if (n->poll != NULL && !timer_is_armed(&n->news_due))
+        timer_arm(n->agents->loop, &n->news_due, delay_ms, on_news_due, n);
+}
+
+static void on_agent_gone(void *owner, struct request *req)
+{
+    take_poll(owner);
+}
+
+static void on_poll(void *self, struct request *req)
+{
+    struct agents *a = self;
+    const Pb__NodePoll *p = (const Pb__NodePoll *)request_body(req);
+    struct node *n =
+        agents_authenticate(a, req, &p->node_id, p->has_node_id, &p->secret_id, p->has_secret_id);
+    if (n == NULL)
+        return;
+    node_saw(n);
+    if (n->poll != NULL)
+        on_wait_over(n); /* a newer poll takes the place of the older */
+    n->poll = req;
+    n->polled_ms = loop_now_ms(a->loop);
+    request_park(req, on_agent_gone, n);
+    timer_arm(a->loop, &n->wait_over, p->wait_ms < LONGEST_POLL_MS ? p->wait_ms : LONGEST_POLL_MS,
+              on_wait_over, n);
+    if (!n->listing && !outbox_confirm(&n->box, p->since))
+        outbox_lose(&n->box);
+    poll_step(n);
+}
+
+/* ---- the feed */
+
+void agents_feed_reset(struct agents *a, uint64_t index)
+{
+    a->feed_index = index;
+    size_t i = 0;
+    void *n;
+    while (map_next(a->nodes, &i, NULL, NULL, &n)) {
+        struct node *node = n;
+        if (node->listing) {
+            call_cancel(node->list_call);
+            node->listing = false;
+        }
+        outbox_lose(&node->box);
+        poll_step(node);
+    }
+}
+
+void agents_feed_object(struct agents *a, const Pb__Object *object)
+{
+    if (object->value_case == PB__OBJECT__VALUE_NODE) {
+        node_set(a, object->node);
+    } else if (object->value_case == PB__OBJECT__VALUE_ALLOC && object->alloc->has_node_id) {
+        struct node *n = map_get_id(a->nodes, object->alloc->node_id.data);
+        if (n != NULL && outbox_put(&n->box, object->alloc))
+            node_has_news(n, a->options.news_delay_ms);
+    }
+}
+
+void agents_feed_reached(struct agents *a, uint64_t index)
+{
+    a->feed_index = index;
+}
+
+/* ---- numbers and life */
+
+void agents_stats(const struct agents *a, struct agents_stats *out)
+{
+    *out = a->stats;
+    out->asks = map_count(a->asks);
+    size_t i = 0;
+    void *n;
+    while (map_next(a->nodes, &i, NULL, NULL, &n)) {
+        const struct node *node = n;
+        out->parked += node->poll != NULL;
+        out->connected += agents_is_connected(a, node->id);
+    }
+}
+
+const struct method agents_methods[] = {
+    {PB__GATEWAY__METHOD__NODE_REGISTER, "node_register", &pb__node_register__descriptor,
+     on_register},
+    {PB__GATEWAY__METHOD__HEARTBEAT, "heartbeat", &pb__heartbeat__descriptor, on_heartbeat},
+    {PB__GATEWAY__METHOD__ALLOC_UPDATE, "alloc_update", &pb__alloc_updates__descriptor,
+     on_alloc_update},
+    {PB__GATEWAY__METHOD__AGENT_RESULT, "agent_result", &pb__agent_result__descriptor,
+     on_agent_result},
+    DAEMON_METHODS,
+    {0, NULL, NULL, NULL},
+};
+
+const struct method agents_poll_methods[] = {
+    {PB__GATEWAY__METHOD__NODE_POLL, "node_poll", &pb__node_poll__descriptor, on_poll},
+    DAEMON_METHODS,
+    {0, NULL, NULL, NULL},
+};
+
+static uint64_t given_or(uint64_t value, uint64_t fallback)
+{
+    return value > 0 ? value : fallback;
+}
+
+struct agents *agents_open(struct loop *l, const struct agents_options *o)
+{
+    struct agents *a = xcalloc(1, sizeof(*a));
+    a->loop = l;
+    a->options = *o;
+    a->options.heartbeat_batch_ms = given_or(o->heartbeat_batch_ms, 500);
+    a->options.update_batch_ms = given_or(o->update_batch_ms, 10);
+    a->options.news_delay_ms = given_or(o->news_delay_ms, 5);
+    a->options.ask_timeout_ms = given_or(o->ask_timeout_ms, 20000);
+    a->options.max_nodes = given_or(o->max_nodes, 20000);
+    a->ttl_ms = FIRST_TTL_MS;
+    a->nodes = map_new();
+    a->fetches = map_new();
+    a->asks = map_new();
+    a->jobs = jobcache_new(JOBS_KEPT, JOB_BYTES_KEPT);
+    list_init(&a->wanting);
+    list_init(&a->updates);
+    list_init(&a->batches);
+    return a;
+}
+
+static void node_close(struct node *n)
+{
+    if (n->poll != NULL)
+        request_fail(take_poll(n), PB__REPLY__CODE__UNAVAILABLE, "the gateway is stopping");
+    if (n->listing)
+        call_cancel(n->list_call);
+    timer_cancel(n->agents->loop, &n->news_due);
+    list_remove(&n->wanting);
+    outbox_fini(&n->box);
+    free(n);
+}
+
+void agents_close(struct agents *a)
+{
+    asks_close(a);
+    updates_close(a);
+    size_t i = 0;
+    void *item;
+    while (map_next(a->fetches, &i, NULL, NULL, &item)) {
+        struct fetch *f = item;
+        call_cancel(f->call);
+        fetch_end(f);
+    }
+    i = 0;
+    while (map_next(a->nodes, &i, NULL, NULL, &item))
+        node_close(item);
+    timer_cancel(a->loop, &a->seen_due);
+    if (a->seen_call != NULL)
+        call_cancel(a->seen_call);
+    free(a->seen_ids);
+    map_free(a->nodes);
+    map_free(a->fetches);
+    map_free(a->asks);
+    jobcache_free(a->jobs);
+    free(a);
+}

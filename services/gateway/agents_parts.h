@@ -1,0 +1,73 @@
+/* What the files of the agents' door share; nobody else includes it. */
+#ifndef GATEWAY_AGENTS_PARTS_H
+#define GATEWAY_AGENTS_PARTS_H
+
+#include "agents.h"
+#include "base/list.h"
+#include "base/map.h"
+#include "jobcache.h"
+#include "outbox.h"
+
+/* A node that is registered, and its agent as far as it is in touch. */
+struct node {
+    struct agents *agents;
+    uint8_t id[ID_SIZE], secret[ID_SIZE];
+    bool has_secret;
+    bool seen;       /* noted for the next SEEN */
+    bool listing;    /* a LIST is under way */
+    bool wants_jobs; /* linked in agents->wanting */
+    struct outbox box;
+    struct request *poll; /* parked */
+    uint64_t polled_ms;   /* when it last asked; 0: never */
+    struct timer wait_over, news_due;
+    struct link wanting;
+    struct link asks; /* struct ask.of_node */
+    struct call *list_call;
+};
+
+struct agents {
+    struct loop *loop;
+    struct agents_options options;
+    struct map *nodes;   /* id -> struct node */
+    uint64_t feed_index; /* all up to here has been told; 0: the feed has not begun */
+    struct jobcache *jobs;
+    struct map *fetches; /* key of a job -> struct fetch */
+    struct link wanting; /* nodes whose answer waits for a job */
+    struct map *asks;    /* id -> struct ask */
+    struct agents_stats stats;
+
+    /* heartbeats */
+    uint8_t (*seen_ids)[ID_SIZE];
+    size_t seen_count, seen_room;
+    struct timer seen_due;
+    struct call *seen_call;
+    uint32_t ttl_ms;
+
+    /* updates */
+    struct link updates; /* struct update, not yet sent */
+    size_t update_count; /* allocations in them */
+    struct timer updates_due;
+    struct link batches; /* struct batch, under way */
+    size_t batch_count;
+};
+
+/* The node that speaks, or NULL after req was failed (it is taken then). */
+struct node *agents_authenticate(struct agents *a, struct request *req,
+                                 const ProtobufCBinaryData *id, bool has_id,
+                                 const ProtobufCBinaryData *secret, bool has_secret);
+void node_saw(struct node *n); /* a sign of life */
+/* Something to tell the agent has come up: answers its poll soon. */
+void node_has_news(struct node *n, uint64_t delay_ms);
+
+/* ---- agents_ask.c */
+void on_agent_result(void *self, struct request *req);
+/* The requests to hand to n's agent now, in req's arena; *count of them. */
+Pb__AgentRequest **asks_to_send(struct node *n, struct arena *arena, size_t *count);
+bool asks_are_waiting(const struct node *n);
+void asks_close(struct agents *a);
+
+/* ---- agents_update.c */
+void on_alloc_update(void *self, struct request *req);
+void updates_close(struct agents *a);
+
+#endif
