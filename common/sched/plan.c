@@ -49,11 +49,11 @@ static enum node_state on_node_state(void *owner, const Pb__Alloc *alloc, size_t
 {
     struct planner *p = owner;
     const struct fleet *f = p->fleet;
+    /* A view older than the allocation need not know its node, or may know it as it was before. */
+    if (alloc->create_index > fleet_index(f))
+        return NODE_GOOD;
     uint32_t slot = fleet_slot(f, alloc->node_id.data);
-    if (slot == SLOT_NONE || (f->flags[slot] & ROW_KNOWN) == 0)
-        /* A view older than the allocation need not know its node. */
-        return alloc->create_index > fleet_index(f) ? NODE_GOOD : NODE_LOST;
-    if (fleet_node_is_down(f, slot))
+    if (slot == SLOT_NONE || (f->flags[slot] & ROW_KNOWN) == 0 || fleet_node_is_down(f, slot))
         return NODE_LOST;
     if (group < SIZE_MAX && p->job != NULL && alloc->job_version != p->job->version &&
         feasible_node(feasible_for(p, group), p->arena, f, slot) != NULL)
@@ -481,6 +481,7 @@ static void conclude(struct planner *p)
     list_classes(p);
     if (p->eval->status == PB__EVAL__STATUS__BLOCKED) {
         plan->status = PB__EVAL__STATUS__BLOCKED;
+        plan->status_description = arena_strdup(p->arena, DESCRIBE_BLOCKED);
     } else {
         plan->has_create_blocked = 1;
         plan->create_blocked = 1;

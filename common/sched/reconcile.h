@@ -35,6 +35,7 @@ typedef enum node_state node_state_fn(void *owner, const Pb__Alloc *alloc, size_
 #define DESCRIBE_NOT_NEEDED "alloc not needed due to job update"
 #define DESCRIBE_LOST       "alloc is lost since its node is down"
 #define DESCRIBE_UPDATING   "alloc is being updated due to job update"
+#define DESCRIBE_BLOCKED    "created to place remaining allocations"
 
 struct wanted {
     uint32_t name_index;

@@ -310,6 +310,43 @@ Test(planning, what_finds_no_room_waits_for_it)
     wait_for("big", 20, 10000);
 }
 
+/* What an agent would say of all that is to stop. */
+static size_t report_ended(const char *name)
+{
+    const Pb__JobView *v = view(name);
+    Pb__AllocUpdates all = PB__ALLOC_UPDATES__INIT;
+    all.allocs = arena_array(suite.arena, Pb__AllocUpdate *, v->n_allocs + 1);
+    for (size_t i = 0; i < v->n_allocs; i++) {
+        if (v->allocs[i]->desired == PB__ALLOC__DESIRED__RUN ||
+            v->allocs[i]->client_status > PB__ALLOC__CLIENT_STATUS__RUNNING)
+            continue;
+        Pb__AllocUpdate *u = arena_array(suite.arena, Pb__AllocUpdate, 1);
+        pb__alloc_update__init(u);
+        u->has_alloc_id = u->has_client_status = 1;
+        u->alloc_id = v->allocs[i]->id;
+        u->client_status = PB__ALLOC__CLIENT_STATUS__COMPLETE;
+        all.allocs[all.n_allocs++] = u;
+    }
+    Pb__Command c = PB__COMMAND__INIT;
+    c.body_case = PB__COMMAND__BODY_ALLOC_UPDATES;
+    c.alloc_updates = &all;
+    if (all.n_allocs > 0)
+        cr_assert_eq(propose(&c)->code, PB__OUTCOME__CODE__APPLIED);
+    return all.n_allocs;
+}
+
+Test(planning, an_update_on_a_full_cluster_goes_on_as_the_old_ones_end)
+{
+    add_nodes();
+    register_job("big", NODES, 3000);
+    wait_for("big", NODES, 10000);
+    register_job("big", NODES, 3001);
+    wait_for("big", 0, 10000);
+    cr_assert_eq(report_ended("big"), NODES);
+    wait_for("big", NODES, 10000);
+    check_names("big", NODES);
+}
+
 Test(planning, kills_in_between_change_nothing)
 {
     add_nodes();

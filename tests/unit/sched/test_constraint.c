@@ -1,5 +1,6 @@
 #include "sched/constraint.h"
 #include "sched/version.h"
+#include "base/prng.h"
 #include <criterion/criterion.h>
 #include <string.h>
 
@@ -98,5 +99,23 @@ Test(version, demands_are_met_as_the_table_says)
                      "%s loose %s", cases[i].version, cases[i].demands);
         cr_assert_eq(version_satisfies(cases[i].version, cases[i].demands, true), cases[i].strict,
                      "%s strict %s", cases[i].version, cases[i].demands);
+    }
+}
+
+Test(version, survives_any_text)
+{
+    static const char letters[] = "0129.-+v~<>=!, ab\xff";
+    struct prng r;
+    prng_seed(&r, 7);
+    for (int i = 0; i < 200000; i++) {
+        char version[24], demands[24];
+        for (char *s = version; s != version + 24; s++)
+            *s = letters[prng_below(&r, sizeof(letters))]; /* NUL is among them */
+        for (char *s = demands; s != demands + 24; s++)
+            *s = letters[prng_below(&r, sizeof(letters))];
+        version[23] = demands[23] = '\0';
+        version_satisfies(version, demands, i % 2 == 0);
+        operand_holds(OPERAND_SET_CONTAINS_ALL, version, demands);
+        cr_assert(operand_holds(OPERAND_SET_CONTAINS_ALL, version, version));
     }
 }

@@ -263,3 +263,23 @@ Test(plan, distinct_hosts_holds_against_what_runs_and_what_is_placed)
     cr_assert_eq(m->nodes_filtered, 3);
     onejob_fini(&c);
 }
+
+/* Another worker placed it on a node that our view still shows as down, or not at all. */
+Test(plan, what_is_newer_than_the_view_is_not_taken_for_lost)
+{
+    struct onejob c;
+    onejob_init(&c);
+    Pb__Node *n = onejob_add_node(&c, 1000, 1000, 100);
+    onejob_set_job(&c, "service", 1, 10, 10);
+    n->status = PB__NODE__STATUS__DOWN;
+    struct fleet *f = onejob_fleet(&c);
+    onejob_add_alloc(&c, "g", 0, n);
+    Pb__Plan *plan = sched_plan(c.arena, f, &c.view, &c.eval, 1, NULL);
+    cr_assert_eq(plan->n_stops, 0);
+    fleet_set_index(f, c.index);
+    plan = sched_plan(c.arena, f, &c.view, &c.eval, 1, NULL);
+    cr_assert_eq(plan->n_stops, 1);
+    cr_assert_eq(plan->stops[0]->client_status, PB__ALLOC__CLIENT_STATUS__LOST);
+    fleet_free(f);
+    onejob_fini(&c);
+}
