@@ -4,6 +4,7 @@
 #include "answer.h"
 #include "names.h"
 #include "nouns.h"
+#include "objects.h"
 #include "query.h"
 #include "wire/json.h"
 #include "wire/wire.h"
@@ -56,8 +57,8 @@ static void on_eval(void *owner, const struct response *r)
         query_failed(w->query, r);
         return;
     }
-    if (r->code == PB__REPLY__CODE__OK && o != NULL && o->eval != NULL)
-        w->eval = (const Pb__Eval *)wire_clone(w->query->arena, &o->eval->base);
+    if (r->code == PB__REPLY__CODE__OK && object_eval(o) != NULL)
+        w->eval = (const Pb__Eval *)wire_clone(w->query->arena, &object_eval(o)->base);
     step(w);
 }
 
@@ -145,11 +146,11 @@ static void show(struct walk *w, const struct alloc_parts *p)
 static void step(struct walk *w)
 {
     for (; w->at < w->page->n_objects; w->at++, w->eval_asked = false) {
-        struct alloc_parts p = {.alloc = w->page->objects[w->at]->alloc};
+        struct alloc_parts p = {.alloc = object_alloc(w->page->objects[w->at])};
         if (p.alloc == NULL || !is_wanted(w, p.alloc))
             continue;
         if (w->at + 1 < w->page->n_objects)
-            p.tasks = w->page->objects[w->at + 1]->alloc_tasks;
+            p.tasks = object_alloc_tasks(w->page->objects[w->at + 1]);
         if (!have_parts(w, &p))
             return;
         show(w, &p);
@@ -222,8 +223,8 @@ static void on_current_job(void *owner, const struct response *r)
         query_failed(w->query, r);
         return;
     }
-    if (r->code == PB__REPLY__CODE__OK && o != NULL && o->job != NULL)
-        w->job_create_index = o->job->create_index;
+    if (r->code == PB__REPLY__CODE__OK && object_job(o) != NULL)
+        w->job_create_index = object_job(o)->create_index;
     list_page(w);
 }
 
@@ -253,7 +254,7 @@ static void on_tasks(void *owner, const struct response *r)
         query_failed(w->query, r);
         return;
     }
-    if (r->code == PB__REPLY__CODE__OK && o != NULL && o->alloc_tasks != NULL) {
+    if (r->code == PB__REPLY__CODE__OK && object_alloc_tasks(o) != NULL) {
         w->page->objects[1] = (Pb__Object *)wire_clone(w->query->arena, &o->base);
     } else {
         Pb__Objects *page = (Pb__Objects *)(uintptr_t)w->page;
@@ -271,7 +272,7 @@ static void on_alloc(void *owner, const struct response *r)
         query_missing(q, r->index, "alloc not found");
         return;
     }
-    if (r->code != PB__REPLY__CODE__OK || o == NULL || o->alloc == NULL) {
+    if (r->code != PB__REPLY__CODE__OK || object_alloc(o) == NULL) {
         query_failed(q, r);
         return;
     }
@@ -285,7 +286,7 @@ static void on_alloc(void *owner, const struct response *r)
     pb__key__init(key);
     key->has_table = key->has_id = 1;
     key->table = PB__TABLE__NAME__ALLOC_TASKS;
-    key->id = page->objects[0]->alloc->id;
+    key->id = object_alloc(page->objects[0])->id;
     gateway_get(q->gateway, key, on_tasks, w);
 }
 

@@ -1,6 +1,7 @@
 /* Reads of evaluations. */
 #include "answer.h"
 #include "nouns.h"
+#include "objects.h"
 #include "query.h"
 #include "wire/json.h"
 #include "wire/wire.h"
@@ -32,8 +33,8 @@ static void on_page(void *owner, const struct response *r)
     if (q->kept == NULL && !query_list_begin(q, page->table_index))
         return;
     for (size_t i = 0; i < page->n_objects; i++)
-        if (page->objects[i]->eval != NULL && is_wanted(q, page->objects[i]->eval))
-            query_list_add(q, wire_to_json(&page->objects[i]->eval->base));
+        if (object_eval(page->objects[i]) != NULL && is_wanted(q, object_eval(page->objects[i])))
+            query_list_add(q, wire_to_json(&object_eval(page->objects[i])->base));
     if (page->next == NULL) {
         query_list_page(q, NULL);
         return;
@@ -95,10 +96,10 @@ static void on_eval(void *owner, const struct response *r)
     const Pb__Object *o = (const Pb__Object *)r->body;
     if (r->code == PB__REPLY__CODE__NOT_FOUND)
         query_missing(q, r->index, "eval not found");
-    else if (r->code != PB__REPLY__CODE__OK || o == NULL || o->eval == NULL)
+    else if (r->code != PB__REPLY__CODE__OK || object_eval(o) == NULL)
         query_failed(q, r);
     else
-        query_found(q, o->eval->modify_index, wire_to_json(&o->eval->base));
+        query_found(q, object_eval(o)->modify_index, wire_to_json(&object_eval(o)->base));
 }
 
 static void read_eval(struct query *q)

@@ -4,6 +4,7 @@
 #include "base/id.h"
 #include "names.h"
 #include "nouns.h"
+#include "objects.h"
 #include "urls.h"
 #include "wire/json.h"
 #include <errno.h>
@@ -239,14 +240,14 @@ static void on_alloc(void *owner, const struct response *response)
         fail(r, r->error_status == 200 ? 200 : 404, r->error_type, text);
         return;
     }
-    if (response->code != PB__REPLY__CODE__OK || o == NULL || o->alloc == NULL ||
-        o->alloc->node_id.len != ID_SIZE) {
+    if (response->code != PB__REPLY__CODE__OK || object_alloc(o) == NULL ||
+        object_alloc(o)->node_id.len != ID_SIZE) {
         answer_failure(r->context->x, response);
         finish(r);
         return;
     }
     exchange_on_gone(r->context->x, on_gone, r);
-    r->ask = agents_ask(g->agents, o->alloc->node_id.data, &r->request, on_result, r);
+    r->ask = agents_ask(g->agents, object_alloc(o)->node_id.data, &r->request, on_result, r);
     if (r->request.follow)
         timer_arm(g->loop, &r->heartbeat, HEARTBEAT_MS, beat, r);
 }

@@ -1,6 +1,7 @@
 /* Reads of jobs. */
 #include "answer.h"
 #include "nouns.h"
+#include "objects.h"
 #include "query.h"
 #include "wire/json.h"
 #include "wire/wire.h"
@@ -32,10 +33,10 @@ static void on_job_read(void *owner, const struct response *r)
     const Pb__Object *o = (const Pb__Object *)r->body;
     if (r->code == PB__REPLY__CODE__NOT_FOUND)
         query_missing(q, r->index, "job not found");
-    else if (r->code != PB__REPLY__CODE__OK || o == NULL || o->job == NULL)
+    else if (r->code != PB__REPLY__CODE__OK || object_job(o) == NULL)
         query_failed(q, r);
     else
-        query_found(q, o->job->modify_index, wire_to_json(&o->job->base));
+        query_found(q, object_job(o)->modify_index, wire_to_json(&object_job(o)->base));
 }
 
 static void read_job(struct query *q)
@@ -57,10 +58,10 @@ static void on_summary_read(void *owner, const struct response *r)
     const Pb__Object *o = (const Pb__Object *)r->body;
     if (r->code == PB__REPLY__CODE__NOT_FOUND)
         query_missing(q, r->index, "job not found");
-    else if (r->code != PB__REPLY__CODE__OK || o == NULL || o->summary == NULL)
+    else if (r->code != PB__REPLY__CODE__OK || object_summary(o) == NULL)
         query_failed(q, r);
     else
-        query_found(q, o->summary->modify_index, wire_to_json(&o->summary->base));
+        query_found(q, object_summary(o)->modify_index, wire_to_json(&object_summary(o)->base));
 }
 
 static void read_summary(struct query *q)
@@ -81,7 +82,7 @@ static json_t *versions_to_json(const Pb__Objects *objects, uint64_t *index)
 {
     json_t *list = json_array();
     for (size_t i = 0; i < objects->n_objects; i++) {
-        const Pb__Job *job = objects->objects[i]->job;
+        const Pb__Job *job = object_job(objects->objects[i]);
         size_t at = 0;
         if (job == NULL)
             continue;
@@ -190,7 +191,7 @@ static const Pb__JobSummary *summary_of(const Pb__Objects *summaries, const Pb__
 {
     for (size_t i = 0; i < summaries->n_objects; i++) {
         size_t at = (*from + i) % summaries->n_objects; /* both are in one order: nearly always 0 */
-        const Pb__JobSummary *s = summaries->objects[at]->summary;
+        const Pb__JobSummary *s = object_summary(summaries->objects[at]);
         if (s != NULL && same_job(job, s)) {
             *from = at + 1;
             return s;
@@ -216,7 +217,7 @@ static void on_summaries_page(void *owner, const struct response *r)
         return;
     size_t from = 0;
     for (size_t i = 0; i < l->jobs->n_objects; i++) {
-        const Pb__Job *job = l->jobs->objects[i]->job;
+        const Pb__Job *job = object_job(l->jobs->objects[i]);
         if (job != NULL)
             query_list_add(q, stub_of(job, summary_of(summaries, job, &from)));
     }

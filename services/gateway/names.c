@@ -2,6 +2,7 @@
 #include "base/list.h"
 #include "base/map.h"
 #include "wire/wire.h"
+#include "objects.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -112,8 +113,8 @@ const char *names_node_ip(const char *name)
 
 void names_object(struct names *n, const Pb__Object *o)
 {
-    if (o->value_case == PB__OBJECT__VALUE_NODE && o->node->id.len == ID_SIZE)
-        remember_node(n, o->node->id.data, o->node);
+    if (object_node(o) != NULL && object_node(o)->id.len == ID_SIZE)
+        remember_node(n, object_node(o)->id.data, object_node(o));
 }
 
 static size_t job_key(const Pb__Alloc *a, char key[KEY_MAX], bool version)
@@ -169,10 +170,10 @@ static void on_node(void *owner, const struct response *r)
 {
     struct fetch *f = owner;
     const Pb__Object *o = (const Pb__Object *)r->body;
-    bool found = r->code == PB__REPLY__CODE__OK && o != NULL && o->node != NULL;
+    bool found = r->code == PB__REPLY__CODE__OK && object_node(o) != NULL;
     bool known = found || r->code == PB__REPLY__CODE__NOT_FOUND;
     if (known)
-        remember_node(f->names, f->node_id, found ? o->node : NULL);
+        remember_node(f->names, f->node_id, found ? object_node(o) : NULL);
     f->done(f->owner, known ? NULL : r);
     free(f);
 }
@@ -215,7 +216,7 @@ static void on_job(void *owner, const struct response *r)
     struct fetch *f = owner;
     const Pb__Object *o = (const Pb__Object *)r->body;
     bool known = r->code == PB__REPLY__CODE__OK || r->code == PB__REPLY__CODE__NOT_FOUND;
-    const Pb__Job *job = r->code == PB__REPLY__CODE__OK && o != NULL ? o->job : NULL;
+    const Pb__Job *job = r->code == PB__REPLY__CODE__OK ? object_job(o) : NULL;
     if (job != NULL && job->create_index != f->create_index && f->create_index != 0)
         job = NULL;
     if (job == NULL && known && !f->older_asked) {

@@ -2,6 +2,7 @@
 #include "answer.h"
 #include "node_json.h"
 #include "nouns.h"
+#include "objects.h"
 #include "query.h"
 #include "urls.h"
 #include "wire/wire.h"
@@ -26,8 +27,8 @@ static void on_page(void *owner, const struct response *r)
     if (q->kept == NULL && !query_list_begin(q, page->table_index))
         return;
     for (size_t i = 0; i < page->n_objects; i++)
-        if (page->objects[i]->node != NULL)
-            query_list_add(q, node_stub_json(page->objects[i]->node, resources));
+        if (object_node(page->objects[i]) != NULL)
+            query_list_add(q, node_stub_json(object_node(page->objects[i]), resources));
     if (page->next == NULL) {
         query_list_page(q, NULL);
         return;
@@ -67,10 +68,10 @@ static void on_node(void *owner, const struct response *r)
     const Pb__Object *o = (const Pb__Object *)r->body;
     if (r->code == PB__REPLY__CODE__NOT_FOUND)
         query_missing(q, r->index, "node not found");
-    else if (r->code != PB__REPLY__CODE__OK || o == NULL || o->node == NULL)
+    else if (r->code != PB__REPLY__CODE__OK || object_node(o) == NULL)
         query_failed(q, r);
     else
-        query_found(q, o->node->modify_index, node_full_json(o->node));
+        query_found(q, object_node(o)->modify_index, node_full_json(object_node(o)));
 }
 
 static void read_node(struct query *q)

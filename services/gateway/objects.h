@@ -1,0 +1,24 @@
+/* The value of an object of jobstore, or NULL if it is of another kind: the kinds share their
+ * place. */
+#ifndef GATEWAY_OBJECTS_H
+#define GATEWAY_OBJECTS_H
+
+#include "jobstore.pb-c.h"
+#include <stddef.h>
+
+#define OBJECT_VALUE(name, KIND, Type, member)                                                     \
+    static inline const Type *object_##name(const Pb__Object *o)                                   \
+    {                                                                                              \
+        return o != NULL && o->value_case == PB__OBJECT__VALUE_##KIND ? o->member : NULL;          \
+    }
+
+OBJECT_VALUE(job, JOB, Pb__Job, job)
+OBJECT_VALUE(summary, SUMMARY, Pb__JobSummary, summary)
+OBJECT_VALUE(eval, EVAL, Pb__Eval, eval)
+OBJECT_VALUE(alloc, ALLOC, Pb__Alloc, alloc)
+OBJECT_VALUE(alloc_tasks, ALLOC_TASKS, Pb__AllocTasks, alloc_tasks)
+OBJECT_VALUE(node, NODE, Pb__Node, node)
+
+#undef OBJECT_VALUE
+
+#endif
