@@ -38,24 +38,78 @@ static void node_set(struct agents *a, const Pb__Node *node)
         memcpy(n->secret, node->secret_id.data, ID_SIZE);
 }
 
-struct node *agents_authenticate(struct agents *a, struct request *req,
-                                 const ProtobufCBinaryData *id, bool has_id,
-                                 const ProtobufCBinaryData *secret, bool has_secret)
+/* ---- admission. The feed tells only what changes: a node that registered before this gateway
+ * began is asked for. */
+
+struct newcomer {
+    struct agents *agents;
+    struct request *req; /* NULL: it has gone */
+    struct speaker speaker;
+    uint8_t id[ID_SIZE];
+    admitted_fn *go_on;
+};
+
+static void check_secret(struct node *n, struct request *req, struct speaker s, admitted_fn *go_on)
 {
-    struct node *n = has_id ? map_get_id(a->nodes, id->data) : NULL;
-    if (!has_id)
-        request_fail(req, PB__REPLY__CODE__INVALID, "the request has no node_id");
-    else if (n == NULL && a->feed_index == 0)
-        request_fail(req, PB__REPLY__CODE__UNAVAILABLE, "the gateway does not know the nodes yet");
-    else if (n == NULL)
-        request_fail(req, PB__REPLY__CODE__NOT_FOUND, "node %s is not registered",
-                     log_id(id->data));
-    else if (n->has_secret && (!has_secret || !id_equal(n->secret, secret->data)))
+    if (n->has_secret && (s.secret == NULL || !id_equal(n->secret, s.secret->data)))
         request_fail(req, PB__REPLY__CODE__DENIED, "the secret is not that of node %s",
-                     log_id(id->data));
+                     log_id(n->id));
     else
-        return n;
-    return NULL;
+        go_on(n, req);
+}
+
+static void on_newcomer_gone(void *owner, struct request *req)
+{
+    struct newcomer *c = owner;
+    c->req = NULL;
+}
+
+static void on_newcomer_found(void *owner, const struct response *r)
+{
+    struct newcomer *c = owner;
+    const Pb__Object *object = (const Pb__Object *)r->body;
+    bool found = r->code == PB__REPLY__CODE__OK && object != NULL &&
+                 object->value_case == PB__OBJECT__VALUE_NODE;
+    if (found)
+        node_set(c->agents, object->node);
+    if (c->req == NULL)
+        log_debug("newcomer_gone", "node=%s", log_id(c->id));
+    else if (found)
+        check_secret(map_get_id(c->agents->nodes, c->id), c->req, c->speaker, c->go_on);
+    else if (r->code == PB__REPLY__CODE__NOT_FOUND)
+        request_fail(c->req, r->code, "node %s is not registered", log_id(c->id));
+    else
+        request_fail(c->req, PB__REPLY__CODE__UNAVAILABLE, "jobstore does not answer: %s",
+                     r->reason);
+    free(c);
+}
+
+void agents_admit(struct agents *a, struct request *req, struct speaker s, admitted_fn *go_on)
+{
+    if (s.node_id == NULL) {
+        request_fail(req, PB__REPLY__CODE__INVALID, "the request has no node_id");
+        return;
+    }
+    struct node *n = map_get_id(a->nodes, s.node_id->data);
+    if (n != NULL) {
+        check_secret(n, req, s, go_on);
+        return;
+    }
+    struct newcomer *c = xcalloc(1, sizeof(*c));
+    *c = (struct newcomer){.agents = a, .req = req, .speaker = s, .go_on = go_on};
+    memcpy(c->id, s.node_id->data, ID_SIZE);
+    Pb__Key key = PB__KEY__INIT;
+    key.has_table = key.has_id = 1;
+    key.table = PB__TABLE__NAME__NODES;
+    key.id = (ProtobufCBinaryData){.len = ID_SIZE, .data = c->id};
+    request_park(req, on_newcomer_gone, c);
+    client_call(a->options.jobstore, &(struct call_options){.method = PB__JOBSTORE__METHOD__GET,
+                                                            .body = &key.base,
+                                                            .reply = &pb__object__descriptor,
+                                                            .budget_ms = SHORT_MS,
+                                                            .retry = true,
+                                                            .done = on_newcomer_found,
+                                                            .owner = c});
 }
 
 bool agents_is_connected(const struct agents *a, const uint8_t node_id[16])
@@ -130,16 +184,16 @@ static void reply_heartbeat(struct agents *a, struct request *req, uint64_t inde
     request_reply(req, &reply.base, index);
 }
 
+static void heartbeat(struct node *n, struct request *req)
+{
+    node_saw(n);
+    reply_heartbeat(n->agents, req, 0);
+}
+
 static void on_heartbeat(void *self, struct request *req)
 {
-    struct agents *a = self;
     const Pb__Heartbeat *h = (const Pb__Heartbeat *)request_body(req);
-    struct node *n =
-        agents_authenticate(a, req, &h->node_id, h->has_node_id, &h->secret_id, h->has_secret_id);
-    if (n == NULL)
-        return;
-    node_saw(n);
-    reply_heartbeat(a, req, 0);
+    agents_admit(self, req, SPEAKER(h), heartbeat);
 }
 
 /* ---- registration */
@@ -460,14 +514,10 @@ static void on_agent_gone(void *owner, struct request *req)
     take_poll(owner);
 }
 
-static void on_poll(void *self, struct request *req)
+static void poll(struct node *n, struct request *req)
 {
-    struct agents *a = self;
+    struct agents *a = n->agents;
     const Pb__NodePoll *p = (const Pb__NodePoll *)request_body(req);
-    struct node *n =
-        agents_authenticate(a, req, &p->node_id, p->has_node_id, &p->secret_id, p->has_secret_id);
-    if (n == NULL)
-        return;
     node_saw(n);
     if (n->poll != NULL)
         on_wait_over(n); /* a newer poll takes the place of the older */
@@ -479,6 +529,12 @@ static void on_poll(void *self, struct request *req)
     if (!n->listing && !outbox_confirm(&n->box, p->since))
         outbox_lose(&n->box);
     poll_step(n);
+}
+
+static void on_poll(void *self, struct request *req)
+{
+    const Pb__NodePoll *p = (const Pb__NodePoll *)request_body(req);
+    agents_admit(self, req, SPEAKER(p), poll);
 }
 
 /* ---- the feed */

@@ -154,14 +154,10 @@ static void on_repeated(struct ask *ask, struct request *req, uint32_t sequence)
     request_park(req, on_held_gone, ask);
 }
 
-void on_agent_result(void *self, struct request *req)
+static void agent_result(struct node *n, struct request *req)
 {
-    struct agents *a = self;
+    struct agents *a = n->agents;
     const Pb__AgentResult *result = (const Pb__AgentResult *)request_body(req);
-    struct node *n = agents_authenticate(a, req, &result->node_id, result->has_node_id,
-                                         &result->secret_id, result->has_secret_id);
-    if (n == NULL)
-        return;
     struct ask *ask = result->has_request_id ? map_get_id(a->asks, result->request_id.data) : NULL;
     if (ask == NULL || ask->node != n) {
         request_fail(req, PB__REPLY__CODE__NOT_FOUND, "the reader has gone");
@@ -183,6 +179,12 @@ void on_agent_result(void *self, struct request *req)
         request_park(req, on_held_gone, ask);
         ask->on_result(ask->owner, result);
     }
+}
+
+void on_agent_result(void *self, struct request *req)
+{
+    const Pb__AgentResult *result = (const Pb__AgentResult *)request_body(req);
+    agents_admit(self, req, SPEAKER(result), agent_result);
 }
 
 void asks_close(struct agents *a)

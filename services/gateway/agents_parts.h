@@ -51,10 +51,19 @@ struct agents {
     size_t batch_count;
 };
 
-/* The node that speaks, or NULL after req was failed (it is taken then). */
-struct node *agents_authenticate(struct agents *a, struct request *req,
-                                 const ProtobufCBinaryData *id, bool has_id,
-                                 const ProtobufCBinaryData *secret, bool has_secret);
+/* Who speaks, as its request says. */
+struct speaker {
+    const ProtobufCBinaryData *node_id, *secret; /* NULL: not given */
+};
+#define SPEAKER(body)                                                                              \
+    ((struct speaker){(body)->has_node_id ? &(body)->node_id : NULL,                               \
+                      (body)->has_secret_id ? &(body)->secret_id : NULL})
+
+typedef void admitted_fn(struct node *n, struct request *req); /* takes req */
+
+/* Calls go_on when the speaker is known and is who it says, now or after asking jobstore; else
+ * fails req. Takes req. */
+void agents_admit(struct agents *a, struct request *req, struct speaker s, admitted_fn *go_on);
 void node_saw(struct node *n); /* a sign of life */
 /* Something to tell the agent has come up: answers its poll soon. */
 void node_has_news(struct node *n, uint64_t delay_ms);

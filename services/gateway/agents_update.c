@@ -115,14 +115,10 @@ static void send_batch(void *owner)
         send_batch(a);
 }
 
-void on_alloc_update(void *self, struct request *req)
+static void alloc_update(struct node *n, struct request *req)
 {
-    struct agents *a = self;
+    struct agents *a = n->agents;
     const Pb__AllocUpdates *body = (const Pb__AllocUpdates *)request_body(req);
-    struct node *n = agents_authenticate(a, req, &body->node_id, body->has_node_id,
-                                         &body->secret_id, body->has_secret_id);
-    if (n == NULL)
-        return;
     if (body->n_allocs == 0 || body->n_allocs > MAX_BATCH) {
         request_fail(req, PB__REPLY__CODE__INVALID, "%zu allocations in a report; it takes 1 to %d",
                      body->n_allocs, MAX_BATCH);
@@ -139,6 +135,12 @@ void on_alloc_update(void *self, struct request *req)
         send_batch(a);
     else if (!timer_is_armed(&a->updates_due))
         timer_arm(a->loop, &a->updates_due, a->options.update_batch_ms, send_batch, a);
+}
+
+void on_alloc_update(void *self, struct request *req)
+{
+    const Pb__AllocUpdates *body = (const Pb__AllocUpdates *)request_body(req);
+    agents_admit(self, req, SPEAKER(body), alloc_update);
 }
 
 static void fail_all(struct link *updates)
