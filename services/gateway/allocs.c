@@ -153,8 +153,9 @@ static void step(struct walk *w)
             p.tasks = object_alloc_tasks(w->page->objects[w->at + 1]);
         if (!have_parts(w, &p))
             return;
+        bool only = w->selection->one; /* then show ends the query, and w with it */
         show(w, &p);
-        if (w->selection->one)
+        if (only)
             return;
     }
     finish_page(w);
