@@ -20,7 +20,7 @@ enum form {
     AS_STAT,   /* stat */
     AS_BYTES,  /* cat, readat */
     AS_FRAMES, /* stream, logs */
-    AS_PLAIN,  /* logs with plain */
+    AS_PLAIN,  /* stream, logs with plain */
 };
 
 struct reading {
@@ -364,13 +364,15 @@ static const char *read_range(struct call_context *c, struct reading *r)
 
 static const char *ask_stream(struct call_context *c, struct reading *r)
 {
-    bool follow = true;
-    r->form = AS_FRAMES;
+    bool follow = true, plain = false;
     r->request.kind = PB__AGENT_REQUEST__KIND__FS_READ;
     r->error_status = 400;
     const char *problem = read_path(c, &r->request);
     if (problem == NULL)
         problem = read_bool(c, "follow", &follow);
+    if (problem == NULL) /* Nomad's stream knows only frames; nctl wants bytes, as from logs */
+        problem = read_bool(c, "plain", &plain);
+    r->form = plain ? AS_PLAIN : AS_FRAMES;
     if (problem == NULL)
         problem = read_range(c, r);
     r->request.has_follow = 1;
