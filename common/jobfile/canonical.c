@@ -302,9 +302,20 @@ static void canonicalize_group(struct arena *a, Pb__Job *job, Pb__TaskGroup *gro
         canonicalize_task(a, group, group->tasks[i], job->type);
 }
 
+/* Where a job has no update block, JSON shows one in which everything is zero, as Nomad's does:
+ * read back, that is none too. One that was written has left out what it does not set. */
+static bool is_block_of_zeros(const Pb__UpdateStrategy *u)
+{
+    return u != NULL && u->has_stagger_ns && u->stagger_ns == 0 && u->has_max_parallel &&
+           u->max_parallel == 0 && u->has_healthy_deadline_ns && u->healthy_deadline_ns == 0 &&
+           u->has_progress_deadline_ns && u->progress_deadline_ns == 0;
+}
+
 void job_canonicalize(struct arena *a, Pb__Job *job)
 {
     canonical_drop_zeros(&job->base);
+    if (is_block_of_zeros(job->update))
+        job->update = NULL;
     if (job->name == NULL && job->id != NULL)
         job->name = arena_strdup(a, job->id);
     fill(a, &job->base, NULL);
