@@ -131,6 +131,9 @@ static void report(struct node *n, struct work **works, size_t count, bool runni
     struct agents *a = n->agents;
     struct arena *arena = arena_new(64u << 20);
     Pb__AllocUpdates body = PB__ALLOC_UPDATES__INIT;
+    body.has_node_id = body.has_secret_id = 1;
+    body.node_id = id_of(n->id);
+    body.secret_id = id_of(n->secret);
     body.n_allocs = count;
     body.allocs = arena_array(arena, Pb__AllocUpdate *, count);
     for (size_t i = 0; i < count; i++) {

@@ -105,6 +105,7 @@ static void submit_next(struct load *b, struct http *h)
         "\"Region\":\"global\",\"Datacenters\":[\"dc1\"],\"TaskGroups\":[{\"Name\":\"group\","
         "\"Count\":%zu,\"EphemeralDisk\":{\"SizeMB\":10},\"Tasks\":[{\"Name\":\"task\","
         "\"Driver\":\"mock\",\"Config\":{\"run_for\":\"1h\"},"
+        "\"LogConfig\":{\"MaxFiles\":1,\"MaxFileSizeMB\":5},"
         "\"Resources\":{\"CPU\":100,\"MemoryMB\":64}}]}]}}",
         s->number, s->number, b->type, b->count);
     b->job[s->number].submitted_ns = now_ns();
