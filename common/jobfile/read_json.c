@@ -78,6 +78,9 @@ enum err read_json(struct arena *a, const char *text, size_t len, struct node **
 {
     json_error_t error;
     json_t *root = json_loadb(text, len, JSON_DISABLE_EOF_CHECK, &error);
+    if (root == NULL && strstr(error.text, "\\u0000 is not allowed") != NULL)
+        return reason_set(why, ERR_INVALID, "line %d: a text must not hold NUL (\\u0000)",
+                          error.line);
     if (root == NULL)
         return reason_set(why, ERR_INVALID, "line %d: not JSON: %.200s", error.line, error.text);
     *out = arena_array(a, struct node, 1);

@@ -1,6 +1,7 @@
 /* job_canonicalize against the canonical forms that Nomad 1.1.0 made of the same jobs. */
 #include "canonical.h"
 #include "jobfile/jobfile.h"
+#define JOBS_DIR DATA_DIR "/jobs"
 #include "wire/wire.h"
 #include <criterion/criterion.h>
 #include <dirent.h>
