@@ -6,9 +6,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define PAUSE_MS  100 /* after a daemon we need did not answer */
-#define CALL_MS   20000
-#define ROUND_CAP ((size_t)512 << 20) /* of memory for one round's plans */
+#define PAUSE_MS 100 /* after a daemon we need did not answer */
+#define CALL_MS  20000
+/* A broker that stops as we do does not answer; what it was to hear is in the state. */
+#define LAST_WORD_MS 300
+#define ROUND_CAP    ((size_t)512 << 20) /* of memory for one round's plans */
 
 /* An evaluation in hand. */
 struct work {
@@ -200,6 +202,10 @@ static void ask_for_work(struct schedworker *w)
 {
     if (w->draining)
         give_all_back(w);
+    if (w->draining && list_empty(&w->ended)) {
+        finish_drain(w); /* nothing to tell; the broker may be stopping too and would not answer */
+        return;
+    }
     struct arena *a = arena_new(1 << 24);
     Pb__Dequeue d = PB__DEQUEUE__INIT;
     d.types = w->type_names;
@@ -215,7 +221,7 @@ static void ask_for_work(struct schedworker *w)
                                          .method = PB__EVALBROKER__METHOD__DEQUEUE,
                                          .body = &d.base,
                                          .reply = &pb__deliveries__descriptor,
-                                         .budget_ms = d.wait_ms + 5000,
+                                         .budget_ms = w->draining ? LAST_WORD_MS : d.wait_ms + 5000,
                                          .retry = true,
                                          .done = on_deliveries,
                                          .owner = w,

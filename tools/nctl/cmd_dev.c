@@ -90,7 +90,8 @@ static const struct program programs[] = {
      "    gossip = \"ipc://$RUN/gossip.sock\";\n"},
     {"nodeagent", STAGE_AGENTS, 5000,
      "    gateway = \"ipc://$RUN/gateway.sock\";\n"
-     "    gateway_poll = \"ipc://$RUN/gateway-poll.sock\";\n"},
+     "    gateway_poll = \"ipc://$RUN/gateway-poll.sock\";\n"
+     "    http_addr = \"127.0.0.1:$PORT\";\n"},
 };
 
 static void settings_fill(struct strbuf *out, const char *text, const struct dev *d)

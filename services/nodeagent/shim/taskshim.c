@@ -39,7 +39,7 @@
 #define KILL_ROUND_MS 2
 /* Then its end is told even if the kernel holds a process fast (a dead disk or network mount). */
 #define KILL_GIVE_UP_MS 30000
-#define GONE_CHECK_MS   10000
+#define GONE_CHECK_MS   3000
 
 enum phase {
     RUNNING,
@@ -164,6 +164,9 @@ static _Noreturn void run_child(const struct shim *s, const struct spec_view *v,
 {
     sigset_t none;
     sigemptyset(&none);
+    /* An agent started in the background of a shell ignores INT, and exec would hand that on. */
+    for (int i = 1; i < NSIG; i++)
+        signal(i, SIG_DFL);
     if (!tree_enter(&s->tree))
         child_fails(report, "enter cgroup");
     prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -437,6 +440,14 @@ static void accept_agent(struct shim *s)
     tell(s, fd);
 }
 
+static bool is_alone(const struct shim *s)
+{
+    for (int i = 0; i < MAX_AGENTS; i++)
+        if (s->agents[i] >= 0)
+            return false;
+    return true;
+}
+
 static int poll_timeout(const struct shim *s)
 {
     if (s->phase == ENDING)
@@ -444,17 +455,21 @@ static int poll_timeout(const struct shim *s)
     if (s->phase == ENDED)
         return GONE_CHECK_MS;
     if (s->kill_at == NEVER)
-        return -1;
+        return is_alone(s) ? GONE_CHECK_MS : -1;
     int64_t left = s->kill_at - monotonic_ms();
     return left < 0 ? 0 : left > 3600000 ? 3600000 : (int)left;
 }
 
-/* The task is gone, and its directory too: nobody will ever ask. */
+/* Without an agent, and its directory removed: nobody can find us any more, to ask or to stop the
+ * task. */
 static void leave_if_forgotten(struct shim *s)
 {
     struct stat st;
-    if (fstat(s->dir, &st) == 0 && st.st_nlink == 0)
+    if (!is_alone(s) || fstat(s->dir, &st) != 0 || st.st_nlink != 0)
+        return;
+    if (s->phase == ENDED)
         _exit(0);
+    tree_kill(&s->tree);
 }
 
 static void turn(struct shim *s)
@@ -468,7 +483,7 @@ static void turn(struct shim *s)
     for (int i = 0; i < MAX_AGENTS; i++)
         fds[4 + i] = (struct pollfd){s->agents[i], POLLIN, 0};
     int n = poll(fds, 4 + MAX_AGENTS, poll_timeout(s));
-    if (n == 0 && s->phase == ENDED)
+    if (n == 0 && s->phase != ENDING)
         leave_if_forgotten(s);
     if (n > 0 && fds[0].revents) {
         struct signalfd_siginfo info;

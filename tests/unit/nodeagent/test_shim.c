@@ -207,6 +207,17 @@ Test(shim, the_end_is_kept_until_it_is_acknowledged)
     cr_assert_null(sup, "it has gone");
 }
 
+Test(shim, a_task_ignores_nothing_that_we_ignore)
+{
+    signal(SIGINT, SIG_IGN);
+    start("sleep 100; exit 3", 1 << 20, 2);
+    cr_assert(await_kind(SHIM_STARTED, 5000));
+    supervisor_kill(sup, SIGINT, 20000 * 1000000ll);
+    cr_assert(await_kind(SHIM_EXITED, 3000));
+    cr_assert_eq(last.signal, SIGINT);
+    cr_assert_eq(last.exit_code, 130);
+}
+
 /* Chains that make a session of their own, ignore TERM, and fork and exit for ever. */
 static const char chains[] =
     "for i in 1 2 3 4 5 6 7 8; do setsid sh -c \"trap '' TERM INT HUP; "
@@ -267,6 +278,18 @@ Test(shim, a_graceful_end_is_told_as_such)
     supervisor_kill(sup, SIGTERM, 5000 * 1000000ll);
     cr_assert(await_kind(SHIM_EXITED, 3000));
     cr_assert_eq(last.exit_code, 9);
+}
+
+Test(shim, a_task_that_nobody_can_find_any_more_ends)
+{
+    start("while :; do sleep $MARK; done", 1 << 20, 2);
+    cr_assert(await_kind(SHIM_STARTED, 5000));
+    supervisor_close(sup);
+    sup = NULL;
+    nftw(dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+    for (int i = 0; i < 250 && count_processes() > 0; i++)
+        poll(NULL, 0, 100);
+    cr_assert_eq(count_processes(), 0);
 }
 
 Test(shim, the_task_dies_with_its_shim)
