@@ -5,6 +5,8 @@
 #include <grp.h>
 #include <malloc.h>
 #include <pwd.h>
+#include <poll.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,6 +19,7 @@
 
 enum { EXIT_STOPPED = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
 #define DRAIN_DEADLINE_MS 10000
+#define CLOSE_DEADLINE_MS 1500
 #define MOST_SETTINGS     100
 
 /* What every daemon takes beside its own settings. */
@@ -237,6 +240,23 @@ static void end_with_parent(pid_t parent)
 
 /* ---- main */
 
+static void *end_anyway(void *arg)
+{
+    poll(NULL, 0, CLOSE_DEADLINE_MS);
+    log_warn("close_cut", "after_ms=%d", CLOSE_DEADLINE_MS);
+    _exit(EXIT_STOPPED);
+    return arg;
+}
+
+/* nng 1.5.2 may never return from nng_close (its issue 1543). What must be on disk does not wait
+ * for a close: it was written when it was promised. */
+static void bound_close(void)
+{
+    pthread_t thread;
+    if (pthread_create(&thread, NULL, end_anyway, NULL) == 0)
+        pthread_detach(thread);
+}
+
 static int run(struct running *r)
 {
     const struct process *p = &r->process;
@@ -254,6 +274,7 @@ static int run(struct running *r)
     tell_ready();
     log_info("ready", "pid=%d version=%s", getpid(), NORN_VERSION);
     loop_run(p->loop);
+    bound_close();
     if (p->service->close != NULL)
         p->service->close(p->self);
     log_info("stopped", "%s", "");

@@ -375,9 +375,9 @@ void nodeagent_close(void *self)
     struct nodeagent *na = self;
     readers_free(na->readers);
     runner_free(na->runner);
-    uplink_close(na->uplink);
     local_close(na->local);
     cgroups_fini(&na->cgroups);
+    uplink_close(na->uplink); /* last: it may not return in time */
     arena_free(na->arena);
 }
 
