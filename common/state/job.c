@@ -232,7 +232,7 @@ static void summary_follow_job(struct view *v, struct job_edit *j, const Pb__Job
         if (!known && !group_is_empty(old[i]))
             groups[n++] = old[i];
     }
-    bool changed = n != old_count || memcmp(groups, old, n * sizeof *groups) != 0;
+    bool changed = n != old_count || (n > 0 && memcmp(groups, old, n * sizeof *groups) != 0);
     s->summary = groups;
     s->n_summary = n;
     j->summary_changed |= changed;

@@ -32,9 +32,14 @@ static size_t field_values(const ProtobufCMessage *m, const ProtobufCFieldDescri
     return *(const protobuf_c_boolean *)(const void *)quantifier != 0;
 }
 
-/* Every id in it, however deep, is 16 bytes long. */
-static bool ids_are_whole(const ProtobufCMessage *m)
+/* Every id in it, however deep, is 16 bytes long, and it can be packed and unpacked again:
+ * protobuf-c takes field number 0 when it is spelled in two bytes, and refuses what it then packs
+ * itself. */
+static bool is_sound(const ProtobufCMessage *m)
 {
+    for (unsigned i = 0; i < m->n_unknown_fields; i++)
+        if (m->unknown_fields[i].tag == 0)
+            return false;
     for (unsigned i = 0; i < m->descriptor->n_fields; i++) {
         const ProtobufCFieldDescriptor *f = &m->descriptor->fields[i];
         bool is_id = field_is_id(f);
@@ -44,7 +49,7 @@ static bool ids_are_whole(const ProtobufCMessage *m)
         size_t count = field_values(m, f, &values);
         for (size_t k = 0; k < count; k++)
             if (is_id ? ((const ProtobufCBinaryData *)values)[k].len != 16
-                      : !ids_are_whole(((ProtobufCMessage *const *)values)[k]))
+                      : !is_sound(((ProtobufCMessage *const *)values)[k]))
                 return false;
     }
     return true;
@@ -56,7 +61,7 @@ ProtobufCMessage *wire_unpack(struct arena *a, const ProtobufCMessageDescriptor 
     ProtobufCAllocator from_arena = {
         .alloc = alloc_from_arena, .free = free_nothing, .allocator_data = a};
     ProtobufCMessage *m = protobuf_c_message_unpack(type, &from_arena, len, data);
-    return m != NULL && ids_are_whole(m) ? m : NULL;
+    return m != NULL && is_sound(m) ? m : NULL;
 }
 
 ProtobufCBinaryData wire_pack(struct arena *a, const ProtobufCMessage *message)
