@@ -349,6 +349,124 @@ def jobstore_goes():
           "a reader that waited across the restart is released", [r[1][:100] for r in released])
 
 
+# ---------------------------------------------------------------- with a node that runs things
+
+def same_keys(want, have, without, path):
+    """Keys of `want` that `have` lacks, through nested objects; maps of the user's keys are compared by their first entry."""
+    if isinstance(want, dict) and isinstance(have, dict):
+        if path.split(".")[-1] in ("Tasks", "TaskStates", "TaskLifecycles", "TaskResources", "Attributes", "Meta", "Drivers",
+                                   "HostVolumes", "Env", "Config", "Scores", "Details", "NodesAvailable", "Links"):
+            pairs = list(zip(want.values(), have.values()))[:1]
+            return [m for a, b in pairs for m in same_keys(a, b, without, path + ".*")]
+        missing = [f"{path}.{k}" for k in want if k not in have and k not in without]
+        return missing + [m for k in want if k in have for m in same_keys(want[k], have[k], without, f"{path}.{k}")]
+    if isinstance(want, list) and isinstance(have, list) and want and have:
+        return same_keys(want[0], have[0], without, path + "[0]")
+    if want is None or have is None or isinstance(want, (list, dict)) or isinstance(want, bool) == isinstance(have, bool):
+        return []
+    return [f"{path}: {have!r} is not of the type of {want!r}"]
+
+
+def running():
+    global port
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        port = s.getsockname()[1]
+    start("nctl", "dev", "--http-port", str(port))
+
+    def ready():
+        try:
+            return len(json.loads(request("GET", "/v1/nodes")[1])) == 1
+        except (OSError, ValueError, http.client.HTTPException):
+            return False
+    wait_until(ready, "the suite is up", 30)
+    script = "i=0; while true; do i=$((i+1)); echo line $i; echo problem $i 1>&2; sleep 0.2; done"
+    spec = {"Job": {"ID": "web", "Type": "service", "Datacenters": ["dc1"], "TaskGroups": [
+        {"Name": "front", "Count": 2, "EphemeralDisk": {"SizeMB": 150}, "Networks": [{"DynamicPorts": [{"Label": "http"}]}],
+         "Tasks": [{"Name": "server", "Driver": "raw_exec", "KillTimeout": 1000000000,
+                    "Config": {"command": "/bin/sh", "args": ["-c", script]}, "Resources": {"CPU": 20, "MemoryMB": 16}}]}]}}
+    r, data = request("PUT", "/v1/jobs", spec)
+    check(r.status == 200, "a service is registered", data)
+    wait_until(lambda: [a["ClientStatus"] for a in json.loads(request("GET", "/v1/job/web/allocations")[1])] == ["running"] * 2, "it runs", 30)
+    stubs = json.loads(request("GET", "/v1/allocations?resources=true")[1])
+    missing = same_keys(json.load(open(f"{DATA}/alloc-stub.json")), stubs[0], (), "stub")
+    check(not missing, "a stub of an allocation has what Nomad's has", missing)
+    check(sorted(a["Name"] for a in stubs) == ["web.front[0]", "web.front[1]"] and {a["JobType"] for a in stubs} == {"service"}, "names and types", stubs)
+    one = stubs[0]["ID"]
+    whole = json.loads(request("GET", f"/v1/allocation/{one}")[1])
+    missing = same_keys(json.load(open(f"{DATA}/alloc.json")), whole, ("DeploymentID", "DeploymentStatus", "PreviousAllocation"), "alloc")
+    check(not missing, "an allocation has what Nomad's has", missing)
+    shared = whole["AllocatedResources"]["Shared"]
+    check(shared["Ports"][0]["Label"] == "http" and 20000 <= shared["Ports"][0]["Value"] <= 32000
+          and shared["Networks"][0]["DynamicPorts"][0]["Value"] == shared["Ports"][0]["Value"], "its port", shared)
+    check(whole["Metrics"]["NodesEvaluated"] == 1 and whole["Job"]["ID"] == "web", "its metrics and its job")
+    node = json.loads(request("GET", "/v1/nodes?resources=true")[1])[0]
+    missing = same_keys(json.load(open(f"{DATA}/node-stub.json")), node, (), "node")
+    check(not missing, "a stub of a node has what Nomad's has", missing)
+    missing = same_keys(json.load(open(f"{DATA}/node.json")), json.loads(request("GET", f"/v1/node/{node['ID']}")[1]), (), "node")
+    check(not missing, "a node has what Nomad's has", missing)
+    check(whole["NodeName"] == node["Name"] and whole["NodeID"] == node["ID"], "the allocation names its node")
+    on_node = json.loads(request("GET", f"/v1/node/{node['ID']}/allocations")[1])
+    check(len(on_node) == 2 and all(a["Job"]["ID"] == "web" for a in on_node), "a node's allocations are whole")
+    health = json.loads(request("GET", "/v1/agent/health")[1])
+    check(health == {"client": {"message": "ok", "ok": True}, "server": {"message": "ok", "ok": True}}, "health", health)
+    files(one)
+    follow(one)
+    i = index_of(f"/v1/allocation/{one}")
+    r, data, took = timed(f"/v1/allocation/{one}?index={i}&wait=30s", lambda: request("DELETE", "/v1/job/web"))
+    check(json.loads(data)["DesiredStatus"] == "stop" and took < 20, "an allocation's watcher hears that it is to stop", took)
+    wait_until(lambda: {a["ClientStatus"] for a in json.loads(request("GET", "/v1/job/web/allocations")[1])} == {"complete"}, "all stop", 30)
+    r, data = request("GET", f"/v1/client/fs/logs/{one}?task=server&type=stdout&plain=true&origin=end&offset=5")
+    check(r.status == 200 and len(data) == 5, "logs of what has ended", data)
+
+
+def files(one):
+    fs = f"/v1/client/fs"
+    r, data = request("GET", f"{fs}/ls/{one}?path=/")
+    check({f["Name"] for f in json.loads(data)} == {"alloc", "server"} and set(json.loads(data)[0]) == {"FileMode", "IsDir", "ModTime", "Name", "Size"}, "ls", data)
+    r, data = request("GET", f"{fs}/stat/{one}?path=alloc/logs/server.stdout.0")
+    check(json.loads(data)["ContentType"].startswith("text/plain") and not json.loads(data)["IsDir"], "stat", data)
+    wait_until(lambda: request("GET", f"{fs}/cat/{one}?path=alloc/logs/server.stdout.0")[1].count(b"\n") > 2, "some lines")
+    r, data = request("GET", f"{fs}/cat/{one}?path=alloc/logs/server.stdout.0")
+    check(data.startswith(b"line 1\nline 2\n") and r.getheader("X-Content-Type-Options") == "nosniff", "cat", data[:100])
+    r, data = request("GET", f"{fs}/readat/{one}?path=alloc/logs/server.stdout.0&offset=2&limit=4")
+    check(data == b"ne 1", "readat", data)
+    for op, path, status, text in (("ls", "nope", 500, b"no such file"), ("stat", "../..", 500, b"Path escapes the alloc directory"),
+                                   ("cat", "nope", 200, b"no such file"), ("cat", "alloc", 200, b'file "alloc" is a directory'),
+                                   ("stream", "nope", 400, b"no such file"), ("stream", "alloc", 400, b'file "alloc" is a directory')):
+        r, data = request("GET", f"{fs}/{op}/{one}?path={path}")
+        check(r.status == status and text in data, f"{op} of {path}", (r.status, data))
+    r, data = request("GET", f"{fs}/logs/{one}?task=nope&type=stdout")
+    check(r.status == 400 and data == b'unknown task name "nope"', "logs of an unknown task", data)
+    r, data = request("GET", f"{fs}/logs/{one}?task=server&type=stderr&follow=false")
+    frame = json.loads(data)
+    check(set(frame) == {"Data", "File", "Offset"} and frame["File"] == "alloc/logs/server.stderr.0", "a frame", data[:200])
+
+
+def follow(one):
+    c = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    c.request("GET", f"/v1/client/fs/logs/{one}?task=server&type=stdout&follow=true")
+    r, text, begin = c.getresponse(), b"", time.time()
+    while time.time() - begin < 2.5:
+        text += r.read1(65536)
+    r.close()
+    c.close()
+    check(text.count(b'{"Data"') >= 5 and text.count(b"{}") >= 2, "followed logs come as they are written, with a heartbeat each second", text[-300:])
+    c = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    c.request("GET", f"/v1/client/fs/logs/{one}?task=server&type=stdout&follow=true&plain=true&origin=end&offset=3")
+    r = c.getresponse()
+    check(r.getheader("Content-Type") == "text/plain" and len(r.read1(65536)) >= 3, "plain too")
+    r.close()
+    c.close()
+    for _ in range(20):
+        s = socket.create_connection(("127.0.0.1", port))
+        s.sendall(f"GET /v1/client/fs/logs/{one}?task=server&type=stdout&follow=true HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        s.recv(200)
+        s.close()
+    wait_until(lambda: gauge("norn.gateway.agents.readers") == 0, "readers that left are noticed")
+    check(gauge("norn.gateway.agents.readers") == 0, "those who leave while following are noticed")
+
+
 try:
     store = start_jobstore()
     gateway, port = start_gateway()
@@ -362,11 +480,16 @@ try:
     jobstore_goes()
     gateway.send_signal(signal.SIGTERM)
     check(gateway.wait(15) == 0, "TERM ends it with 0", gateway.returncode)
+    running()
 finally:
     for p in children:
         if p.poll() is None:
-            p.kill()
-            p.wait()
+            p.send_signal(signal.SIGINT)
+            try:
+                p.wait(10)
+            except subprocess.TimeoutExpired:
+                p.kill()
+                p.wait()
     if failures:
         print(open(f"{run}/gateway.log").read()[-3000:], file=sys.stderr)
     shutil.rmtree(run, ignore_errors=True)
