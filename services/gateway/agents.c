@@ -568,7 +568,11 @@ void agents_feed_object(struct agents *a, const Pb__Object *object)
 
 void agents_feed_reached(struct agents *a, uint64_t index)
 {
+    /* A new cluster's feed begins at index 0, where polls were left waiting for it to begin. */
+    bool begins = a->feed_index == 0 && index != 0;
     a->feed_index = index;
+    if (begins)
+        agents_feed_reset(a, index);
 }
 
 /* ---- numbers and life */
