@@ -71,8 +71,9 @@ static void on_aio(void *arg)
     slot->error = nng_aio_result(slot->aio);
     bool closing = __atomic_load_n(&slot->client->closing, __ATOMIC_ACQUIRE);
     if (slot->phase == SENDING) {
-        if (slot->error != 0) {
-            nng_msg_free(nng_aio_get_msg(slot->aio));
+        if (slot->error != 0) { /* the message is still ours */
+            if (closing)
+                nng_msg_free(nng_aio_get_msg(slot->aio));
         } else if (!closing) {
             slot->phase = RECEIVING;
             set_time_left(slot);
@@ -174,7 +175,7 @@ static void settle(struct call *call, int error, bool sent)
 {
     uint64_t now = clock_monotonic_ms();
     bool over = now + NEARLY_OVER_MS >= call->until_ms;
-    if (over || !call->retry) {
+    if (over || (sent && !call->retry)) {
         fail_by_error(call, error, sent);
         return;
     }
@@ -191,9 +192,9 @@ static void deliver(struct call *call, nng_msg *msg)
     struct client *c = call->client;
     struct arena *a = arena_pool_get(&c->arenas);
     struct response r = {.reason = "", .arena = a};
-    const Pb__Reply *reply =
-        WIRE_UNPACK(a, Pb__Reply, pb__reply, nng_msg_body(msg), nng_msg_len(msg));
-    nng_msg_free(msg);
+    ProtobufCBinaryData payload;
+    const Pb__Reply *reply = (const Pb__Reply *)envelope_unpack(
+        a, &pb__reply__descriptor, REPLY_PAYLOAD, nng_msg_body(msg), nng_msg_len(msg), &payload);
     if (reply == NULL || (reply->has_id && !id_equal(reply->id.data, call->id))) {
         r.code = PB__REPLY__CODE__INTERNAL;
         r.reason = arena_printf(a, "%s answered with something that is no reply to us", c->addr);
@@ -201,13 +202,14 @@ static void deliver(struct call *call, nng_msg *msg)
         r.code = reply->code;
         r.reason = reply->reason != NULL ? reply->reason : "";
         r.index = reply->index;
-        if (call->reply != NULL && (reply->has_payload || reply->code == PB__REPLY__CODE__OK))
-            r.body = wire_unpack(a, call->reply, reply->payload.data, reply->payload.len);
+        if (call->reply != NULL && (payload.data != NULL || reply->code == PB__REPLY__CODE__OK))
+            r.body = wire_unpack(a, call->reply, payload.data, payload.len);
         if (call->reply != NULL && r.body == NULL && r.code == PB__REPLY__CODE__OK) {
             r.code = PB__REPLY__CODE__INTERNAL;
             r.reason = arena_printf(a, "%s sent a malformed %s", c->addr, call->reply->name);
         }
     }
+    nng_msg_free(msg); /* what was needed of it is in the arena */
     finish(call, &r);
     arena_pool_put(&c->arenas, a);
 }
@@ -216,20 +218,26 @@ static void on_slot_posted(void *arg)
 {
     struct slot *slot = arg;
     struct call *call = slot->call;
-    nng_msg *msg = slot->error == 0 ? nng_aio_get_msg(slot->aio) : NULL;
     bool sent = slot->phase == RECEIVING;
     int error = slot->error;
+    nng_msg *msg = error == 0 || !sent ? nng_aio_get_msg(slot->aio) : NULL;
     slot->call = NULL;
     slot->phase = IDLE;
     list_push_front(&slot->client->idle, &slot->link);
     if (call != NULL)
         call->slot = NULL;
-    if (call != NULL && msg != NULL)
+    if (call != NULL && error == 0) {
         deliver(call, msg);
-    else if (call != NULL)
-        settle(call, error, sent);
-    else if (msg != NULL)
+        return;
+    }
+    if (call != NULL && !sent && call->request == NULL) { /* never left: it can be sent yet */
+        call->request = msg;
+        msg = NULL;
+    }
+    if (msg != NULL)
         nng_msg_free(msg);
+    if (call != NULL)
+        settle(call, error, sent);
 }
 
 /* On a thread of nng's. */
@@ -280,7 +288,7 @@ void client_close(struct client *c)
     for (size_t i = 0; i < c->slot_count; i++) {
         struct slot *slot = c->slots[i];
         nng_aio_stop(slot->aio);
-        if (loop_unpost(c->loop, &slot->post) && slot->error == 0)
+        if (loop_unpost(c->loop, &slot->post) && (slot->error == 0 || slot->phase == SENDING))
             nng_msg_free(nng_aio_get_msg(slot->aio));
         nng_aio_free(slot->aio);
         free(slot);

@@ -10,6 +10,12 @@
 nng_msg *envelope_pack(const ProtobufCMessage *envelope, unsigned payload_field,
                        const ProtobufCMessage *body, size_t max);
 
+/* The envelope at data, in a; *payload is borrowed from data where it stands last, as envelope_pack
+ * puts it, so that a large body is not copied. NULL: malformed. */
+ProtobufCMessage *envelope_unpack(struct arena *a, const ProtobufCMessageDescriptor *type,
+                                  unsigned payload_field, const void *data, size_t len,
+                                  ProtobufCBinaryData *payload);
+
 #define REQUEST_PAYLOAD 7
 #define REPLY_PAYLOAD   5
 

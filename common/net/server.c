@@ -2,22 +2,29 @@
 #include "net/envelope.h"
 #include "net/net.h"
 #include <errno.h>
+#include <fcntl.h>
 #include <nng/protocol/reqrep0/rep.h>
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
+
+static const char ipc[] = "ipc://";
 
 #define DEFAULT_PARKED 4096
 #define SPARE_CONTEXTS                                                                             \
     16 /* receiving at any time, so that no request waits for another's answer                     \
         */
 #define DEFAULT_BUDGET_MS 5000
+#define SEND_LIMIT_MS     30000 /* a peer that does not read its answers for so long is cut off */
+#define CLOSE_WAIT_MS     500
+#define JUST_DEPARTED     64
 
 /* A context of nng's: receives one request, then sends its reply. Its aio's callback runs on a
  * thread of nng's and only starts the next receive or posts to the loop. */
@@ -25,9 +32,11 @@ struct slot {
     struct server *server;
     nng_ctx ctx;
     nng_aio *aio;
-    enum { RECEIVING, IN_HAND, SENDING } phase;
+    enum { RECEIVING, IN_HAND, SENDING, CLOSED } phase;
     struct post post; /* a request has come */
     struct request *request;
+    nng_pipe pipe;       /* whose request it is */
+    uint64_t sent_at_ms; /* loop_now_ms */
 };
 
 struct request {
@@ -37,7 +46,6 @@ struct request {
     const struct method *method;
     const ProtobufCMessage *body;
     uint64_t deadline_ms;
-    uint32_t pipe;
     struct peer *peer; /* while parked */
     struct link of_peer;
     void (*gone)(void *owner, struct request *req);
@@ -65,19 +73,28 @@ struct server {
     bool closing; /* atomic */
     nng_socket socket;
     struct slot **slots;
-    size_t slot_count, slot_room, slot_limit;
-    int receiving;     /* atomic: contexts ready for a request */
-    struct map *peers; /* pipe -> struct peer */
+    size_t slot_count, slot_room;
+    size_t unanswered, max_unanswered; /* requests */
+    int receiving;                     /* atomic: contexts ready for a request */
+    struct map *peers;                 /* pipe -> struct peer */
     struct arena_pool arenas;
     pthread_mutex_t departures_lock;
-    struct link departures; /* posted and not yet run */
+    struct link departures;                /* posted and not yet run */
+    uint32_t just_departed[JUST_DEPARTED]; /* a ring */
+    uint64_t departed_count;
+    struct timer send_watch;
 };
 
 static void on_request_posted(void *arg);
 
+static uint32_t pipe_number(nng_pipe pipe)
+{
+    return (uint32_t)nng_pipe_id(pipe);
+}
+
 static void start_receive(struct slot *slot)
 {
-    slot->phase = RECEIVING;
+    __atomic_store_n(&slot->phase, RECEIVING, __ATOMIC_RELEASE);
     __atomic_add_fetch(&slot->server->receiving, 1, __ATOMIC_RELAXED);
     nng_ctx_recv(slot->ctx, slot->aio);
 }
@@ -94,6 +111,7 @@ static void on_aio(void *arg)
     if (__atomic_load_n(&slot->server->closing, __ATOMIC_ACQUIRE)) {
         if (slot->phase == RECEIVING && error == 0)
             nng_msg_free(nng_aio_get_msg(slot->aio));
+        __atomic_store_n(&slot->phase, CLOSED, __ATOMIC_RELEASE);
         return;
     }
     if (slot->phase == SENDING || error != 0) {
@@ -163,10 +181,11 @@ void request_park(struct request *req, void (*gone)(void *owner, struct request 
     req->owner = owner;
     if (req->peer != NULL)
         return;
-    struct peer *peer = map_get(s->peers, &req->pipe, sizeof(req->pipe));
+    uint32_t pipe = pipe_number(req->slot->pipe);
+    struct peer *peer = map_get(s->peers, &pipe, sizeof(pipe));
     if (peer == NULL) {
         peer = xcalloc(1, sizeof(*peer));
-        peer->pipe = req->pipe;
+        peer->pipe = pipe;
         list_init(&peer->parked);
         map_put(s->peers, &peer->pipe, sizeof(peer->pipe), peer);
     }
@@ -191,6 +210,7 @@ static void unpark(struct request *req)
 static void request_end(struct request *req)
 {
     unpark(req);
+    req->slot->server->unanswered--;
     req->slot->request = NULL;
     arena_pool_put(&req->slot->server->arenas, req->arena); /* req lives in it */
 }
@@ -201,6 +221,7 @@ static void send_reply(struct request *req, nng_msg *msg)
     struct slot *slot = req->slot;
     request_end(req);
     slot->phase = SENDING;
+    slot->sent_at_ms = loop_now_ms(slot->server->loop);
     nng_aio_set_msg(slot->aio, msg);
     nng_ctx_send(slot->ctx, slot->aio);
 }
@@ -260,27 +281,43 @@ static const struct method *find_method(const struct server *s, uint32_t number)
     return NULL;
 }
 
-static void dispatch(struct server *s, struct request *req)
+/* Everything of msg that the handler needs; false: *why is the refusal. */
+static bool read_request(struct server *s, struct request *req, const char **why, nng_msg *msg)
 {
-    const Pb__Request *envelope = req->envelope;
+    struct arena *a = req->arena;
+    ProtobufCBinaryData payload;
+    Pb__Request *envelope =
+        (Pb__Request *)envelope_unpack(a, &pb__request__descriptor, REQUEST_PAYLOAD,
+                                       nng_msg_body(msg), nng_msg_len(msg), &payload);
+    if (envelope == NULL || !envelope->has_id) {
+        req->envelope = arena_array(a, Pb__Request, 1);
+        pb__request__init(req->envelope);
+        *why = "not a request: the envelope is malformed or has no id";
+        return false;
+    }
+    req->envelope = envelope;
+    req->deadline_ms =
+        loop_now_ms(s->loop) + (envelope->has_budget_ms ? envelope->budget_ms : DEFAULT_BUDGET_MS);
     req->method = find_method(s, envelope->method);
     if (req->method == NULL) {
-        request_fail(req, PB__REPLY__CODE__INVALID, "there is no method %u here", envelope->method);
-        return;
+        *why = arena_printf(a, "there is no method %u here", envelope->method);
+        return false;
     }
-    req->body =
-        wire_unpack(req->arena, req->method->body, envelope->payload.data, envelope->payload.len);
-    if (req->body == NULL) {
-        request_fail(req, PB__REPLY__CODE__INVALID, "the body of %s is malformed",
-                     req->method->name);
-        return;
-    }
-    uint32_t budget = envelope->has_budget_ms ? envelope->budget_ms : DEFAULT_BUDGET_MS;
-    req->deadline_ms = loop_now_ms(s->loop) + budget;
-    if (req->method->handle == NULL)
-        request_reply(req, NULL, 0);
-    else
-        req->method->handle(s->options.self, req);
+    req->body = wire_unpack(a, req->method->body, payload.data, payload.len);
+    if (req->body == NULL)
+        *why = arena_printf(a, "the body of %s is malformed", req->method->name);
+    return req->body != NULL;
+}
+
+/* nng tells of requests and of the end of connections on different threads: a request may come to
+ * us after the end of its own connection, and would then never be given up. */
+static bool has_departed(const struct server *s, uint32_t pipe)
+{
+    uint64_t known = s->departed_count < JUST_DEPARTED ? s->departed_count : JUST_DEPARTED;
+    for (uint64_t i = 0; i < known; i++)
+        if (s->just_departed[i] == pipe)
+            return true;
+    return false;
 }
 
 static void on_request_posted(void *arg)
@@ -288,30 +325,34 @@ static void on_request_posted(void *arg)
     struct slot *slot = arg;
     struct server *s = slot->server;
     nng_msg *msg = nng_aio_get_msg(slot->aio);
+    slot->pipe = nng_msg_get_pipe(msg);
+    if (has_departed(s, pipe_number(slot->pipe))) {
+        nng_msg_free(msg);
+        start_receive(slot);
+        return;
+    }
     if (__atomic_load_n(&s->receiving, __ATOMIC_RELAXED) < SPARE_CONTEXTS &&
-        s->slot_count < s->slot_limit)
+        s->slot_count < s->max_unanswered + SPARE_CONTEXTS)
         open_slot(s);
 
     struct arena *a = arena_pool_get(&s->arenas);
     struct request *req = arena_alloc(a, sizeof(*req));
     req->slot = slot;
     req->arena = a;
-    req->pipe = (uint32_t)nng_pipe_id(nng_msg_get_pipe(msg));
     slot->request = req;
-    req->envelope = WIRE_UNPACK(a, Pb__Request, pb__request, nng_msg_body(msg), nng_msg_len(msg));
+    s->unanswered++;
+    const char *why = NULL;
+    bool good = read_request(s, req, &why, msg);
     nng_msg_free(msg);
-    if (req->envelope == NULL || !req->envelope->has_id) {
-        req->envelope = arena_array(a, Pb__Request, 1);
-        pb__request__init(req->envelope);
-        request_fail(req, PB__REPLY__CODE__INVALID, "not a request: %s",
-                     "the envelope is malformed or has no id");
-    } else if (s->slot_count == s->slot_limit &&
-               __atomic_load_n(&s->receiving, __ATOMIC_RELAXED) == 0) {
+    if (!good)
+        request_fail(req, PB__REPLY__CODE__INVALID, "%s", why);
+    else if (s->unanswered > s->max_unanswered + SPARE_CONTEXTS / 2)
         request_fail(req, PB__REPLY__CODE__BUSY, "%zu requests are waiting here already",
-                     s->slot_count - 1);
-    } else {
-        dispatch(s, req);
-    }
+                     s->max_unanswered);
+    else if (req->method->handle == NULL)
+        request_reply(req, NULL, 0);
+    else
+        req->method->handle(s->options.self, req);
 }
 
 /* ---- connections */
@@ -323,6 +364,7 @@ static void on_departed(void *arg)
     pthread_mutex_lock(&s->departures_lock);
     list_remove(&d->link);
     pthread_mutex_unlock(&s->departures_lock);
+    s->just_departed[s->departed_count++ % JUST_DEPARTED] = d->pipe;
     struct request *req;
     struct peer *peer;
     while ((peer = map_get(s->peers, &d->pipe, sizeof(d->pipe))) != NULL) {
@@ -350,7 +392,7 @@ static void on_pipe(nng_pipe pipe, nng_pipe_ev event, void *arg)
     }
     struct departure *d = xcalloc(1, sizeof(*d));
     d->server = s;
-    d->pipe = (uint32_t)nng_pipe_id(pipe);
+    d->pipe = pipe_number(pipe);
     d->post = (struct post){.fire = on_departed, .arg = d};
     pthread_mutex_lock(&s->departures_lock);
     bool closing = __atomic_load_n(&s->closing, __ATOMIC_ACQUIRE);
@@ -363,13 +405,35 @@ static void on_pipe(nng_pipe pipe, nng_pipe_ev event, void *arg)
         free(d);
 }
 
+/* Locks the directory of path, so that two daemons that start together do not both find the socket
+ * stale, and one removes the other's. Closing *fd unlocks. */
+static enum err lock_directory(const char *path, int *fd, struct reason *why)
+{
+    struct sockaddr_un sun;
+    if (strlen(path) >= sizeof(sun.sun_path))
+        return reason_set(why, ERR_INVALID, "the socket path is longer than %zu bytes",
+                          sizeof(sun.sun_path) - 1);
+    const char *slash = strrchr(path, '/');
+    if (slash == NULL)
+        return reason_set(why, ERR_INVALID, "the socket path is not absolute");
+    char directory[sizeof(sun.sun_path)] = "/";
+    if (slash > path)
+        snprintf(directory, sizeof(directory), "%.*s", (int)(slash - path), path);
+    *fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (*fd < 0)
+        return reason_errno(why, errno == ENOENT ? ERR_NOT_FOUND : ERR_IO, "open %s", directory);
+    while (flock(*fd, LOCK_EX) != 0)
+        if (errno != EINTR) {
+            close(*fd);
+            return reason_errno(why, ERR_IO, "lock %s", directory);
+        }
+    return OK;
+}
+
 /* A socket file that nobody listens on is left from a killed daemon: it goes. */
 static enum err clear_stale_socket(const char *path, struct reason *why)
 {
     struct sockaddr_un sun = {.sun_family = AF_UNIX};
-    if (strlen(path) >= sizeof(sun.sun_path))
-        return reason_set(why, ERR_INVALID, "the socket path %s is longer than %zu bytes", path,
-                          sizeof(sun.sun_path) - 1);
     struct stat st;
     if (lstat(path, &st) != 0)
         return errno == ENOENT ? OK : reason_errno(why, ERR_IO, "look at %s", path);
@@ -382,28 +446,55 @@ static enum err clear_stale_socket(const char *path, struct reason *why)
     int refused = connect(fd, (struct sockaddr *)&sun, sizeof(sun)) != 0 && errno == ECONNREFUSED;
     close(fd);
     if (!refused)
-        return reason_set(why, ERR_EXISTS, "another process listens on %s", path);
+        return reason_set(why, ERR_EXISTS, "another process listens there");
     return unlink(path) == 0 ? OK : reason_errno(why, ERR_IO, "remove the stale socket %s", path);
 }
 
-static enum err listen_at(struct server *s, const char *addr, struct reason *why)
+static enum err start_listener(struct server *s, const char *addr, struct reason *why)
 {
-    static const char ipc[] = "ipc://";
-    bool local = strncmp(addr, ipc, strlen(ipc)) == 0;
-    enum err e = local ? clear_stale_socket(addr + strlen(ipc), why) : OK;
-    if (e != OK)
-        return reason_add(why, e, "listen on %s", addr);
-    s->check_uid = local && !s->options.any_uid;
-    must(nng_pipe_notify(s->socket, NNG_PIPE_EV_ADD_PRE, on_pipe, s) == 0);
-    must(nng_pipe_notify(s->socket, NNG_PIPE_EV_REM_POST, on_pipe, s) == 0);
     nng_listener listener;
     int error = nng_listener_create(&listener, s->socket, addr);
-    if (error == 0 && local)
+    if (error == 0 && strncmp(addr, ipc, strlen(ipc)) == 0)
         error = nng_listener_setopt_int(listener, NNG_OPT_IPC_PERMISSIONS,
                                         s->options.any_uid ? 0666 : 0600);
     if (error == 0)
         error = nng_listener_start(listener, 0);
-    return error == 0 ? OK : reason_set(why, ERR_IO, "listen on %s: %s", addr, nng_strerror(error));
+    if (error == NNG_EADDRINUSE)
+        return reason_set(why, ERR_EXISTS, "another process listens there");
+    return error == 0 ? OK : reason_set(why, ERR_IO, "%s", nng_strerror(error));
+}
+
+static enum err listen_at(struct server *s, const char *addr, struct reason *why)
+{
+    must(nng_pipe_notify(s->socket, NNG_PIPE_EV_ADD_PRE, on_pipe, s) == 0);
+    must(nng_pipe_notify(s->socket, NNG_PIPE_EV_REM_POST, on_pipe, s) == 0);
+    if (strncmp(addr, ipc, strlen(ipc)) != 0)
+        return start_listener(s, addr, why);
+    const char *path = addr + strlen(ipc);
+    int lock = -1;
+    enum err e = lock_directory(path, &lock, why);
+    if (e != OK)
+        return e;
+    s->check_uid = !s->options.any_uid;
+    e = clear_stale_socket(path, why);
+    if (e == OK)
+        e = start_listener(s, addr, why);
+    close(lock);
+    return e;
+}
+
+/* A peer that takes no more answers holds contexts that others need. */
+static void watch_sends(void *owner)
+{
+    struct server *s = owner;
+    uint64_t now = loop_now_ms(s->loop);
+    for (size_t i = 0; i < s->slot_count; i++) {
+        struct slot *slot = s->slots[i];
+        if (__atomic_load_n(&slot->phase, __ATOMIC_ACQUIRE) == SENDING &&
+            now - slot->sent_at_ms > SEND_LIMIT_MS)
+            nng_pipe_close(slot->pipe);
+    }
+    timer_arm(s->loop, &s->send_watch, SEND_LIMIT_MS / 2, watch_sends, s);
 }
 
 enum err server_open(struct server **out, struct loop *l, const char *addr,
@@ -414,7 +505,7 @@ enum err server_open(struct server **out, struct loop *l, const char *addr,
     s->options = *o;
     if (s->options.max_message == 0)
         s->options.max_message = WIRE_MAX_MESSAGE;
-    s->slot_limit = (o->max_parked > 0 ? o->max_parked : DEFAULT_PARKED) + SPARE_CONTEXTS;
+    s->max_unanswered = o->max_parked > 0 ? o->max_parked : DEFAULT_PARKED;
     s->peers = map_new();
     list_init(&s->departures);
     must(pthread_mutex_init(&s->departures_lock, NULL) == 0);
@@ -423,11 +514,13 @@ enum err server_open(struct server **out, struct loop *l, const char *addr,
     for (int i = 0; i < SPARE_CONTEXTS; i++)
         open_slot(s);
     enum err e = listen_at(s, addr, why);
-    if (e != OK)
+    if (e != OK) {
         server_close(s);
-    else
-        *out = s;
-    return e;
+        return reason_add(why, e, "listen on %s", addr);
+    }
+    timer_arm(l, &s->send_watch, SEND_LIMIT_MS / 2, watch_sends, s);
+    *out = s;
+    return OK;
 }
 
 static void fail_unanswered(struct server *s)
@@ -439,16 +532,26 @@ static void fail_unanswered(struct server *s)
     }
 }
 
+/* Answers that a peer takes at once still go out; one that reads nothing does not hold us. */
+static void wait_for_sends(const struct server *s)
+{
+    for (size_t i = 0, waited_ms = 0; i < s->slot_count && waited_ms < CLOSE_WAIT_MS;)
+        if (__atomic_load_n(&s->slots[i]->phase, __ATOMIC_ACQUIRE) != SENDING) {
+            i++;
+        } else {
+            usleep(1000);
+            waited_ms++;
+        }
+}
+
 void server_close(struct server *s)
 {
     if (s == NULL)
         return;
     fail_unanswered(s);
     __atomic_store_n(&s->closing, true, __ATOMIC_RELEASE);
-    for (size_t i = 0; i < s->slot_count; i++) {
-        if (s->slots[i]->phase == SENDING)
-            nng_aio_wait(s->slots[i]->aio);
-    }
+    timer_cancel(s->loop, &s->send_watch);
+    wait_for_sends(s);
     nng_close(s->socket);
     for (size_t i = 0; i < s->slot_count; i++) {
         struct slot *slot = s->slots[i];
