@@ -166,7 +166,7 @@ uint64_t request_deadline_ms(const struct request *req)
 
 uint32_t request_peer(const struct request *req)
 {
-    return req->pipe;
+    return pipe_number(req->slot->pipe);
 }
 
 void *request_owner(const struct request *req)

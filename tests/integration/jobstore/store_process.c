@@ -89,7 +89,8 @@ bool store_process_start(struct store_process *p, const char *fault)
     while (clock_monotonic_ms() < until) {
         struct response r =
             store_ask(p, METHOD(STATUS), NULL, &pb__jobstore_status__descriptor, 200, NULL);
-        if (r.code == PB__REPLY__CODE__OK)
+        const Pb__JobstoreStatus *status = (const Pb__JobstoreStatus *)r.body;
+        if (r.code == PB__REPLY__CODE__OK && status->role == PB__JOBSTORE_STATUS__ROLE__LEADER)
             return true;
         if (waitpid(p->pid, NULL, WNOHANG) == p->pid) {
             p->pid = 0;
