@@ -37,6 +37,18 @@ int store_process_wait(struct store_process *p)
     return status;
 }
 
+bool store_process_ended(struct store_process *p, unsigned within_ms, int *status)
+{
+    uint64_t until = clock_monotonic_ms() + within_ms;
+    while (p->pid > 0 && waitpid(p->pid, status, WNOHANG) != p->pid) {
+        if (clock_monotonic_ms() > until)
+            return false;
+        usleep(2000);
+    }
+    p->pid = 0;
+    return true;
+}
+
 void store_process_kill(struct store_process *p, int signal)
 {
     if (p->pid > 0)
@@ -89,8 +101,7 @@ bool store_process_start(struct store_process *p, const char *fault)
     while (clock_monotonic_ms() < until) {
         struct response r =
             store_ask(p, METHOD(STATUS), NULL, &pb__jobstore_status__descriptor, 200, NULL);
-        const Pb__JobstoreStatus *status = (const Pb__JobstoreStatus *)r.body;
-        if (r.code == PB__REPLY__CODE__OK && status->role == PB__JOBSTORE_STATUS__ROLE__LEADER)
+        if (r.code == PB__REPLY__CODE__OK)
             return true;
         if (waitpid(p->pid, NULL, WNOHANG) == p->pid) {
             p->pid = 0;
@@ -188,7 +199,7 @@ static void on_landed(void *owner, const struct response *r)
     l->under_way--;
     if (r->code == PB__REPLY__CODE__OK)
         l->acknowledged[f->number] = 1;
-    else
+    else if (r->code != PB__REPLY__CODE__NOT_LEADER) /* that passes: it has just started */
         l->stopping = true;
     if (!l->stopping)
         fly(f);

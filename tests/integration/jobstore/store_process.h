@@ -20,7 +20,9 @@ bool store_process_start(struct store_process *p, const char *fault);
 /* Without waiting for answers. */
 void store_process_spawn(struct store_process *p, const char *fault);
 void store_process_kill(struct store_process *p, int signal); /* and waits for its end */
-int store_process_wait(struct store_process *p);              /* wait status */
+/* False: it still runs after within_ms. */
+bool store_process_ended(struct store_process *p, unsigned within_ms, int *status);
+int store_process_wait(struct store_process *p); /* wait status */
 
 /* One request; the answer lives in p->arena. */
 struct response store_ask(struct store_process *p, uint32_t method, const ProtobufCMessage *body,
