@@ -31,11 +31,12 @@ struct id id_derive(const uint8_t request_id[ID_SIZE], int64_t time_ns, uint32_t
              low = hash_bytes(request_id, ID_SIZE, ~(uint64_t)count);
     memcpy(id.bytes, &high, 8);
     memcpy(id.bytes + 8, &low, 8);
-    id.bytes[6] = (uint8_t)(count >> 22); /* 4 bits, below the version */
-    id.bytes[7] = (uint8_t)(count >> 14);
-    id.bytes[8] = (uint8_t)(count >> 8) & 0x3f; /* 6 bits, below the variant */
-    id.bytes[9] = (uint8_t)count;
-    put_version_7(&id, time_ns);
+    /* The counter of RFC 9562, 6.2: it starts anywhere in the lower half, so that ids of two
+     * commands in one millisecond differ early too, and carries into the milliseconds. */
+    uint64_t sequence = (hash_bytes(request_id, ID_SIZE, 0) & 0x7ff) + count;
+    id.bytes[6] = (uint8_t)(sequence >> 8) & 0x0f;
+    id.bytes[7] = (uint8_t)sequence;
+    put_version_7(&id, time_ns + (int64_t)(sequence >> 12) * 1000000);
     return id;
 }
 

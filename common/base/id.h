@@ -17,9 +17,10 @@ struct id {
 /* From the clock and the kernel's random numbers. Not for cores and apply. */
 struct id id_new(void);
 
-/* The count-th id that follows from a command: deterministic, in order of time then count,
- * different for every (request_id, count). The milliseconds of time_ns lead, then 26 bits of count,
- * then a hash of request_id and count. */
+/* The count-th id that follows from a command: deterministic, growing with count, different for
+ * every (request_id, count). The milliseconds of time_ns lead, then a counter of 12 bits that
+ * carries into them, then a hash of request_id and count. So the first 18 characters, which is what
+ * people are shown, tell the ids of one command apart. */
 struct id id_derive(const uint8_t request_id[ID_SIZE], int64_t time_ns, uint32_t count);
 
 void id_format(const uint8_t id[ID_SIZE], char out[ID_TEXT_SIZE]); /* lower case, dashed */

@@ -22,11 +22,12 @@ Test(id, derived_ones_are_equal_for_equal_input_and_grow_with_the_count)
         struct id id = id_derive(request, TIME, count), again = id_derive(request, TIME, count);
         cr_assert(id_equal(id.bytes, again.bytes));
         cr_assert(memcmp(id.bytes, last.bytes, 16) > 0, "count %u", count);
+        cr_assert(memcmp(id.bytes, last.bytes, 8) > 0, "the first 18 characters tell %u", count);
         cr_assert_eq(id.bytes[6] >> 4, 7);
         cr_assert_eq(id.bytes[8] >> 6, 2);
         last = id;
     }
-    struct id later = id_derive(request, TIME + 1000000, 0);
+    struct id later = id_derive(request, TIME + 10000000, 0);
     cr_assert(memcmp(later.bytes, last.bytes, 16) > 0, "time leads");
     request[0] ^= 1;
     struct id other = id_derive(request, TIME, 5),
