@@ -309,18 +309,32 @@ static void print_evals(const json_t *evals, bool whole, bool colors)
     table_free(&t);
 }
 
-/* What still waits for room, by the blocked evaluation. */
+/* The evaluation that id names, or NULL. */
+static const json_t *eval_of(const json_t *evals, const char *id)
+{
+    size_t i;
+    json_t *eval;
+    json_array_foreach((json_t *)evals, i,
+                       eval) if (strcmp(text_at(eval, "ID"), id) == 0) return eval;
+    return NULL;
+}
+
+/* What still waits for room: the blocked evaluation tells, or the one it comes from. */
 static void print_waiting(const json_t *evals, bool colors)
 {
     size_t i;
     json_t *eval;
     json_array_foreach((json_t *)evals, i, eval)
     {
-        if (strcmp(text_at(eval, "Status"), "blocked") != 0 ||
-            json_object_size(value_at(eval, "FailedTGAllocs")) == 0)
+        if (strcmp(text_at(eval, "Status"), "blocked") != 0)
+            continue;
+        const json_t *failed = value_at(eval, "FailedTGAllocs");
+        if (json_object_size(failed) == 0)
+            failed = value_at(eval_of(evals, text_at(eval, "PreviousEval")), "FailedTGAllocs");
+        if (json_object_size(failed) == 0)
             continue;
         print_section(stdout, colors, "Placement Failure");
-        print_placement_failures(value_at(eval, "FailedTGAllocs"), "", false);
+        print_placement_failures(failed, "", false);
         return;
     }
 }

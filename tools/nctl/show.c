@@ -78,7 +78,10 @@ const char *show(const char *format, ...)
 
 const char *show_id(const char *id, bool whole)
 {
-    return whole || strlen(id) <= SHORT_ID ? id : show("%.*s", SHORT_ID, id);
+    enum { WHOLE = 36, VERSION_AT = 14 };
+    if (whole || strlen(id) != WHOLE)
+        return id;
+    return show("%.*s", id[VERSION_AT] == '7' ? SHORT_TIMED_ID : SHORT_RANDOM_ID, id);
 }
 
 /* The two largest units, and the second only beside the first. */

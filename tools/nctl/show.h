@@ -13,10 +13,11 @@ int64_t number_at(const json_t *object, const char *key);
 bool flag_at(const json_t *object, const char *key);
 json_t *value_at(const json_t *object, const char *key);
 
-/* Ids of one minute share their first half: 18 characters tell them apart. whole: all of it. From a
- * ring of 32 buffers. */
+/* What tells an id from its neighbours: of version 7 the first four groups, since what is made at
+ * once differs only in the count at the end of them; of others, which are random, the first group.
+ * whole: all of it. From a ring of 32 buffers. */
 const char *show_id(const char *id, bool whole);
-enum { SHORT_ID = 18 };
+enum { SHORT_TIMED_ID = 23, SHORT_RANDOM_ID = 8 };
 
 /* Nanoseconds since 1970. "1m36s ago"; exact: RFC 3339; 0: "N/A". From the same ring. */
 const char *show_time(int64_t ns, bool exact);
