@@ -24,9 +24,9 @@ struct feed {
     unsigned table; /* being listed */
     Pb__Key *after; /* where the list goes on; in after_arena */
     struct arena *after_arena;
-    uint64_t base;  /* the listing holds at least everything up to here */
-    uint64_t index; /* of the view; 0 while listing */
-    uint32_t skip;  /* of the index behind */
+    uint64_t base;            /* the listing holds at least everything up to here */
+    uint64_t index;           /* of the view; 0 while listing */
+    uint32_t skip;            /* of the index behind */
     uint64_t wanted, hurried; /* to be reached at once; what the hurrying request is for */
     uint32_t retry_ms;
     bool up, told_up, closing;
@@ -216,7 +216,8 @@ static void on_hurry(void *owner, const struct response *r)
 {
     struct feed *f = owner;
     f->hurry = NULL;
-    /* Asked once: where it did not reach, jobstore is not there yet and the poll brings the rest. */
+    /* Asked once: where it did not reach, jobstore is not there yet and the poll brings the rest.
+     */
     if (r->code == PB__REPLY__CODE__OK && f->wanted == f->hurried)
         f->wanted = 0;
     on_changes_reply(f, r);

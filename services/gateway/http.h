@@ -76,9 +76,9 @@ void exchange_reply(struct exchange *x, unsigned status, const char *type, struc
  * exchange must still be answered (into the void). NULL takes it back. */
 void exchange_on_gone(struct exchange *x, void (*gone)(void *owner), void *owner);
 
-/* Begins an answer of unknown length. room is called whenever little is left unsent; gone once, when
- * the client has gone: what is written then is lost, and the stream must still be ended. Neither is
- * called from within the functions here. */
+/* Begins an answer of unknown length. room is called whenever little is left unsent; gone once,
+ * when the client has gone: what is written then is lost, and the stream must still be ended.
+ * Neither is called from within the functions here. */
 void exchange_stream(struct exchange *x, unsigned status, const char *type,
                      void (*room)(void *owner), void (*gone)(void *owner), void *owner);
 void exchange_write(struct exchange *x, const void *data, size_t len);
