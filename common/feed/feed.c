@@ -19,7 +19,7 @@ struct feed {
     struct feed_options options;
     struct client *client, *poll_client;
     struct call *call, *hurry;
-    struct timer retry;
+    struct timer retry, pace;
     enum phase phase;
     unsigned table; /* being listed */
     Pb__Key *after; /* where the list goes on; in after_arena */
@@ -205,10 +205,17 @@ static void on_changes_reply(struct feed *f, const struct response *r)
         go_on(f);
 }
 
+static void on_paced(void *owner)
+{
+    go_on(owner);
+}
+
 static void on_changes(void *owner, const struct response *r)
 {
     struct feed *f = owner;
     f->call = NULL;
+    if (f->options.pace_ms > 0)
+        timer_arm(f->loop, &f->pace, f->options.pace_ms, on_paced, f);
     on_changes_reply(f, r);
 }
 
@@ -258,7 +265,8 @@ static void go_on(struct feed *f)
             list(f);
             break;
         case FOLLOWING:
-            f->call = ask_changes(f, f->poll_client, POLL_MS, on_changes);
+            if (!timer_is_armed(&f->pace))
+                f->call = ask_changes(f, f->poll_client, POLL_MS, on_changes);
             break;
         }
     }
@@ -300,6 +308,7 @@ void feed_close(struct feed *f)
         return;
     f->closing = true;
     timer_cancel(f->loop, &f->retry);
+    timer_cancel(f->loop, &f->pace);
     if (f->call != NULL)
         call_cancel(f->call);
     if (f->hurry != NULL)

@@ -27,6 +27,8 @@ struct feed_options {
     uint32_t tables;           /* FEED_TABLE(...) | ... */
     bool skip_list; /* do not list: follow what changes from now on. For those who only wake waiters
                      */
+    uint32_t pace_ms; /* let changes gather for so long between two looks: a busy reader then costs
+                         one answer for many commits. feed_reach does not wait */
     void *self;
     void (*reset)(void *self); /* may be NULL */
     /* o is borrowed until it returns. o->deleted is set instead of a value for what is gone. index:

@@ -168,6 +168,7 @@ enum err controller_start(void *self, struct loop *l, struct reason *why)
                          .jobstore = c->jobstore,
                          .jobstore_poll = c->jobstore_poll,
                          .tables = FEED_TABLE(NODES),
+                         .pace_ms = 50,
                          .self = c,
                          .reset = on_reset,
                          .object = on_object,

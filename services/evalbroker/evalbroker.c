@@ -301,6 +301,7 @@ static enum err follow(struct evalbroker *eb, struct reason *why)
                          .jobstore = eb->jobstore,
                          .jobstore_poll = eb->jobstore_poll,
                          .tables = FEED_TABLE(EVALS) | FEED_TABLE(NODES) | FEED_TABLE(NODE_USAGE),
+                         .pace_ms = 1,
                          .self = eb,
                          .reset = on_reset,
                          .object = on_object,

@@ -210,7 +210,6 @@ static void on_applied(void *owner, const struct response *r)
     f->index = applied ? o->index : 0;
     if (f->index > fleet_index(q->fleet)) {
         list_push_back(&q->committed, &f->link);
-        feed_reach(q->feed, f->index);
     } else {
         free_flight(f);
     }
@@ -431,6 +430,7 @@ enum err planqueue_start(void *self, struct loop *l, struct reason *why)
                          .jobstore = q->jobstore,
                          .jobstore_poll = q->jobstore_poll,
                          .tables = FEED_TABLE(NODES) | FEED_TABLE(NODE_USAGE),
+                         .pace_ms = 4,
                          .self = q,
                          .reset = on_reset,
                          .object = on_object,

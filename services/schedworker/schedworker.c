@@ -319,7 +319,6 @@ static void keep_until_seen(struct work *k, uint64_t index)
         p->hold = k->hold;
         p->index = index;
         list_push_back(&w->planned, &p->link);
-        feed_reach(w->feed, index);
     }
     k->hold = NULL;
 }
@@ -642,6 +641,7 @@ enum err schedworker_start(void *self, struct loop *l, struct reason *why)
                       .jobstore = w->jobstore,
                       .jobstore_poll = w->jobstore_poll,
                       .tables = FEED_TABLE(NODES) | FEED_TABLE(NODE_USAGE),
+                      .pace_ms = 4,
                       .self = w,
                       .reset = on_reset,
                       .object = on_object,

@@ -17,7 +17,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { MAX_CONCURRENT = 256, TICK_MS = 5, RECHECK_MS = 4, EVAL_TEXT = 40 };
+enum { MAX_CONCURRENT = 256, CHECKERS = 8, TICK_MS = 5, RECHECK_MS = 4, EVAL_TEXT = 40 };
 
 struct job {
     int64_t submitted_ns;
@@ -25,10 +25,19 @@ struct job {
     bool answered;
 };
 
+/* Looks at every CHECKERS-th evaluation, in the order of their jobs. */
+struct checker {
+    struct load *load;
+    struct http *http;
+    struct timer again;
+    size_t next;
+};
+
 struct load {
     struct loop *loop;
     struct agents *agents;
-    struct timer tick, recheck;
+    struct timer tick;
+    struct checker checkers[CHECKERS];
     /* options */
     const char *type;
     size_t nodes, jobs, count, concurrent;
@@ -36,7 +45,7 @@ struct load {
     bool watch;
     uint64_t run_for_ms, limit_ms, hold_ms;
     /* progress */
-    struct http *submitters[MAX_CONCURRENT], *checker;
+    struct http *submitters[MAX_CONCURRENT];
     size_t next_job, answered, checked, received, ended, refused;
     struct job *job;
     int64_t begun_ns, first_ns, placed_ns, received_ns;
@@ -113,46 +122,49 @@ static void submit_next(struct load *b, struct http *h)
     strbuf_free(&body);
 }
 
-/* ---- the evaluations, checked in the order of their jobs: the last one seen complete ends the
- * measured time */
+/* ---- the evaluations: the last one seen complete ends the measured time */
 
 static void check_next(void *owner);
 
+static void checked(struct checker *c)
+{
+    c->load->checked++;
+    c->next += CHECKERS;
+}
+
 static void on_checked(void *owner, int status, const char *body, size_t len)
 {
-    struct load *b = owner;
+    struct checker *c = owner;
+    struct load *b = c->load;
     char state[32] = "";
     if (status == 200)
         text_after(body, "\"Status\"", state, sizeof state);
-    bool over = strcmp(state, "complete") == 0 || strcmp(state, "failed") == 0 ||
-                strcmp(state, "cancelled") == 0;
-    if (over && strcmp(state, "complete") != 0)
-        b->refused++;
-    if (over) {
-        b->checked++;
+    bool complete = strcmp(state, "complete") == 0;
+    if (complete || strcmp(state, "failed") == 0 || strcmp(state, "cancelled") == 0) {
+        b->refused += !complete;
         b->placed_ns = now_ns();
+        checked(c);
+        check_next(c);
+    } else {
+        timer_arm(b->loop, &c->again, RECHECK_MS, check_next, c);
     }
-    if (over && b->checked < b->jobs && b->job[b->checked].answered)
-        check_next(b);
-    else if (b->checked < b->jobs)
-        timer_arm(b->loop, &b->recheck, RECHECK_MS, check_next, b);
 }
 
 static void check_next(void *owner)
 {
-    struct load *b = owner;
-    while (b->checked < b->jobs && b->job[b->checked].answered &&
-           b->job[b->checked].eval[0] == '\0')
-        b->checked++; /* refused */
-    if (b->checked == b->jobs)
+    struct checker *c = owner;
+    struct load *b = c->load;
+    while (c->next < b->jobs && b->job[c->next].answered && b->job[c->next].eval[0] == '\0')
+        checked(c); /* refused */
+    if (c->next >= b->jobs)
         return;
-    if (!b->job[b->checked].answered) {
-        timer_arm(b->loop, &b->recheck, RECHECK_MS, check_next, b);
+    if (!b->job[c->next].answered) {
+        timer_arm(b->loop, &c->again, RECHECK_MS, check_next, c);
         return;
     }
     char path[80];
-    snprintf(path, sizeof path, "/v1/evaluation/%s", b->job[b->checked].eval);
-    http_send(b->checker, "GET", path, "", on_checked, b);
+    snprintf(path, sizeof path, "/v1/evaluation/%s", b->job[c->next].eval);
+    http_send(c->http, "GET", path, "", on_checked, c);
 }
 
 /* ---- agents */
@@ -180,12 +192,17 @@ static void begin(struct load *b)
 {
     b->running = true;
     b->first_ns = now_ns();
-    b->checker = http_open(b->loop, b->port);
     for (size_t i = 0; i < b->concurrent; i++) {
         b->submitters[i] = http_open(b->loop, b->port);
         submit_next(b, b->submitters[i]);
     }
-    timer_arm(b->loop, &b->recheck, RECHECK_MS, check_next, b);
+    for (size_t i = 0; i < CHECKERS; i++) {
+        struct checker *c = &b->checkers[i];
+        c->load = b;
+        c->http = http_open(b->loop, b->port);
+        c->next = i;
+        check_next(c);
+    }
 }
 
 static void print_result(struct load *b)
