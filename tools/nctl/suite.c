@@ -285,6 +285,12 @@ void suite_stop(struct suite *s)
     for (int stage = 0; stage <= last; stage++)
         stop_stage(s, stage);
     state_write(s);
+    for (int i = 0; i < s->count; i++) {
+        for (size_t k = 0; s->members[i].argv[k] != NULL; k++) {
+            free(s->members[i].argv[k]);
+            s->members[i].argv[k] = NULL;
+        }
+    }
 }
 
 void suite_log_tail(const struct suite *s, const struct member *m, char *out, size_t size)
