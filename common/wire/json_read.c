@@ -45,14 +45,84 @@ static void fail_type(struct reader *r, const json_t *value, const char *field, 
         snprintf(number, sizeof(number), "number %.17g", json_real_value(value));
         kind = number;
     }
-    r->failed = reason_set(r->why, ERR_INVALID, "illegal base64 data at input byte %zu", i);
-    return false;
+    r->failed = reason_set(
+        r->why, ERR_INVALID, "json: cannot unmarshal %s into Go struct field %s.%s%s%s of type %s",
+        kind, r->go_name, r->path, r->path[0] == '\0' ? "" : ".", field, go_type);
 }
-bits = bits << 6 | (unsigned)digit;
-if ((have += 6) >= 8)
-    out->data[out->len++] = (uint8_t)(bits >> (have -= 8));
+
+static char *copy_text(struct reader *r, const json_t *value)
+{
+    size_t len = json_string_length(value);
+    char *copy = take(r, len + 1);
+    if (copy != NULL)
+        memcpy(copy, json_string_value(value), len);
+    return copy;
 }
-return true;
+
+static bool fits(const ProtobufCFieldDescriptor *f, json_int_t v)
+{
+    switch (f->type) {
+    case PROTOBUF_C_TYPE_INT32:
+        return v >= INT32_MIN && v <= INT32_MAX;
+    case PROTOBUF_C_TYPE_UINT32: /* Go's int: a negative one is for validation to refuse */
+        return v >= INT32_MIN && v <= INT32_MAX;
+    case PROTOBUF_C_TYPE_UINT64:
+        return v >= 0;
+    default:
+        return true;
+    }
+}
+
+static bool read_number(struct reader *r, const struct json_field *jf, const json_t *value,
+                        void *at)
+{
+    const ProtobufCFieldDescriptor *f = jf->field;
+    json_int_t v = json_integer_value(value);
+    if (f->type == PROTOBUF_C_TYPE_DOUBLE && json_is_number(value)) {
+        *(double *)at = json_number_value(value);
+        return true;
+    }
+    if (!json_is_integer(value) || !fits(f, v)) {
+        fail_type(r, value, jf->name, jf->go_type);
+        return false;
+    }
+    if (f->type == PROTOBUF_C_TYPE_INT64 || f->type == PROTOBUF_C_TYPE_UINT64)
+        *(int64_t *)at = v;
+    else
+        *(int32_t *)at = (int32_t)v;
+    return true;
+}
+
+static int base64_digit(char c)
+{
+    if (c >= 'A' && c <= 'Z')
+        return c - 'A';
+    if (c >= 'a' && c <= 'z')
+        return c - 'a' + 26;
+    if (c >= '0' && c <= '9')
+        return c - '0' + 52;
+    return c == '+' ? 62 : c == '/' ? 63 : -1;
+}
+
+static bool read_base64(struct reader *r, const json_t *value, ProtobufCBinaryData *out)
+{
+    const char *text = json_string_value(value);
+    size_t len = json_string_length(value);
+    out->data = take(r, len / 4 * 3 + 4);
+    if (out->data == NULL)
+        return false;
+    unsigned bits = 0, have = 0;
+    for (size_t i = 0; i < len && text[i] != '='; i++) {
+        int digit = base64_digit(text[i]);
+        if (digit < 0 || len % 4 != 0) {
+            r->failed = reason_set(r->why, ERR_INVALID, "illegal base64 data at input byte %zu", i);
+            return false;
+        }
+        bits = bits << 6 | (unsigned)digit;
+        if ((have += 6) >= 8)
+            out->data[out->len++] = (uint8_t)(bits >> (have -= 8));
+    }
+    return true;
 }
 
 static bool read_bytes(struct reader *r, const struct json_field *jf, const json_t *value,
