@@ -383,11 +383,11 @@ static void on_poll_gone(void *owner, struct request *req)
     poll_free(owner);
 }
 
-static void answer_polls(struct jobstore *js)
+static void answer_polls_now(void *owner)
 {
+    struct jobstore *js = owner;
     struct poll *p;
-    if (list_empty(&js->polls))
-        return;
+    bool answered = false;
     struct view *v = state_read(replica_state(js->replica));
     list_each(&js->polls, struct poll, link, p)
     {
@@ -397,8 +397,24 @@ static void answer_polls(struct jobstore *js)
             continue;
         poll_free(p);
         reply_changes(js, req, v);
+        answered = true;
     }
     view_abort(v);
+    if (answered)
+        js->polls_answered_ms = loop_now_ms(js->loop);
+}
+
+/* At once after a quiet while. Under load every commit would wake every reader, and the messages
+ * would cost more than the commits: then they get several commits in one answer. */
+static void answer_polls(struct jobstore *js)
+{
+    uint64_t now = loop_now_ms(js->loop), due = js->polls_answered_ms + js->poll_pause;
+    if (list_empty(&js->polls) || timer_is_armed(&js->polls_timer))
+        return;
+    if (now >= due)
+        answer_polls_now(js);
+    else
+        timer_arm(js->loop, &js->polls_timer, due - now, answer_polls_now, js);
 }
 
 static void on_changes(void *self, struct request *req)
@@ -408,8 +424,9 @@ static void on_changes(void *self, struct request *req)
     if (is_recovering(js, req))
         return;
     struct view *v = state_read(replica_state(js->replica));
-    bool wait =
-        q->wait_ms > 0 && !js->draining && !query_has_changes(view_meta(v), q->since, q->tables);
+    bool news = query_has_changes(view_meta(v), q->since, q->tables);
+    bool pause = loop_now_ms(js->loop) < js->polls_answered_ms + js->poll_pause;
+    bool wait = q->wait_ms > 0 && !js->draining && (!news || pause);
     if (!wait)
         reply_changes(js, req, v);
     view_abort(v);
@@ -423,6 +440,8 @@ static void on_changes(void *self, struct request *req)
     request_park(req, on_poll_gone, p);
     uint64_t wait_ms = q->wait_ms < LONGEST_POLL_MS ? q->wait_ms : LONGEST_POLL_MS;
     timer_arm(js->loop, &p->timer, wait_ms, on_poll_over, p);
+    if (news)
+        answer_polls(js);
 }
 
 /* ---- life */
@@ -503,6 +522,7 @@ void jobstore_close(void *self)
     {
         poll_free(p);
     }
+    timer_cancel(js->loop, &js->polls_timer);
     server_close(js->poll_server);
     server_close(js->server);
     replica_close(js->replica);

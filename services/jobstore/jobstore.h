@@ -9,7 +9,7 @@
 struct jobstore {
     /* settings */
     const char *listen, *listen_poll, *data_dir;
-    uint64_t map_size, log_size, disk_reserve, changes_kept, outcomes_kept;
+    uint64_t poll_pause, map_size, log_size, disk_reserve, changes_kept, outcomes_kept;
 
     struct loop *loop;
     struct server *server, *poll_server;
@@ -17,6 +17,8 @@ struct jobstore {
     struct link writes; /* struct write, in order of their place in the log */
     struct link polls;  /* struct poll */
     size_t poll_count;
+    uint64_t polls_answered_ms; /* when readers were last told of something */
+    struct timer polls_timer;
     bool draining, caught_up;
     void (*drained)(void *arg);
     void *drained_arg;

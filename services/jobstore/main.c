@@ -25,6 +25,9 @@ static const struct setting settings[] = {
             "changed keys remembered for readers of the feed; one left further behind lists anew"),
     SETTING(jobstore, outcomes_kept, COUNT, "20000",
             "answers remembered by request, so that a repeated request gets the first"),
+    SETTING(
+        jobstore, poll_pause, MSEC, "3ms",
+        "readers of changes are woken at most this often under load; at once when it was quiet"),
     SETTING_END,
 };
 
