@@ -44,7 +44,9 @@ static char *with_valid_utf8(const char *text)
 
 json_t *json_text(const char *text)
 {
-    json_t *value = json_string(text == NULL ? "" : text);
+    if (text == NULL)
+        text = "";
+    json_t *value = json_string(text);
     if (value != NULL)
         return value;
     char *clean = with_valid_utf8(text);
