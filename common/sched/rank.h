@@ -46,7 +46,8 @@ uint32_t rank_best(const struct rank *r);
 /* What is left there has changed: one was placed. */
 void rank_update(struct rank *r, const struct fleet *f, uint32_t candidate);
 
-/* Why there is no room; EXHAUSTED_STATIC + i: for the ask's i-th static port. */
+/* Why there is no room for one more at candidate i; EXHAUSTED_STATIC + i: for the ask's i-th static
+ * port. */
 enum exhausted {
     EXHAUSTED_NOT,
     EXHAUSTED_CPU,
@@ -57,10 +58,10 @@ enum exhausted {
     EXHAUSTED_HOSTS, /* distinct_hosts */
     EXHAUSTED_STATIC,
 };
-size_t rank_exhausted(const struct rank *r, const struct fleet *f, uint32_t candidate);
-/* The parts of a candidate's score. */
-double rank_binpack(const struct rank *r, uint32_t candidate);
-double rank_anti_affinity(const struct rank *r, uint32_t candidate);
+size_t rank_exhausted(const struct rank *r, const struct fleet *f, uint32_t i);
+/* The parts of candidate i's score. */
+double rank_binpack(const struct rank *r, uint32_t i);
+double rank_anti_affinity(const struct rank *r, uint32_t i);
 
 /* 10^x for 0 <= x <= 1, within 1e-9; the same on every machine. */
 double rank_pow10(double x);
