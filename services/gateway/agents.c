@@ -12,6 +12,7 @@
 #define MISSING_JOB_MS  2000u
 #define NEWS_ARENA      (64u << 20)
 #define LIST_AGAIN_MS   200u
+#define FEW_CHANGES     16 /* are told at once; of many, more is likely to follow for each node */
 
 static void poll_step(struct node *n);
 
@@ -275,13 +276,20 @@ struct fetch {
     char *key;
     size_t key_len;
     struct call *call;
+    struct node **nodes; /* whose answers wait for it; nodes stay while the door is open */
+    size_t count, room;
+    struct timer again;
 };
 
 static void fetch_end(struct fetch *f)
 {
+    timer_cancel(f->agents->loop, &f->again);
     map_remove(f->agents->fetches, f->key, f->key_len);
+    free(f->nodes);
     arena_free(f->arena); /* f lives in it */
 }
+
+static void fetch_start(void *owner);
 
 static void on_fetched(void *owner, const struct response *r)
 {
@@ -294,35 +302,53 @@ static void on_fetched(void *owner, const struct response *r)
         jobcache_put(a->jobs, object->job);
     const Pb__Job *job;
     uint64_t now = loop_now_ms(a->loop);
-    bool answered = found || r->code == PB__REPLY__CODE__NOT_FOUND;
-    if (answered &&
-        !jobcache_get(a->jobs, f->ref, now, &job)) /* gone, or another job of that name */
+    f->call = NULL;
+    if (!found && r->code != PB__REPLY__CODE__NOT_FOUND) {
+        timer_arm(a->loop, &f->again, LIST_AGAIN_MS, fetch_start, f);
+        return;
+    }
+    if (!jobcache_get(a->jobs, f->ref, now, &job)) /* gone, or another job of that name */
         jobcache_put_missing(a->jobs, f->ref, now + MISSING_JOB_MS);
+    struct node **nodes = f->nodes;
+    size_t count = f->count;
+    f->nodes = NULL;
     fetch_end(f);
-    struct link waiting;
-    list_init(&waiting);
-    struct node *n;
-    while ((n = list_first(&a->wanting, struct node, wanting)) != NULL) {
-        list_remove(&n->wanting);
-        list_push_back(&waiting, &n->wanting);
-    }
-    while ((n = list_first(&waiting, struct node, wanting)) != NULL) {
-        list_remove(&n->wanting);
-        n->wants_jobs = false;
-        poll_step(n);
-    }
+    for (size_t i = 0; i < count; i++)
+        if (--nodes[i]->jobs_pending == 0)
+            poll_step(nodes[i]);
+    free(nodes);
 }
 
-static void fetch_job(struct agents *a, struct job_ref ref)
+static void fetch_start(void *owner)
+{
+    struct fetch *f = owner;
+    Pb__Key wanted = PB__KEY__INIT;
+    wanted.has_table = wanted.has_version = 1;
+    wanted.table = PB__TABLE__NAME__JOB_VERSIONS;
+    wanted.namespace_ = (char *)f->ref.namespace;
+    wanted.name = (char *)f->ref.id;
+    wanted.version = f->ref.version;
+    f->call = client_call(f->agents->options.jobstore,
+                          &(struct call_options){.method = PB__JOBSTORE__METHOD__GET,
+                                                 .body = &wanted.base,
+                                                 .reply = &pb__object__descriptor,
+                                                 .budget_ms = SHORT_MS,
+                                                 .retry = true,
+                                                 .done = on_fetched,
+                                                 .owner = f});
+}
+
+static struct fetch *fetch_get(struct agents *a, struct job_ref ref)
 {
     struct arena *arena = arena_new(64u << 10);
     char *key = arena_printf(arena, "%s\n%s\n%llu\n%llu", ref.namespace, ref.id,
                              (unsigned long long)ref.version, (unsigned long long)ref.create_index);
-    if (map_get(a->fetches, key, strlen(key)) != NULL) {
+    struct fetch *f = map_get(a->fetches, key, strlen(key));
+    if (f != NULL) {
         arena_free(arena);
-        return;
+        return f;
     }
-    struct fetch *f = arena_array(arena, struct fetch, 1);
+    f = arena_array(arena, struct fetch, 1);
     f->agents = a;
     f->arena = arena;
     f->ref = (struct job_ref){arena_strdup(arena, ref.namespace), arena_strdup(arena, ref.id),
@@ -330,20 +356,22 @@ static void fetch_job(struct agents *a, struct job_ref ref)
     f->key = key;
     f->key_len = strlen(key);
     map_put(a->fetches, key, f->key_len, f);
-    Pb__Key wanted = PB__KEY__INIT;
-    wanted.has_table = wanted.has_version = 1;
-    wanted.table = PB__TABLE__NAME__JOB_VERSIONS;
-    wanted.namespace_ = (char *)f->ref.namespace;
-    wanted.name = (char *)f->ref.id;
-    wanted.version = ref.version;
-    f->call =
-        client_call(a->options.jobstore, &(struct call_options){.method = PB__JOBSTORE__METHOD__GET,
-                                                                .body = &wanted.base,
-                                                                .reply = &pb__object__descriptor,
-                                                                .budget_ms = SHORT_MS,
-                                                                .retry = true,
-                                                                .done = on_fetched,
-                                                                .owner = f});
+    fetch_start(f);
+    return f;
+}
+
+/* n's next answer waits for the job. */
+static void fetch_job(struct node *n, struct job_ref ref)
+{
+    struct fetch *f = fetch_get(n->agents, ref);
+    if (f->count > 0 && f->nodes[f->count - 1] == n)
+        return;
+    if (f->count == f->room) {
+        f->room = f->room > 0 ? f->room * 2 : 4;
+        f->nodes = xrealloc(f->nodes, f->room * sizeof(struct node *));
+    }
+    f->nodes[f->count++] = n;
+    n->jobs_pending++;
 }
 
 /* ---- polls: what the agent has not heard yet */
@@ -394,7 +422,7 @@ static bool fill_allocs(struct node *n, struct arena *arena, Pb__NodeNews *news)
         const Pb__Job *job = NULL;
         struct job_ref ref = alloc_job_ref(alloc);
         if (!jobcache_get(a->jobs, ref, loop_now_ms(a->loop), &job)) {
-            fetch_job(a, ref);
+            fetch_job(n, ref);
             complete = false;
         }
         news->allocs[news->n_allocs++] = alloc;
@@ -418,9 +446,6 @@ static void tell_news(struct node *n)
         news.n_requests = count;
         a->stats.news++;
         reply_news(n, &news, index_reached(n));
-    } else if (!n->wants_jobs) {
-        n->wants_jobs = true;
-        list_push_back(&a->wanting, &n->wanting);
     }
     arena_free(arena);
 }
@@ -487,7 +512,7 @@ static void list_node(struct node *n, const Pb__Key *after)
 static void poll_step(struct node *n)
 {
     struct agents *a = n->agents;
-    if (n->poll == NULL || a->feed_index == 0 || n->listing)
+    if (n->poll == NULL || a->feed_index == 0 || n->listing || n->jobs_pending > 0)
         return;
     if (!n->box.known) {
         a->stats.relists++;
@@ -511,7 +536,10 @@ void node_has_news(struct node *n, uint64_t delay_ms)
 
 static void on_agent_gone(void *owner, struct request *req)
 {
-    take_poll(owner);
+    struct node *n = owner;
+    take_poll(n);
+    n->polled_ms = 0;
+    asks_lose_node(n);
 }
 
 static void poll(struct node *n, struct request *req)
@@ -562,7 +590,9 @@ void agents_feed_object(struct agents *a, const Pb__Object *object)
     } else if (object->value_case == PB__OBJECT__VALUE_ALLOC && object->alloc->has_node_id) {
         struct node *n = map_get_id(a->nodes, object->alloc->node_id.data);
         if (n != NULL && outbox_put(&n->box, object->alloc))
-            node_has_news(n, a->options.news_delay_ms);
+            node_has_news(n, a->changes++ < FEW_CHANGES ? 0 : a->options.news_delay_ms);
+    } else if (object->value_case == PB__OBJECT__VALUE_JOB) {
+        jobcache_put(a->jobs, object->job);
     }
 }
 
@@ -628,7 +658,6 @@ struct agents *agents_open(struct loop *l, const struct agents_options *o)
     a->fetches = map_new();
     a->asks = map_new();
     a->jobs = jobcache_new(JOBS_KEPT, JOB_BYTES_KEPT);
-    list_init(&a->wanting);
     list_init(&a->updates);
     list_init(&a->batches);
     return a;
@@ -641,7 +670,6 @@ static void node_close(struct node *n)
     if (n->listing)
         call_cancel(n->list_call);
     timer_cancel(n->agents->loop, &n->news_due);
-    list_remove(&n->wanting);
     outbox_fini(&n->box);
     free(n);
 }
@@ -654,7 +682,8 @@ void agents_close(struct agents *a)
     void *item;
     while (map_next(a->fetches, &i, NULL, NULL, &item)) {
         struct fetch *f = item;
-        call_cancel(f->call);
+        if (f->call != NULL)
+            call_cancel(f->call);
         fetch_end(f);
     }
     i = 0;

@@ -140,6 +140,7 @@ static void on_held_gone(void *owner, struct request *req)
 {
     struct ask *ask = owner;
     ask->held = NULL;
+    await_agent(ask); /* or it has died */
 }
 
 /* A copy of a result that was delivered already. */
@@ -185,6 +186,13 @@ void on_agent_result(void *self, struct request *req)
 {
     const Pb__AgentResult *result = (const Pb__AgentResult *)request_body(req);
     agents_admit(self, req, SPEAKER(result), agent_result);
+}
+
+void asks_lose_node(struct node *n)
+{
+    struct ask *ask;
+    list_each(&n->asks, struct ask, of_node, ask) if (ask->sent_ms == 0)
+        timer_arm(n->agents->loop, &ask->timer, 0, on_no_node, ask);
 }
 
 void asks_close(struct agents *a)

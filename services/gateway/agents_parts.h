@@ -13,14 +13,13 @@ struct node {
     struct agents *agents;
     uint8_t id[ID_SIZE], secret[ID_SIZE];
     bool has_secret;
-    bool seen;       /* noted for the next SEEN */
-    bool listing;    /* a LIST is under way */
-    bool wants_jobs; /* linked in agents->wanting */
+    bool seen;             /* noted for the next SEEN */
+    bool listing;          /* a LIST is under way */
+    unsigned jobs_pending; /* fetches that its answer waits for */
     struct outbox box;
     struct request *poll; /* parked */
     uint64_t polled_ms;   /* when it last asked; 0: never */
     struct timer wait_over, news_due;
-    struct link wanting;
     struct link asks; /* struct ask.of_node */
     struct call *list_call;
 };
@@ -29,10 +28,10 @@ struct agents {
     struct loop *loop;
     struct agents_options options;
     struct map *nodes;   /* id -> struct node */
+    unsigned changes;    /* told since the last feed_reached */
     uint64_t feed_index; /* all up to here has been told; 0: the feed has not begun */
     struct jobcache *jobs;
     struct map *fetches; /* key of a job -> struct fetch */
-    struct link wanting; /* nodes whose answer waits for a job */
     struct map *asks;    /* id -> struct ask */
     struct agents_stats stats;
 
@@ -73,6 +72,8 @@ void on_agent_result(void *self, struct request *req);
 /* The requests to hand to n's agent now, in req's arena; *count of them. */
 Pb__AgentRequest **asks_to_send(struct node *n, struct arena *arena, size_t *count);
 bool asks_are_waiting(const struct node *n);
+/* Its agent has gone: what was not sent yet fails. */
+void asks_lose_node(struct node *n);
 void asks_close(struct agents *a);
 
 /* ---- agents_update.c */
