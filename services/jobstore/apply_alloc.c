@@ -75,6 +75,8 @@ static void update_one(struct view *v, const Pb__AllocUpdate *u, struct job_set 
     Pb__Alloc *old = state_alloc(v, a, u->alloc_id.data);
     if (old == NULL)
         return; /* collected meanwhile: there is nobody to tell */
+    if (u->has_node_id && !id_equal(u->node_id.data, old->node_id.data))
+        return; /* an agent speaks for its own node only */
     if (u->n_tasks > 0) {
         Pb__AllocTasks tasks = PB__ALLOC_TASKS__INIT;
         tasks.has_alloc_id = true;
