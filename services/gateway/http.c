@@ -1,14 +1,10 @@
 #include "http.h"
 #include "base/list.h"
 #include "base/log.h"
+#include "listener.h"
 #include "urls.h"
-#include <arpa/inet.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <microhttpd.h>
-#include <netdb.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -536,45 +532,6 @@ static void look_for_gone(void *owner)
     timer_arm(h->loop, &h->look, LOOK_FOR_GONE_MS, look_for_gone, h);
 }
 
-static int listen_on(const char *address, uint16_t *port, struct reason *why)
-{
-    char host[128] = "";
-    const char *colon = strrchr(address, ':');
-    if (colon == NULL || (size_t)(colon - address) >= sizeof(host)) {
-        reason_set(why, ERR_INVALID, "http address \"%s\": want host:port", address);
-        return -1;
-    }
-    memcpy(host, address, (size_t)(colon - address));
-    char *name = host;
-    if (host[0] == '[' && host[strlen(host) - 1] == ']') {
-        host[strlen(host) - 1] = '\0';
-        name++;
-    }
-    struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE}, *found;
-    int failed = getaddrinfo(name[0] == '\0' ? NULL : name, colon + 1, &hints, &found);
-    if (failed != 0) {
-        reason_set(why, ERR_INVALID, "http address \"%s\": %s", address, gai_strerror(failed));
-        return -1;
-    }
-    int yes = 1, fd = socket(found->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    struct sockaddr_storage bound = {0};
-    socklen_t len = sizeof(bound);
-    if (fd >= 0)
-        setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof(yes));
-    if (fd < 0 || bind(fd, found->ai_addr, found->ai_addrlen) != 0 || listen(fd, 1024) != 0 ||
-        getsockname(fd, (struct sockaddr *)&bound, &len) != 0) {
-        reason_errno(why, ERR_IO, "cannot listen on http address %s", address);
-        if (fd >= 0)
-            close(fd);
-        fd = -1;
-    } else {
-        *port = ntohs(bound.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&bound)->sin6_port
-                                                  : ((struct sockaddr_in *)&bound)->sin_port);
-    }
-    freeaddrinfo(found);
-    return fd;
-}
-
 static struct MHD_Daemon *start(struct http *h, int fd)
 {
     return MHD_start_daemon(
@@ -590,7 +547,7 @@ enum err http_open(struct http **out, struct loop *l, const struct http_options 
                    struct reason *why)
 {
     uint16_t port = 0;
-    int fd = listen_on(o->address, &port, why);
+    int fd = listener_open(o->address, &port, why);
     if (fd < 0)
         return ERR_IO;
     struct http *h = xcalloc(1, sizeof(*h));

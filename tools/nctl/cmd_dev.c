@@ -87,6 +87,7 @@ static const struct program programs[] = {
      "    jobstore_poll = \"ipc://$RUN/jobstore-poll.sock\";\n"
      "    controller = \"ipc://$RUN/controller.sock\";\n"
      "    evalbroker = \"ipc://$RUN/evalbroker.sock\";\n"
+     "    planqueue = \"ipc://$RUN/planqueue.sock\";\n"
      "    gossip = \"ipc://$RUN/gossip.sock\";\n"},
     {"nodeagent", STAGE_AGENTS, 5000,
      "    gateway = \"ipc://$RUN/gateway.sock\";\n"
