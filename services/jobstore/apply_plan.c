@@ -268,6 +268,8 @@ static void make_blocked(struct planning *p)
     b->previous_eval = e->id;
     b->has_job_modify_index = e->has_job_modify_index;
     b->job_modify_index = e->job_modify_index;
+    b->n_failed_groups = plan->n_failed_groups;
+    b->failed_groups = plan->failed_groups;
     b->n_classes = plan->n_classes;
     b->classes = plan->classes;
     b->has_escaped_class = plan->has_escaped_class;
