@@ -13,9 +13,8 @@ int64_t number_at(const json_t *object, const char *key);
 bool flag_at(const json_t *object, const char *key);
 json_t *value_at(const json_t *object, const char *key);
 
-/* What tells an id from its neighbours: of version 7 the first four groups, since what is made at
- * once differs only in the count at the end of them; of others, which are random, the first group.
- * whole: all of it. From a ring of 32 buffers. */
+/* What tells an id from its neighbours: of version 7, whose first half is the time, the first four
+ * groups; of others, which are random, the first. whole: all of it. From a ring of 32 buffers. */
 const char *show_id(const char *id, bool whole);
 enum { SHORT_TIMED_ID = 23, SHORT_RANDOM_ID = 8 };
 
