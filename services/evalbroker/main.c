@@ -1,10 +1,11 @@
 /* evalbroker: hands each pending evaluation to one worker at a time, at least once.
  *
  * Hears     jobstore (evaluations, nodes and their usage, by the changes feed), schedworkers
- * (DEQUEUE with acks and nacks) Says      jobstore (APPLY: evaluations that are superseded or have
- * failed) Owns      nothing durable: the queue is rebuilt from jobstore at every start Signals TERM
- * exits; USR1 logs a summary Exits     0 asked to stop, 1 failed, 2 bad usage or settings (do not
- * restart), abort: a bug */
+ *           (DEQUEUE with acks and nacks)
+ * Says      to jobstore: APPLY of evaluations that are superseded or have failed
+ * Owns      nothing durable: the queue is rebuilt from jobstore at every start
+ * Signals   TERM exits; USR1 logs a summary
+ * Exits     0 asked to stop, 1 failed, 2 bad usage or settings (do not restart), abort: a bug */
 #include "daemon/daemon.h"
 #include "evalbroker.h"
 

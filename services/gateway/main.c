@@ -1,10 +1,11 @@
 /* gateway: the only door. HTTP for people and programs, long polls for node agents.
  *
  * Hears     clients over HTTP; agents (register, heartbeat, poll, updates, files and logs);
- * jobstore (changes of state); gossip, evalbroker, planqueue, controller (when asked about) Says
- * commands to jobstore; to controller, which nodes were heard from Owns      nothing durable: open
- * requests, and a few names it could fetch again Signals   TERM exits, USR1 logs a summary Exits 0
- * asked to stop, 1 failed, 2 bad usage or settings (do not restart), abort: a bug */
+ *           jobstore (changes of state); gossip, evalbroker, planqueue, controller (when asked)
+ * Says      commands to jobstore; to controller, which nodes were heard from
+ * Owns      nothing durable: open requests, and a few names it could fetch again
+ * Signals   TERM exits; USR1 logs a summary
+ * Exits     0 asked to stop, 1 failed, 2 bad usage or settings (do not restart), abort: a bug */
 #include "base/log.h"
 #include "daemon/daemon.h"
 #include "gateway.h"

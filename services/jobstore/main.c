@@ -1,11 +1,11 @@
 /* jobstore: orders every change, answers queries, tells what changed.
  *
  * Hears     everyone's commands and queries; long polls for changes on a socket of their own
- * Owns      all durable state of the cluster: raft's log and the state in LMDB, in its data
- * directory Survives  kill -9 at any moment; loss of power (the state is rebuilt from a checkpoint
- * and the log); a full disk (writes are refused, reads go on) Signals   TERM answers what is under
- * way, then exits; USR1 logs a summary Exits     0 asked to stop, 1 failed, 2 bad usage or settings
- * (do not restart), abort: a bug */
+ * Owns      all durable state of the cluster, in its data directory: raft's log, the state in LMDB
+ * Survives  kill -9 at any moment; loss of power (the state is rebuilt from a checkpoint and the
+ *           log); a full disk (writes are refused, reads go on)
+ * Signals   TERM answers what is under way, then exits; USR1 logs a summary
+ * Exits     0 asked to stop, 1 failed, 2 bad usage or settings (do not restart), abort: a bug */
 #include "daemon/daemon.h"
 #include "jobstore.h"
 
