@@ -219,13 +219,13 @@ Test(nodeagent, files_are_listed_told_and_read)
     r.has_kind = r.has_alloc_id = true;
     r.alloc_id = f->allocs[i].alloc->id;
     r.kind = PB__AGENT_REQUEST__KIND__FS_LIST;
-    r.path = (char[]){"/"};
+    r.path = arena_strdup(f->arena, "/");
     cr_assert(fake_read(f, r, 0, 5000));
     cr_assert_eq(f->file_count, 2);
     cr_assert_str_eq(f->files[0]->name, "alloc");
     cr_assert_str_eq(f->files[0]->file_mode, "drwxrwxrwx");
     r.kind = PB__AGENT_REQUEST__KIND__FS_STAT;
-    r.path = (char[]){"t/local/app.conf"};
+    r.path = arena_strdup(f->arena, "t/local/app.conf");
     cr_assert(fake_read(f, r, 0, 5000));
     cr_assert_str_eq(f->files[0]->content_type, "text/plain; charset=utf-8");
     r.kind = PB__AGENT_REQUEST__KIND__FS_READ;
@@ -274,8 +274,8 @@ Test(nodeagent, logs_are_followed_across_rotated_files)
     r.has_kind = r.has_alloc_id = r.has_follow = true;
     r.alloc_id = f->allocs[i].alloc->id;
     r.kind = PB__AGENT_REQUEST__KIND__FS_LOGS;
-    r.task = (char[]){"t"};
-    r.log_type = (char[]){"stdout"};
+    r.task = arena_strdup(f->arena, "t");
+    r.log_type = arena_strdup(f->arena, "stdout");
     r.follow = true;
     fake_read(f, r, 1 << 30, 4000);
     cr_assert(strncmp(strbuf_text(&f->data), "line 1 ", 7) == 0);
@@ -287,7 +287,7 @@ Test(nodeagent, logs_are_followed_across_rotated_files)
     r.offset = 8;
     cr_assert(fake_read(f, r, 0, 5000));
     cr_assert_str_eq(strbuf_text(&f->data), "the end\n");
-    r.task = (char[]){"nope"};
+    r.task = arena_strdup(f->arena, "nope");
     cr_assert(fake_read(f, r, 0, 5000));
     cr_assert_eq(f->error_status, 400);
     cr_assert_str_eq(f->error, "unknown task name \"nope\"");
@@ -320,10 +320,10 @@ Test(nodeagent, a_task_finds_its_environment_and_directory)
 
 Test(nodeagent, a_name_that_leads_elsewhere_is_refused)
 {
-    char *const names[] = {(char[]){"../../../x"}, (char[]){".."}, (char[]){"alloc"}};
+    static const char *const names[] = {"../../../x", "..", "alloc"};
     for (size_t k = 0; k < COUNT_OF(names); k++) {
         Pb__Job *job = fake_job(f, "service", "mock", "{\"run_for\": \"1h\"}");
-        job->task_groups[0]->tasks[0]->name = names[k];
+        job->task_groups[0]->tasks[0]->name = arena_strdup(f->arena, names[k]);
         int i = fake_place(f, job);
         cr_assert(fake_await(f, i, FAILED, 5000));
     }
@@ -336,10 +336,10 @@ Test(nodeagent, a_task_runs_as_its_user)
     Pb__Job *job =
         fake_job(f, "batch", "raw_exec",
                  SH("id -un; id -Gn; echo s > secrets/k && echo l > local/k && cat secrets/k"));
-    job->task_groups[0]->tasks[0]->user = (char[]){"nobody"};
+    job->task_groups[0]->tasks[0]->user = arena_strdup(f->arena, "nobody");
     int i = fake_place(f, job);
     int k = fake_place(f, fake_job(f, "batch", "raw_exec", SH("true")));
-    f->allocs[k].job->task_groups[0]->tasks[0]->user = (char[]){"no-such-user"};
+    f->allocs[k].job->task_groups[0]->tasks[0]->user = arena_strdup(f->arena, "no-such-user");
     cr_assert(fake_await(f, i, COMPLETE, 5000), "%s", fake_content(f, i, "alloc/logs/t.stderr.0"));
     cr_assert_str_eq(fake_content(f, i, "alloc/logs/t.stdout.0"), "nobody\nnogroup\ns\n");
 }
@@ -349,7 +349,7 @@ Test(nodeagent, the_kill_signal_and_timeout_are_the_jobs)
     Pb__Job *job = fake_job(f, "service", "raw_exec",
                             SH("trap 'echo got-usr1; exit 5' USR1; trap '' INT; echo up; while :; "
                                "do sleep 0.05; done"));
-    job->task_groups[0]->tasks[0]->kill_signal = (char[]){"SIGUSR1"};
+    job->task_groups[0]->tasks[0]->kill_signal = arena_strdup(f->arena, "SIGUSR1");
     job->task_groups[0]->tasks[0]->kill_timeout_ns = 20000000000;
     int i = fake_place(f, job);
     cr_assert(fake_await(f, i, RUNNING, 5000));

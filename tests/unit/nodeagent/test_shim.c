@@ -210,7 +210,7 @@ Test(shim, the_end_is_kept_until_it_is_acknowledged)
 Test(shim, a_task_ignores_nothing_that_we_ignore)
 {
     signal(SIGINT, SIG_IGN);
-    start("sleep 100; exit 3", 1 << 20, 2);
+    start("exec sleep 100", 1 << 20, 2);
     cr_assert(await_kind(SHIM_STARTED, 5000));
     supervisor_kill(sup, SIGINT, 20000 * 1000000ll);
     cr_assert(await_kind(SHIM_EXITED, 3000));
