@@ -441,7 +441,7 @@ static void supersede_blocked(struct broker *b, const Pb__Eval *done)
 {
     struct job *j = job_find(b, done);
     struct item *it = j != NULL ? j->blocked : NULL;
-    if (it == NULL || it->modify_index >= done->modify_index || id_equal(it->id, done->id.data) ||
+    if (it == NULL || it->create_index > done->snapshot_index || id_equal(it->id, done->id.data) ||
         (done->has_blocked_eval && id_equal(it->id, done->blocked_eval.data)))
         return;
     end(b, it, false);

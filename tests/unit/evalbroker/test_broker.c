@@ -328,7 +328,9 @@ Test(broker, of_a_job_the_newest_blocked_one_counts)
     put(&t, .n = 1, .status = PB__EVAL__STATUS__CANCELLED);
     put(&t, .n = 3, .status = PB__EVAL__STATUS__COMPLETE, .blocked_eval = 2);
     cr_assert_null(proposal(&t));
-    put(&t, .n = 4, .status = PB__EVAL__STATUS__COMPLETE);
+    put(&t, .n = 4, .status = PB__EVAL__STATUS__COMPLETE, .snapshot = 1);
+    cr_assert_null(proposal(&t), "its plan had not seen what the blocked one saw");
+    put(&t, .n = 5, .status = PB__EVAL__STATUS__COMPLETE, .snapshot = 3);
     cr_assert_eq(proposal(&t)->id.data[15], 2, "a later evaluation of the job needed nothing more");
     bed_end(&t);
 }
