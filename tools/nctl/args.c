@@ -152,6 +152,27 @@ static int leading_words(const struct command *const *table, int argc, char **ar
     return count;
 }
 
+/* The commands of two words that begin with this one: "alloc status, alloc logs". */
+static void commands_of(const struct command *const *table, const char *noun, char *out,
+                        size_t size)
+{
+    size_t len = strlen(noun), used = 0;
+    out[0] = '\0';
+    for (; *table != NULL; table++)
+        for (const struct command *c = *table; c->name != NULL; c++) {
+            const char *names[] = {c->name, c->aliases};
+            for (size_t i = 0; i < COUNT_OF(names); i++)
+                for (const char *at = names[i]; at != NULL && *at != '\0';) {
+                    size_t n = strcspn(at, ",");
+                    if (n > len && strncmp(at, noun, len) == 0 && at[len] == ' ' && used < size)
+                        used += (size_t)snprintf(out + used, size - used, "%s%.*s",
+                                                 used > 0 ? ", " : "", (int)n, at);
+                    at += n;
+                    at += strspn(at, ", ");
+                }
+        }
+}
+
 static bool unknown_command(const struct command *const *table, char **words, int count,
                             char *error, size_t size)
 {
@@ -160,6 +181,12 @@ static bool unknown_command(const struct command *const *table, char **words, in
     size_t name_count = 0;
     snprintf(typed, sizeof(typed), "%.60s%s%.60s", words[0], count > 1 ? " " : "",
              count > 1 ? words[1] : "");
+    char further[200];
+    commands_of(table, words[0], further, sizeof(further));
+    if (count == 1 && further[0] != '\0') {
+        snprintf(error, size, "\"%.60s\" wants a further word: %s", words[0], further);
+        return false;
+    }
     for (; *table != NULL; table++)
         for (const struct command *c = *table; c->name != NULL && name_count < COUNT_OF(names); c++)
             names[name_count++] = c->name;

@@ -125,15 +125,28 @@ static json_t *problems_json(const struct job_problems *p)
     return json_pack("{s:o, s:o}", "ValidationErrors", errors, "Warnings", warnings);
 }
 
+/* Lists within lists end in several blank lines. */
+static void print_problem(FILE *to, const char *bullet, const char *text)
+{
+    size_t len = strlen(text);
+    while (len > 0 && text[len - 1] == '\n')
+        len--;
+    char *trimmed = xstrdup(text);
+    trimmed[len] = '\0';
+    fputs(bullet, to);
+    print_clean(to, trimmed);
+    fputc('\n', to);
+    free(trimmed);
+}
+
 static void print_problems(const struct job_problems *p)
 {
     if (p->warning_count > 0)
         printf("Job Warnings:\n%zu warning(s):\n\n", p->warning_count);
-    for (size_t i = 0; i < p->warning_count; i++) {
-        printf("* ");
-        print_clean(stdout, p->warnings[i]);
-        printf("\n%s", i + 1 == p->warning_count ? "\n" : "");
-    }
+    for (size_t i = 0; i < p->warning_count; i++)
+        print_problem(stdout, "* ", p->warnings[i]);
+    if (p->warning_count > 0)
+        putchar('\n');
     if (p->count == 0) {
         printf("Job validation successful\n");
         return;
@@ -141,11 +154,8 @@ static void print_problems(const struct job_problems *p)
     fflush(stdout);
     fprintf(stderr, "Job validation errors:\n%zu error%s occurred:\n", p->count,
             p->count == 1 ? "" : "s");
-    for (size_t i = 0; i < p->count; i++) {
-        fprintf(stderr, "\t* ");
-        print_clean(stderr, p->texts[i]);
-        fputc('\n', stderr);
-    }
+    for (size_t i = 0; i < p->count; i++)
+        print_problem(stderr, "\t* ", p->texts[i]);
 }
 
 static int run_validate(const struct args *args)

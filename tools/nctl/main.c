@@ -5,6 +5,7 @@
  * Exits     0 done, 1 failed or bad usage, 2 a job was taken but not all of it could be placed */
 #include "command.h"
 #include "base/err.h"
+#include <ctype.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -38,8 +39,9 @@ static void print_flags(const struct flag *flags)
 
 static void print_command_help(const struct command *c)
 {
-    printf("usage: nctl %s%s%s%s\n\n%s.\n", c->name, c->flags != NULL ? " [flags]" : "",
-           c->usage[0] != '\0' ? " " : "", c->usage, c->summary);
+    printf("usage: nctl %s%s%s%s\n\n%c%s.\n", c->name, c->flags != NULL ? " [flags]" : "",
+           c->usage[0] != '\0' ? " " : "", c->usage, toupper((unsigned char)c->summary[0]),
+           c->summary + 1);
     if (c->aliases != NULL)
         printf("Also called: %s\n", c->aliases);
     if (c->details != NULL)
@@ -81,6 +83,8 @@ int main(int argc, char **argv)
         print_help(argc == 1 ? stderr : stdout);
         return argc == 1 ? EXIT_ERROR : EXIT_OK;
     }
+    if (argc > 2 && strcmp(argv[1], "help") == 0)
+        argv[1] = (char *)"--help";
     char error[400];
     char **items = xcalloc((unsigned long)argc, sizeof(*items));
     struct args args;

@@ -92,6 +92,8 @@ Test(args, mistakes_are_named_with_what_would_be_right)
         {"-f", "no command given"},
         {"statsu", "unknown command \"statsu\": did you mean \"nctl status\"?"},
         {"alloc staus", "unknown command \"alloc staus\": did you mean \"nctl alloc status\"?"},
+        {"alloc", "\"alloc\" wants a further word: alloc logs, alloc status"},
+        {"job", "\"job\" wants a further word: job status"},
         {"banana", "unknown command \"banana\""},
         {"logs a -tsak t", "unknown flag -tsak: did you mean -task?"},
         {"logs a -n", "-n needs a value: LINES"},
