@@ -516,6 +516,17 @@ static bool is_open(const Pb__Eval *eval)
     return eval->status == PB__EVAL__STATUS__PENDING || eval->status == PB__EVAL__STATUS__BLOCKED;
 }
 
+static void checked_one(struct schedworker *w)
+{
+    if (--w->checks_open > 0)
+        return;
+    if (w->pause_wanted)
+        pause_round(w);
+    else
+        go_on(w, PHASE_ASKING);
+    w->pause_wanted = false;
+}
+
 static void on_checked(void *owner, const struct response *r)
 {
     struct work *k = owner;
@@ -527,16 +538,20 @@ static void on_checked(void *owner, const struct response *r)
             : NULL;
     k->check = false;
     if (eval != NULL && is_open(eval)) {
+        bool unmoved = eval->plans == k->eval->plans;
         set_eval(k, eval);
         raise_min_index(k, r->index);
-        attempt_failed(k);
+        /* The plan was not committed at all: jobstore has no room, or no leader. That may last. */
+        if (unmoved)
+            w->pause_wanted = true;
+        else
+            attempt_failed(k);
     } else if (eval != NULL || r->code == PB__REPLY__CODE__NOT_FOUND) {
         end_work(k, true, r->index);
     } else {
         end_work(k, false, 0);
     }
-    if (--w->checks_open == 0)
-        go_on(w, PHASE_ASKING);
+    checked_one(w);
 }
 
 static void check_stale(struct schedworker *w)
@@ -561,8 +576,7 @@ static void check_stale(struct schedworker *w)
                                                      .done = on_checked,
                                                      .owner = k});
     }
-    if (--w->checks_open == 0)
-        go_on(w, PHASE_ASKING);
+    checked_one(w);
 }
 
 static void next_phase(void *self)

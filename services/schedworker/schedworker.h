@@ -48,6 +48,7 @@ struct schedworker {
     struct link ended;   /* to be told to evalbroker: acknowledged or given back */
     struct link planned; /* committed plans that the view does not show yet */
     size_t work_count, checks_open;
+    bool pause_wanted;   /* before the next round */
     uint64_t need_index; /* of the view, for this round */
     struct call *call;   /* the question to evalbroker: it may be taken back */
     struct timer timer;
