@@ -257,6 +257,14 @@ static void bound_close(void)
         pthread_detach(thread);
 }
 
+/* A fresh process is cured, and a daemon may be started again at any moment. */
+static void on_bus_stuck(void *owner)
+{
+    log_error("bus_stuck", "why=%s", log_quote("nng cannot end connections any more"));
+    fflush(NULL);
+    _exit(EXIT_FAILED);
+}
+
 static int run(struct running *r)
 {
     const struct process *p = &r->process;
@@ -271,6 +279,7 @@ static int run(struct running *r)
         log_error("failed", "why=%s", log_quote(why.text));
         return e == ERR_INVALID ? EXIT_USAGE : EXIT_FAILED;
     }
+    net_watch(p->loop, on_bus_stuck, NULL);
     tell_ready();
     log_info("ready", "pid=%d version=%s", getpid(), NORN_VERSION);
     loop_run(p->loop);

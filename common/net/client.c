@@ -284,15 +284,18 @@ void client_close(struct client *c)
     struct call *call;
     while ((call = list_first(&c->calls, struct call, link)) != NULL)
         call_free(call);
-    nng_close(c->socket);
+    /* Contexts first: nng_close may wait for ever for one that is still at work (nng issue 1543).
+     */
     for (size_t i = 0; i < c->slot_count; i++) {
         struct slot *slot = c->slots[i];
         nng_aio_stop(slot->aio);
         if (loop_unpost(c->loop, &slot->post) && (slot->error == 0 || slot->phase == SENDING))
             nng_msg_free(nng_aio_get_msg(slot->aio));
+        nng_ctx_close(slot->ctx);
         nng_aio_free(slot->aio);
         free(slot);
     }
+    nng_close(c->socket);
     free(c->slots);
     free(c->addr);
     arena_pool_fini(&c->arenas);

@@ -104,4 +104,8 @@ bool client_is_connected(const struct client *c);
 enum err net_call_wait(const char *addr, const struct call_options *o, struct arena *a,
                        struct response *out, struct reason *why);
 
+/* Once per process: calls stuck when nng cannot end connections any more, which it does not recover
+ * from: lost peers would neither be noticed nor found again. The process should end. */
+void net_watch(struct loop *l, void (*stuck)(void *owner), void *owner);
+
 #endif

@@ -552,15 +552,16 @@ void server_close(struct server *s)
     __atomic_store_n(&s->closing, true, __ATOMIC_RELEASE);
     timer_cancel(s->loop, &s->send_watch);
     wait_for_sends(s);
-    nng_close(s->socket);
-    for (size_t i = 0; i < s->slot_count; i++) {
+    for (size_t i = 0; i < s->slot_count; i++) { /* before nng_close: see client_close */
         struct slot *slot = s->slots[i];
         nng_aio_stop(slot->aio);
         if (loop_unpost(s->loop, &slot->post)) /* a request that had just come in */
             nng_msg_free(nng_aio_get_msg(slot->aio));
+        nng_ctx_close(slot->ctx);
         nng_aio_free(slot->aio);
         free(slot);
     }
+    nng_close(s->socket);
     free(s->slots);
     pthread_mutex_lock(&s->departures_lock); /* a last notification may just be under way */
     struct departure *d;
