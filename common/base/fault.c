@@ -14,7 +14,7 @@ bool fault_point(const char *place)
     if (wanted == NULL || strncmp(wanted, place, len) != 0 || wanted[len] != '=')
         return false;
     const char *what = wanted + len + 1, *nth = strchr(what, ':');
-    int from = nth != NULL ? atoi(nth + 1) : 1;
+    int from = nth != NULL ? (int)strtol(nth + 1, NULL, 10) : 1;
     if (atomic_fetch_add(&visits, 1) + 1 < from)
         return false;
     if (strncmp(what, "die", 3) == 0)

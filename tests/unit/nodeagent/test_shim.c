@@ -10,7 +10,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 static char dir[64], shim_dir[96], log_dir[96];
@@ -216,6 +218,45 @@ Test(shim, a_task_ignores_nothing_that_we_ignore)
     cr_assert(await_kind(SHIM_EXITED, 3000));
     cr_assert_eq(last.signal, SIGINT);
     cr_assert_eq(last.exit_code, 130);
+}
+
+static int connect_raw(void)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    snprintf(address.sun_path, sizeof address.sun_path, "%s/sock", shim_dir);
+    int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+    cr_assert_eq(connect(fd, (struct sockaddr *)&address, sizeof address), 0);
+    return fd;
+}
+
+Test(shim, garbage_on_its_socket_does_it_no_harm)
+{
+    char garbage[2000];
+    int silent[12];
+    start("sleep 0.7; exit 4", 1 << 20, 2);
+    cr_assert(await_kind(SHIM_STARTED, 5000));
+    for (int round = 0; round < 200; round++) {
+        int fd = connect_raw();
+        for (size_t i = 0; i < sizeof garbage; i++)
+            garbage[i] = (char)(round * 31 + (int)i * 7);
+        if (round % 3 == 0)
+            memcpy(garbage, &(struct shim_message){.magic = SHIM_MAGIC, .kind = (uint16_t)round},
+                   sizeof(struct shim_message) / 2);
+        if (send(fd, garbage, (size_t)(round * 9) % sizeof garbage, MSG_NOSIGNAL) < 0)
+            poll(NULL, 0, 1);
+        close(fd);
+    }
+    /* More that say nothing than it has places for: the newest is served. */
+    for (size_t i = 0; i < COUNT_OF(silent); i++)
+        silent[i] = connect_raw();
+    struct shim_message m;
+    cr_assert_eq(recv(silent[COUNT_OF(silent) - 1], &m, sizeof m, 0), (ssize_t)sizeof m);
+    for (size_t i = 0; i < COUNT_OF(silent); i++)
+        close(silent[i]);
+    supervisor_close(sup);
+    cr_assert_eq(supervisor_attach(&sup, loop, shim_dir, &handlers, NULL), OK);
+    cr_assert(await_kind(SHIM_EXITED, 5000));
+    cr_assert_eq(last.exit_code, 4);
 }
 
 /* Chains that make a session of their own, ignore TERM, and fork and exit for ever. */
