@@ -35,6 +35,9 @@ static void node_set(struct agents *a, const Pb__Node *node)
 {
     struct node *n = node_add(a, node->id.data);
     n->has_secret = node->has_secret_id;
+    n->down = node->status == PB__NODE__STATUS__DOWN;
+    if (n->down)
+        asks_lose_node(n);
     if (node->has_secret_id)
         memcpy(n->secret, node->secret_id.data, ID_SIZE);
 }
@@ -116,8 +119,9 @@ void agents_admit(struct agents *a, struct request *req, struct speaker s, admit
 bool agents_is_connected(const struct agents *a, const uint8_t node_id[16])
 {
     const struct node *n = map_get_id(a->nodes, node_id);
-    return n != NULL && (n->poll != NULL ||
-                         (n->polled_ms != 0 && loop_now_ms(a->loop) - n->polled_ms < IN_TOUCH_MS));
+    return n != NULL && !n->down &&
+           (n->poll != NULL ||
+            (n->polled_ms != 0 && loop_now_ms(a->loop) - n->polled_ms < IN_TOUCH_MS));
 }
 
 /* ---- heartbeats: noted here, told to the controller in batches */
