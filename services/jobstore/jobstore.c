@@ -9,6 +9,7 @@
 
 #define DATA_FORMAT     1 /* of everything in the data directory */
 #define LONGEST_POLL_MS 60000
+#define EARLY_MS        5
 #define MOST_OF_ANYTHING                                                                           \
     20000 /* placements, stops, updates ... in one command: bounds a transaction */
 #define MOST_NODES    2000
@@ -127,6 +128,38 @@ static Pb__Reply__Code code_of(enum err e)
     }
 }
 
+static void propose(struct jobstore *js, struct request *req, const Pb__Command *body);
+static void drained_maybe(struct jobstore *js);
+
+/* Those that came before there was a leader: a start takes some milliseconds, and who asks
+ * meanwhile need not know. */
+static void propose_early(void *owner)
+{
+    struct jobstore *js = owner;
+    struct link early;
+    struct write *w;
+    list_init(&early);
+    while ((w = list_first(&js->early, struct write, link)) != NULL) {
+        list_remove(&w->link);
+        list_push_back(&early, &w->link);
+    }
+    while ((w = list_first(&early, struct write, link)) != NULL) {
+        list_remove(&w->link);
+        propose(js, w->req, (const Pb__Command *)request_body(w->req));
+    }
+    drained_maybe(js);
+}
+
+static bool wait_for_leader(struct jobstore *js, struct write *w)
+{
+    if (js->draining || loop_now_ms(js->loop) + EARLY_MS >= request_deadline_ms(w->req))
+        return false;
+    list_push_back(&js->early, &w->link);
+    if (!timer_is_armed(&js->early_timer))
+        timer_arm(js->loop, &js->early_timer, EARLY_MS, propose_early, js);
+    return true;
+}
+
 static void propose(struct jobstore *js, struct request *req, const Pb__Command *body)
 {
     struct reason why;
@@ -146,13 +179,15 @@ static void propose(struct jobstore *js, struct request *req, const Pb__Command 
     struct write *w = arena_alloc(a, sizeof *w);
     enum err e = replica_propose(js->replica, packed, len, &w->index, &why);
     free(packed);
+    w->req = req;
+    w->began_ms = loop_now_ms(js->loop);
+    if (e == ERR_NOT_LEADER && wait_for_leader(js, w))
+        return;
     if (e != OK) {
         metric_add(&metrics[M_REFUSED], 1);
         request_fail(req, code_of(e), "%s", why.text);
         return;
     }
-    w->req = req;
-    w->began_ms = loop_now_ms(js->loop);
     list_push_back(&js->writes, &w->link);
 }
 
@@ -195,7 +230,7 @@ static void on_applied(void *self, uint64_t index, const Pb__Outcome *outcome)
 static void drained_maybe(struct jobstore *js)
 {
     void (*drained)(void *arg) = js->drained;
-    if (drained == NULL || !list_empty(&js->writes))
+    if (drained == NULL || !list_empty(&js->writes) || !list_empty(&js->early))
         return;
     js->drained = NULL;
     drained(js->drained_arg);
@@ -463,6 +498,7 @@ enum err jobstore_open(void *self, struct loop *l, struct reason *why)
     struct jobstore *js = self;
     js->loop = l;
     list_init(&js->writes);
+    list_init(&js->early);
     list_init(&js->polls);
     signal(SIGXFSZ, SIG_IGN); /* a limit on file sizes shows as a full disk */
     struct replica_options ro = {.dir = js->data_dir,
@@ -514,9 +550,14 @@ void jobstore_close(void *self)
     struct poll *p;
     if (js->loop == NULL)
         return;
-    list_each(&js->writes, struct write, link, w)
+    timer_cancel(js->loop, &js->early_timer);
+    list_each(&js->early, struct write, link, w)
     {
         list_remove(&w->link); /* the server fails them all */
+    }
+    list_each(&js->writes, struct write, link, w)
+    {
+        list_remove(&w->link);
     }
     list_each(&js->polls, struct poll, link, p)
     {

@@ -15,7 +15,9 @@ struct jobstore {
     struct server *server, *poll_server;
     struct replica *replica;
     struct link writes; /* struct write, in order of their place in the log */
-    struct link polls;  /* struct poll */
+    struct link early;  /* struct write, before there is a leader */
+    struct timer early_timer;
+    struct link polls; /* struct poll */
     size_t poll_count;
     uint64_t polls_answered_ms; /* when readers were last told of something */
     struct timer polls_timer;
