@@ -1,0 +1,186 @@
+#include "base/err.h"
+#include "nodeagent/drivers/driver.h"
+#include "nodeagent/fingerprint.h"
+#include <criterion/criterion.h>
+#include <ftw.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+static char root[64];
+static struct arena *a;
+
+static void put(const char *path, const char *text)
+{
+    char full[256];
+    snprintf(full, sizeof full, "%s%s", root, path);
+    for (char *p = strchr(full + strlen(root) + 1, '/'); p != NULL; p = strchr(p + 1, '/')) {
+        *p = '\0';
+        mkdir(full, 0755);
+        *p = '/';
+    }
+    FILE *f = fopen(full, "we");
+    cr_assert_not_null(f);
+    fputs(text, f);
+    fclose(f);
+}
+
+static int remove_one(const char *path, const struct stat *st, int kind, struct FTW *ftw)
+{
+    return remove(path);
+}
+
+static void begin(void)
+{
+    a = arena_new(1 << 20);
+    strcpy(root, "/tmp/norn-fingerprint-XXXXXX");
+    cr_assert_not_null(mkdtemp(root));
+}
+static void end(void)
+{
+    nftw(root, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+    arena_free(a);
+}
+TestSuite(fingerprint, .init = begin, .fini = end);
+
+static const char *attribute(const Pb__Node *n, const char *key)
+{
+    for (size_t i = 0; i < n->n_attributes; i++)
+        if (strcmp(n->attributes[i]->key, key) == 0)
+            return n->attributes[i]->value;
+    return "";
+}
+
+Test(fingerprint, tells_what_the_files_tell)
+{
+    Pb__Node n = PB__NODE__INIT;
+    put("/proc/cpuinfo",
+        "processor\t: 0\nmodel name\t: Some CPU @ 2.50GHz\ncpu MHz\t\t: 2499.998\n\n"
+        "processor\t: 1\nmodel name\t: Some CPU @ 2.50GHz\ncpu MHz\t\t: 2100.000\n");
+    put("/proc/meminfo", "MemTotal:        2097152 kB\nMemFree:  5 kB\n");
+    put("/proc/net/route", "Iface\tDestination\tGateway\tFlags\nlo\t0000007F\t00000000\t0001\n"
+                           "lo\t00000000\t0100000A\t0003\n");
+    put("/etc/os-release", "PRETTY_NAME=\"X\"\nVERSION_ID=\"12\"\nID=debian\n");
+    put("/etc/debian_version", "12.11\n");
+    fingerprint_machine(
+        a, &(struct fingerprint_options){.root = root, .data_dir = "/tmp", .interface = ""}, &n);
+    static const char *const expected[][2] = {
+        {"cpu.numcores", "2"},
+        {"cpu.frequency", "2499"},
+        {"cpu.totalcompute", "4998"},
+        {"cpu.modelname", "Some CPU @ 2.50GHz"},
+        {"memory.totalbytes", "2147483648"},
+        {"os.name", "debian"},
+        {"os.version", "12.11"},
+        {"kernel.name", "linux"},
+        {"unique.network.ip-address", "127.0.0.1"},
+    };
+    for (size_t i = 0; i < COUNT_OF(expected); i++)
+        cr_assert_str_eq(attribute(&n, expected[i][0]), expected[i][1], "%s: %s", expected[i][0],
+                         attribute(&n, expected[i][0]));
+    cr_assert(n.total->cpu == 4998 && n.total->memory_mb == 2048 && n.total->disk_mb > 0);
+    for (size_t i = 1; i < n.n_attributes; i++)
+        cr_assert(strcmp(n.attributes[i - 1]->key, n.attributes[i]->key) < 0, "sorted");
+}
+
+Test(fingerprint, a_bare_machine_and_settings_instead_of_it)
+{
+    Pb__Node n = PB__NODE__INIT;
+    fingerprint_machine(a,
+                        &(struct fingerprint_options){.root = root,
+                                                      .data_dir = "/tmp",
+                                                      .interface = "nosuch0",
+                                                      .cpu_mhz = 4000,
+                                                      .memory_mb = 512,
+                                                      .disk_mb = 10},
+                        &n);
+    cr_assert(n.total->cpu == 4000 && n.total->memory_mb == 512 && n.total->disk_mb == 10);
+    cr_assert_geq(n.cores, 1);
+    cr_assert_str_eq(attribute(&n, "cpu.totalcompute"), "4000");
+    cr_assert_str_eq(fingerprint_address(&n), "127.0.0.1");
+}
+
+Test(fingerprint, signals_have_their_numbers)
+{
+    cr_assert_eq(signal_number("SIGTERM"), SIGTERM);
+    cr_assert_eq(signal_number("USR1"), SIGUSR1);
+    cr_assert_eq(signal_number("SIGIOT"), SIGABRT);
+    cr_assert_eq(signal_number("SIGNOPE"), 0);
+    cr_assert_eq(signal_number(""), 0);
+}
+
+static Pb__Alloc alloc = PB__ALLOC__INIT;
+static Pb__Job job = PB__JOB__INIT;
+static Pb__TaskGroup group = PB__TASK_GROUP__INIT;
+static Pb__Node node = PB__NODE__INIT;
+
+static enum err plan(const char *driver, const char *config, struct driver_plan *out,
+                     struct reason *why)
+{
+    static uint8_t id[16];
+    static Pb__Task task = PB__TASK__INIT;
+    alloc.id = (ProtobufCBinaryData){16, id};
+    job.id = arena_strdup(a, "j");
+    group.name = arena_strdup(a, "g");
+    task.name = arena_strdup(a, "t");
+    task.config_json = arena_strdup(a, config);
+    const struct taskenv_input in = {&alloc, &job, &group, &task, &node, "global",
+                                     "::1",  "/a", "/t",   "/s",  NULL};
+    struct driver_ask ask = {.arena = a,
+                             .task = &task,
+                             .env = taskenv_new(a, &in),
+                             .task_dir = root,
+                             .shim = "/taskshim"};
+    return driver_make_plan(driver_find(driver), &ask, out, why);
+}
+
+Test(fingerprint, drivers_refuse_what_they_do_not_understand)
+{
+    static const struct {
+        const char *driver, *config, *says;
+    } cases[] = {
+        {"raw_exec", "{", "config is not JSON"},
+        {"raw_exec", "[1]", "config is not an object"},
+        {"raw_exec", "{\"comand\": \"x\"}", "did you mean \"command\"?"},
+        {"raw_exec", "{}", "\"command\" is missing"},
+        {"raw_exec", "{\"command\": 5}", "\"command\" must be a string"},
+        {"raw_exec", "{\"command\": \"sh\", \"args\": \"x\"}", "\"args\" must be a list"},
+        {"raw_exec", "{\"command\": \"sh\", \"args\": [1]}", "\"args\" must be a list"},
+        {"mock", "{\"run_for\": \"long\"}", "\"run_for\" must be a duration"},
+        {"mock", "{\"exit_code\": 300}", "0 to 255"},
+        {"mock", "{\"exit_code\": 1.5}", "whole number"},
+    };
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        struct driver_plan p;
+        struct reason why = {""};
+        cr_assert_eq(plan(cases[i].driver, cases[i].config, &p, &why), ERR_INVALID, "case %zu", i);
+        cr_assert(strstr(why.text, cases[i].says) != NULL, "case %zu: %s", i, why.text);
+    }
+    cr_assert_null(driver_find("docker"));
+}
+
+Test(fingerprint, raw_exec_looks_in_the_task_before_the_host)
+{
+    struct driver_plan p;
+    struct reason why;
+    put("/local/tool", "#!/bin/sh\n");
+    put("/own", "#!/bin/sh\n");
+    cr_assert_eq(plan("raw_exec",
+                      "{\"command\": \"tool\", \"args\": [\"a\", \"${NOMAD_TASK_NAME}\"]}", &p,
+                      &why),
+                 OK);
+    cr_assert_str_eq(p.program, arena_printf(a, "%s/local/tool", root));
+    cr_assert_str_eq(p.argv[2], "t");
+    cr_assert_eq(plan("raw_exec", "{\"command\": \"own\"}", &p, &why), OK);
+    cr_assert_str_eq(p.program, arena_printf(a, "%s/own", root));
+    struct stat st;
+    cr_assert(stat(p.program, &st) == 0 && (st.st_mode & 0111) == 0111);
+    cr_assert_eq(plan("raw_exec", "{\"command\": \"sh\"}", &p, &why), OK);
+    cr_assert(p.program[0] == '/');
+    cr_assert_eq(plan("raw_exec", "{\"command\": \"bin/none\"}", &p, &why), ERR_NOT_FOUND);
+    cr_assert_eq(plan("mock", "{\"exit_code\": 7.0, \"run_for\": 1000000000}", &p, &why), OK);
+    cr_assert_str_eq(p.argv[2], "run_for_ms=1000");
+    cr_assert_str_eq(p.argv[3], "exit_code=7");
+}
