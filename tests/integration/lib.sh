@@ -41,6 +41,7 @@ suite_start() {
   for try in 1 2 3 4 5; do
     PORT=$(random_port)
     log=$WORK/dev-$PORT.log
+    : >"$log"
     "$NCTL" dev ${dir:+--data-dir "$dir"} --http-port "$PORT" "$@" >"$log" 2>&1 &
     DEV=$!
     suites+=("$DEV")
@@ -136,7 +137,7 @@ job_json() {
     {Job: {ID: $id, Name: $id, Type: $type, Datacenters: ["dc1"], TaskGroups: [{Name: "group", Count: $count,
       EphemeralDisk: {SizeMB: 10}, RestartPolicy: {Attempts: 0, Mode: "fail", Interval: 60000000000, Delay: 1000000000},
       Tasks: [{Name: "task", Driver: "raw_exec", Config: {command: "/bin/sh", args: ["-c", $command]},
-        Resources: {CPU: $cpu, MemoryMB: 16}}]}]}}'
+        Resources: {CPU: $cpu, MemoryMB: 16}, LogConfig: {MaxFiles: 2, MaxFileSizeMB: 2}}]}]}}'
 }
 submit() { api PUT /v1/jobs "$(job_json "$@")"; }
 allocs() { api GET "/v1/job/$1/allocations"; }
