@@ -128,6 +128,7 @@ api() { curl -sS --fail-with-body --max-time 20 -X "$1" "$NORN_ADDR$2" ${3:+-H '
 status_of() {
   local method=$1 path=$2
   shift 2
+  : >"$WORK/body"
   curl -sS --max-time 30 -o "$WORK/body" -w '%{http_code}' -X "$method" "$@" --path-as-is "$NORN_ADDR$path"
 }
 
