@@ -304,15 +304,26 @@ void txn_clear(struct txn *t, unsigned table)
         fail_rc(t, rc);
 }
 
-uint64_t txn_count(struct txn *t, unsigned table)
+static MDB_stat table_stat(struct txn *t, unsigned table)
 {
-    MDB_stat stat;
+    MDB_stat stat = {0};
     if (t->error != OK)
-        return 0;
+        return stat;
     int rc = mdb_stat(t->handle, dbi_of(t, table), &stat);
     if (rc != 0)
         fail_rc(t, rc);
-    return rc == 0 ? stat.ms_entries : 0;
+    return stat;
+}
+
+uint64_t txn_count(struct txn *t, unsigned table)
+{
+    return table_stat(t, table).ms_entries;
+}
+
+uint64_t txn_bytes(struct txn *t, unsigned table)
+{
+    MDB_stat s = table_stat(t, table);
+    return (uint64_t)(s.ms_branch_pages + s.ms_leaf_pages + s.ms_overflow_pages) * s.ms_psize;
 }
 
 /* ---- cursors */

@@ -68,6 +68,7 @@ void txn_append(struct txn *t, unsigned table, struct bytes key, struct bytes va
 bool txn_del(struct txn *t, unsigned table, struct bytes key); /* whether it was there */
 void txn_clear(struct txn *t, unsigned table);
 uint64_t txn_count(struct txn *t, unsigned table);
+uint64_t txn_bytes(struct txn *t, unsigned table); /* of the pages it takes */
 
 /* ---- cursors: walk a table in order of its keys. Not across writes to the same table. */
 

@@ -192,13 +192,12 @@ enum err logstore_summary(struct logstore *l, struct logstore_summary *out, stru
     *out = (struct logstore_summary){0};
     bool sound = read_hard(t, &out->hard);
     cursor_open(&c, t, T_LOG);
-    for (bool found = cursor_first(&c); found; found = cursor_next(&c)) {
+    if (cursor_first(&c))
+        out->first = u64_load_be(c.key.data);
+    if (cursor_last(&c))
         out->last = u64_load_be(c.key.data);
-        if (out->first == 0)
-            out->first = out->last;
-        out->bytes += c.value.len;
-    }
     cursor_close(&c);
+    out->bytes = txn_bytes(t, T_LOG);
     struct bytes cut;
     if (txn_get(t, T_FACTS, bytes_of("cut", 3), &cut) && cut.len == 8)
         out->cut = u64_load_be(cut.data);

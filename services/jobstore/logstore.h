@@ -27,7 +27,7 @@ struct logstore_summary {
     struct raft_hard_state hard;
     uint64_t first, last; /* 0, 0: no entries */
     uint64_t cut;         /* what was removed, at least up to here */
-    uint64_t bytes;       /* of all entries */
+    uint64_t bytes;       /* of the pages that the entries take: counting them would read all */
 };
 enum err logstore_summary(struct logstore *l, struct logstore_summary *out, struct reason *why);
 /* Entries behind `after`, each checked; data and array are malloc'd, end with entries_free. */
