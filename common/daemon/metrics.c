@@ -2,6 +2,7 @@
 #include "daemon/process.h"
 #include "base/clock.h"
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -28,14 +29,15 @@ void metric_sample(struct metric *m, double value)
 
 static double rss_bytes(void)
 {
-    unsigned long size = 0, resident = 0;
+    char line[128] = "";
     FILE *f = fopen("/proc/self/statm", "re");
-    if (f != NULL) {
-        if (fscanf(f, "%lu %lu", &size, &resident) != 2)
-            resident = 0;
-        fclose(f);
-    }
-    return (double)resident * (double)sysconf(_SC_PAGESIZE);
+    if (f == NULL)
+        return 0;
+    if (fgets(line, sizeof(line), f) == NULL)
+        line[0] = '\0';
+    fclose(f);
+    const char *resident = strchr(line, ' '); /* the second number, in pages */
+    return resident != NULL ? strtod(resident, NULL) * (double)sysconf(_SC_PAGESIZE) : 0;
 }
 
 static double cpu_seconds(void)

@@ -257,6 +257,7 @@ static enum err read_option(const struct setting *table, int argc, char **argv, 
                             struct reason *why)
 {
     const char *word = argv[*i];
+    must(word != NULL);
     if (strncmp(word, "--", 2) != 0)
         return reason_set(why, ERR_INVALID, "\"%s\" is not an option; --help lists them", word);
     const char *equals = strchr(word, '=');
@@ -290,7 +291,7 @@ static enum err read_options(const struct setting *table, void *target, int argc
         enum err e = read_option(table, argc, argv, &i, &s, name, sizeof(name), &value, why);
         if (e == OK && s == NULL)
             *config = value;
-        else if (e == OK && target != NULL)
+        else if (e == OK && target != NULL && value != NULL)
             e = set_value(s, target, value, why);
         if (e != OK)
             return e;

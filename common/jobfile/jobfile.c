@@ -3,6 +3,7 @@
 #include "tree.h"
 #include <ctype.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* By the first letter that counts: a job file in JSON is an object. */
@@ -17,12 +18,15 @@ static enum jobfile_format guess(const char *text, size_t len)
 /* "line 3: x" after "hello.job: " becomes "hello.job:3: x", which editors know how to jump to. */
 static enum err name_the_file(struct reason *why, enum err e, const char *name)
 {
-    unsigned line;
-    int len = 0;
-    if (why == NULL || sscanf(why->text, "line %u: %n", &line, &len) != 1 || len == 0)
+    static const char prefix[] = "line ";
+    if (why == NULL || strncmp(why->text, prefix, strlen(prefix)) != 0)
         return reason_add(why, e, "%.100s", name);
-    struct reason rest = *why;
-    return reason_set(why, e, "%.100s:%u: %s", name, line, rest.text + len);
+    struct reason told = *why;
+    char *rest;
+    unsigned long line = strtoul(told.text + strlen(prefix), &rest, 10);
+    if (strncmp(rest, ": ", 2) != 0)
+        return reason_add(why, e, "%.100s", name);
+    return reason_set(why, e, "%.100s:%lu: %s", name, line, rest + 2);
 }
 
 enum err jobfile_parse(struct arena *a, enum jobfile_format format, const char *name,

@@ -190,7 +190,7 @@ static enum err config_check(const struct raft_config *c, struct reason *why)
         const struct raft_entry *e = &c->entries[i];
         if (e->index != c->snapshot_index + 1 + i || e->term < last_term)
             return reason_set(why, ERR_INVALID, "the log has no entry %llu where it should",
-                              (unsigned long long)(c->snapshot_index + 1 + i));
+                              (unsigned long long)c->snapshot_index + 1 + i);
         last_term = e->term;
     }
     if (last_term > c->hard.term)

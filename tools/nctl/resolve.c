@@ -51,27 +51,25 @@ static const struct kind *kind_of(const char *name)
     return NULL;
 }
 
-/* Whether id begins with prefix; *whole: and ends there. */
+static int lower(char c)
+{
+    return c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c;
+}
+
+/* Whether id begins with prefix; *whole: and ends there. dashed: dashes and case do not count. */
 static bool begins_with(const char *id, const char *prefix, bool dashed, bool *whole)
 {
     while (*prefix != '\0') {
         if (dashed && *prefix == '-') {
             prefix++;
-            continue;
-        }
-        if (dashed && *id == '-') {
+        } else if (dashed && *id == '-') {
             id++;
-            continue;
-        }
-        char a = *id, b = *prefix;
-        if (dashed) {
-            a = (char)tolower((unsigned char)a);
-            b = (char)tolower((unsigned char)b);
-        }
-        if (a != b)
+        } else if (*id == *prefix || (dashed && lower(*id) == lower(*prefix))) {
+            id++;
+            prefix++;
+        } else {
             return false;
-        id++;
-        prefix++;
+        }
     }
     *whole = *id == '\0';
     return true;

@@ -146,9 +146,12 @@ int64_t time_parse(const char *text)
             ns += (*rest - '0') * unit;
     }
     int64_t offset = 0;
-    int hours, minutes;
-    if ((*rest == '+' || *rest == '-') && sscanf(rest + 1, "%2d:%2d", &hours, &minutes) == 2)
-        offset = (*rest == '-' ? -1 : 1) * (hours * 3600 + minutes * 60);
+    if (*rest == '+' || *rest == '-') { /* +hh:mm */
+        char *minutes;
+        long hours = strtol(rest + 1, &minutes, 10);
+        if (*minutes == ':')
+            offset = (*rest == '-' ? -1 : 1) * (hours * 3600 + strtol(minutes + 1, NULL, 10) * 60);
+    }
     return (timegm(&tm) - offset) * SECOND + ns;
 }
 
