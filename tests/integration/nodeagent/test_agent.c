@@ -21,6 +21,29 @@ static void end(void)
 {
     fake_free(f);
 }
+/* Waits until the first task of an allocation has said something. */
+static const char *await_output(int i)
+{
+    for (int k = 0; k < 500; k++) {
+        const char *text = fake_content(f, i, "alloc/logs/t.stdout.0");
+        if (strchr(text, '\n') != NULL)
+            return text;
+        fake_run(f, 10);
+    }
+    cr_assert_fail("it said nothing");
+    return "";
+}
+
+static bool is_registered_again(struct fake *w)
+{
+    return w->registrations >= 2;
+}
+
+static bool is_marked(struct fake *w)
+{
+    return fake_count_processes(fake_mark()) > 0;
+}
+
 TestSuite(nodeagent, .init = begin, .fini = end, .timeout = 60);
 
 static bool is_registered(struct fake *w)
@@ -34,9 +57,7 @@ Test(nodeagent, registers_and_keeps_its_heartbeat)
     cr_assert_str_eq(f->node->name, "tester");
     cr_assert(f->node->total->cpu > 0 && f->node->total->memory_mb > 0);
     f->forget = true;
-    int before = f->registrations;
-    fake_run(f, 600);
-    cr_assert(f->registrations > before);
+    cr_assert(fake_until(f, is_registered_again, 5000));
 }
 
 Test(nodeagent, a_task_runs_and_ends_with_its_code)
@@ -79,8 +100,7 @@ Test(nodeagent, a_stopped_task_is_killed_with_all_it_left_behind)
                         SH("trap '' INT TERM; (setsid sleep %s &) ; while :; do sleep 0.1; done"),
                         fake_mark())));
     cr_assert(fake_await(f, i, RUNNING, 5000));
-    fake_run(f, 200);
-    cr_assert(fake_count_processes(fake_mark()) > 0);
+    cr_assert(fake_until(f, is_marked, 5000));
     fake_stop(f, i);
     cr_assert(fake_await(f, i, COMPLETE, 5000));
     cr_assert_str_eq(fake_events(f, i, "t"),
@@ -131,8 +151,9 @@ Test(nodeagent, a_killed_supervisor_takes_its_task_along_and_is_reported)
         fake_place(f, fake_job(f, "batch", "raw_exec",
                                arena_printf(f->arena, SH("echo $PPID; sleep %s"), fake_mark())));
     cr_assert(fake_await(f, i, RUNNING, 5000));
-    fake_run(f, 200);
-    kill(atoi(fake_content(f, i, "alloc/logs/t.stdout.0")), SIGKILL);
+    int shim = atoi(await_output(i));
+    cr_assert(fake_until(f, is_marked, 5000));
+    kill(shim, SIGKILL);
     cr_assert(fake_await(f, i, FAILED, 5000));
     fake_run(f, 100);
     cr_assert_eq(fake_count_processes(fake_mark()), 0);
@@ -353,7 +374,7 @@ Test(nodeagent, the_kill_signal_and_timeout_are_the_jobs)
     job->task_groups[0]->tasks[0]->kill_timeout_ns = 20000000000;
     int i = fake_place(f, job);
     cr_assert(fake_await(f, i, RUNNING, 5000));
-    fake_run(f, 200);
+    await_output(i);
     fake_stop(f, i);
     cr_assert(fake_await(f, i, COMPLETE, 3000));
     cr_assert_str_eq(fake_content(f, i, "alloc/logs/t.stdout.0"), "up\ngot-usr1\n");
@@ -379,12 +400,13 @@ Test(nodeagent, what_died_with_its_supervisor_while_no_agent_was_there_starts_ag
     p->delay_ns = 50000000;
     int i = fake_place(f, job);
     cr_assert(fake_await(f, i, RUNNING, 5000));
-    fake_run(f, 200);
+    int shim = atoi(await_output(i));
     fake_kill_agent(f, SIGKILL);
-    kill(atoi(fake_content(f, i, "alloc/logs/t.stdout.0")), SIGKILL);
+    kill(shim, SIGKILL);
     fake_run(f, 50);
     fake_start_agent(f);
     cr_assert(fake_until(f, is_running_again, 5000));
+    cr_assert(fake_until(f, is_marked, 5000));
     fake_run(f, 100);
     cr_assert_eq(fake_count_processes(fake_mark()), 2, "the shell and its sleep, once");
 }
@@ -463,8 +485,7 @@ Test(nodeagent, an_idle_agent_is_small_and_so_is_a_shim)
 {
     int i = fake_place(f, fake_job(f, "service", "raw_exec", SH("echo $PPID; exec sleep 3600")));
     cr_assert(fake_await(f, i, RUNNING, 5000));
-    fake_run(f, 300);
-    long agent = rss_kb(f->agent), shim = rss_kb(atoi(fake_content(f, i, "alloc/logs/t.stdout.0")));
+    long shim = rss_kb(atoi(await_output(i))), agent = rss_kb(f->agent);
     cr_log_info("agent %ld kB, shim %ld kB", agent, shim);
     cr_assert(shim > 0 && shim <= 1024, "%ld kB", shim);
 #ifndef __SANITIZE_ADDRESS__
