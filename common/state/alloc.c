@@ -30,15 +30,14 @@ static void index_pair(struct view *v, unsigned table, const uint8_t *first, con
         txn_del(v->txn, table, bytes_of(key, sizeof key));
 }
 
-/* from or to may be NULL: it was not there, it is no more. */
+/* from NULL: it is new. */
 static void count_move(struct view *v, const Pb__Alloc *from, const Pb__Alloc *to)
 {
-    const Pb__Alloc *any = to != NULL ? to : from;
-    struct job_edit *j = job_edit(v, any->namespace_, any->job_id, any->job_create_index);
+    struct job_edit *j = job_edit(v, to->namespace_, to->job_id, to->job_create_index);
     if (j == NULL)
         return;
-    summary_move(v, j, any->task_group, from, to);
-    uint64_t was = from != NULL && alloc_is_wanted(from), is = to != NULL && alloc_is_wanted(to);
+    summary_move(v, j, to->task_group, from, to);
+    uint64_t was = from != NULL && alloc_is_wanted(from), is = alloc_is_wanted(to);
     if (from != NULL && was == is)
         return;
     j->counts.allocs += from == NULL;

@@ -171,15 +171,14 @@ uint32_t *summary_bucket(Pb__GroupSummary *g, const Pb__Alloc *a)
 void summary_move(struct view *v, struct job_edit *j, const char *group, const Pb__Alloc *from,
                   const Pb__Alloc *to)
 {
-    if (from != NULL && to != NULL && from->client_status == to->client_status)
+    if (from != NULL && from->client_status == to->client_status)
         return;
     Pb__GroupSummary *g = group_find(summary_edit(v, j), group);
     if (g == NULL)
         return;
     if (from != NULL)
         --*summary_bucket(g, from);
-    if (to != NULL)
-        ++*summary_bucket(g, to);
+    ++*summary_bucket(g, to);
 }
 
 void state_set_queued(struct view *v, const char *ns, const char *id, size_t count,
