@@ -34,7 +34,8 @@ wait_for() {
 alive() { kill -0 "$1" 2>/dev/null; }
 gone() { ! alive "$1"; }
 
-random_port() { echo $((33000 + (RANDOM * 32768 + RANDOM) % 27000)); }
+# Below the kernel's ephemeral ports and those that tasks are given.
+random_port() { echo $((10000 + (RANDOM * 32768 + RANDOM) % 9900)); }
 
 # suite_start DIR [options]: `nctl dev` on a free port; sets DEV, DIR, PORT and NORN_ADDR. DIR '' keeps nothing.
 suite_start() {
