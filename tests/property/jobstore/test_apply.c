@@ -10,7 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#define SEEDS  60
+#define SEEDS  30
 #define STEPS  250
 #define NODES  6
 #define JOBS   5
