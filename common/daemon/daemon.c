@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -238,6 +239,16 @@ static void end_with_parent(pid_t parent)
         _exit(EXIT_FAILED);
 }
 
+/* A connection is a file: a gateway with a thousand agents has more than shells allow at first. */
+static void allow_many_files(void)
+{
+    struct rlimit files;
+    if (getrlimit(RLIMIT_NOFILE, &files) != 0 || files.rlim_cur >= files.rlim_max)
+        return;
+    files.rlim_cur = files.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &files);
+}
+
 /* ---- main */
 
 static void *end_anyway(void *arg)
@@ -325,6 +336,7 @@ int daemon_main(const struct service *s, int argc, char **argv)
     }
     if (r->common.exit_with_parent)
         end_with_parent(parent);
+    allow_many_files();
     r->signal_fd = block_signals();
     r->process.loop = loop_new();
     int code = run(r);

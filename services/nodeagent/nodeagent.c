@@ -10,7 +10,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -331,12 +330,6 @@ enum err nodeagent_open(void *self, struct loop *l, struct reason *why)
     /* Shims are our children while we live: none of them is to become a zombie, and we never ask
      * how they ended. */
     sigaction(SIGCHLD, &(struct sigaction){.sa_handler = SIG_DFL, .sa_flags = SA_NOCLDWAIT}, NULL);
-    /* One connection and one file per task at most; best effort. */
-    struct rlimit files;
-    if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur < files.rlim_max) {
-        files.rlim_cur = files.rlim_max;
-        setrlimit(RLIMIT_NOFILE, &files);
-    }
     cgroups_init(&na->cgroups, na->cgroup);
     return open_parts(na, why);
 }
