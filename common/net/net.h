@@ -62,8 +62,8 @@ void request_fail(struct request *req, Pb__Reply__Code code, const char *format,
     __attribute__((format(printf, 3, 4)));
 /* As request_fail, with an index and a body (a NOT_FOUND that tells the table's index, for
  * instance). */
-void request_fail_with(struct request *req, Pb__Reply__Code code, const char *why,
-                       uint64_t index, const ProtobufCMessage *body);
+void request_fail_with(struct request *req, Pb__Reply__Code code, const char *why, uint64_t index,
+                       const ProtobufCMessage *body);
 
 /* ---- calling */
 
