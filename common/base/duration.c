@@ -74,9 +74,9 @@ static void print_decimal(char *out, size_t room, uint64_t value, uint64_t unit,
     uint64_t rest = value % unit;
     if (rest > 0) {
         out[len++] = '.';
-        for (uint64_t place = unit / 10; place > 0 && rest != 0; place /= 10) {
-            out[len++] = (char)('0' + rest / place);
-            rest %= place;
+        for (int digits = 0; digits < 9 && rest > 0; digits++) {
+            out[len++] = (char)('0' + 10 * rest / unit);
+            rest = 10 * rest % unit;
         }
     }
     snprintf(out + len, room - (size_t)len, "%s", suffix);
