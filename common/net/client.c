@@ -372,7 +372,7 @@ enum err net_call_wait(const char *addr, const struct call_options *o, struct ar
     struct waiter w = {.loop = loop_new(), .arena = a, .out = out};
     struct client *c = NULL;
     enum err e = client_open(&c, w.loop, addr, why);
-    if (e == OK) {
+    if (c != NULL) {
         struct call_options with_waiter = *o;
         with_waiter.done = on_waited;
         with_waiter.owner = &w;

@@ -678,9 +678,12 @@ static void retry_lost(struct broker *b, struct item *it, struct moment now)
 
 void broker_owner_gone(struct broker *b, uint64_t owner, struct moment now)
 {
-    struct owner *o;
-    while ((o = map_get(b->owners, &owner, sizeof(owner))) != NULL)
-        retry_lost(b, list_first(&o->out, struct item, link), now);
+    struct owner *o; /* goes with the last of its items */
+    while ((o = map_get(b->owners, &owner, sizeof(owner))) != NULL) {
+        struct item *it = list_first(&o->out, struct item, link);
+        must(it != NULL);
+        retry_lost(b, it, now);
+    }
 }
 
 /* ---- time */
