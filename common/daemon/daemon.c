@@ -301,6 +301,14 @@ static int run(struct running *r)
     return EXIT_STOPPED;
 }
 
+/* At once: settings' texts live as long as the process, and nng 1.5.2 may crash or hang while it is
+ * torn down. */
+static _Noreturn void leave(int code)
+{
+    fflush(NULL);
+    _exit(code);
+}
+
 int daemon_main(const struct service *s, int argc, char **argv)
 {
     pid_t parent = getppid();
@@ -318,28 +326,26 @@ int daemon_main(const struct service *s, int argc, char **argv)
     join_tables(r);
     if (take_flag(r, "--help") || take_flag(r, "-h")) {
         print_help(r);
-        return EXIT_STOPPED;
+        leave(EXIT_STOPPED);
     }
     if (take_flag(r, "--version")) {
         printf("%s %s\n", s->name, NORN_VERSION);
-        return EXIT_STOPPED;
+        leave(EXIT_STOPPED);
     }
     bool check = take_flag(r, "--check-config");
     struct reason why;
     if (load(r, &why) != OK) {
         fprintf(stderr, "%s: %s\n", s->name, why.text);
-        return EXIT_USAGE;
+        leave(EXIT_USAGE);
     }
     if (check) {
         printf("%s: the settings are good\n", s->name);
-        return EXIT_STOPPED;
+        leave(EXIT_STOPPED);
     }
     if (r->common.exit_with_parent)
         end_with_parent(parent);
     allow_many_files();
     r->signal_fd = block_signals();
     r->process.loop = loop_new();
-    int code = run(r);
-    fflush(NULL);
-    _exit(code); /* nng 1.5.2 may crash or hang while it is torn down */
+    leave(run(r));
 }
