@@ -332,7 +332,7 @@ Test(door, a_silent_node_is_down_and_one_heard_again_is_ready)
 Test(door, an_allocation_comes_with_its_job_and_its_report_is_committed)
 {
     struct agent g = an_agent(), other = an_agent();
-    const Pb__NodeNews *news = poll(&g, 0, 100);
+    const Pb__NodeNews *news = poll(&g, 0, 8000);
     cr_assert(news->full && news->n_allocs == 0);
     uint64_t since = news->index;
     register_job("web");
