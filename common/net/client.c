@@ -295,11 +295,12 @@ void client_close(struct client *c)
         nng_aio_free(slot->aio);
         free(slot);
     }
-    nng_close(c->socket);
+    bool closed = socket_close(c->socket);
     free(c->slots);
     free(c->addr);
     arena_pool_fini(&c->arenas);
-    free(c);
+    if (closed)
+        free(c);
 }
 
 static void on_too_large(void *owner)

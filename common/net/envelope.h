@@ -4,6 +4,7 @@
 
 #include "wire/wire.h"
 #include <nng/nng.h>
+#include <stdbool.h>
 
 /* Packs envelope (whose payload is unset) and behind it body as its last field, payload, straight
  * into an nng message. body may be NULL. NULL: larger than max bytes. */
@@ -27,5 +28,9 @@ struct arena_pool {
 struct arena *arena_pool_get(struct arena_pool *p);
 void arena_pool_put(struct arena_pool *p, struct arena *a); /* takes a */
 void arena_pool_fini(struct arena_pool *p);
+
+/* nng_close that gives up: nng 1.5.2 may wait there for ever, once it has lost a message (see
+ * sendmsg.c). False: it still waits, and what its callbacks use must stay. */
+bool socket_close(nng_socket socket);
 
 #endif

@@ -561,7 +561,7 @@ void server_close(struct server *s)
         nng_aio_free(slot->aio);
         free(slot);
     }
-    nng_close(s->socket);
+    bool closed = socket_close(s->socket);
     free(s->slots);
     pthread_mutex_lock(&s->departures_lock); /* a last notification may just be under way */
     struct departure *d;
@@ -571,8 +571,10 @@ void server_close(struct server *s)
         free(d);
     }
     pthread_mutex_unlock(&s->departures_lock);
-    pthread_mutex_destroy(&s->departures_lock);
     map_free(s->peers);
     arena_pool_fini(&s->arenas);
+    if (!closed)
+        return;
+    pthread_mutex_destroy(&s->departures_lock);
     free(s);
 }
