@@ -39,7 +39,7 @@ struct call {
     uint64_t until_ms;
     uint32_t budget_ms;
     uint32_t tries;
-    bool retry;
+    bool retry, raw_reply;
     uint8_t id[ID_SIZE];
     nng_msg *request; /* kept for another try; NULL once handed over for good */
 };
@@ -47,6 +47,7 @@ struct call {
 struct client {
     struct loop *loop;
     char *addr;
+    Pb__Service__Name service; /* behind the door at addr */
     nng_socket socket;
     int pipes;    /* atomic: connections that are up */
     bool closing; /* atomic */
@@ -202,6 +203,8 @@ static void deliver(struct call *call, nng_msg *msg)
         r.code = reply->code;
         r.reason = reply->reason != NULL ? reply->reason : "";
         r.index = reply->index;
+        if (call->raw_reply)
+            r.payload = payload;
         if (call->reply != NULL && (payload.data != NULL || reply->code == PB__REPLY__CODE__OK))
             r.body = wire_unpack(a, call->reply, payload.data, payload.len);
         if (call->reply != NULL && r.body == NULL && r.code == PB__REPLY__CODE__OK) {
@@ -209,9 +212,14 @@ static void deliver(struct call *call, nng_msg *msg)
             r.reason = arena_printf(a, "%s sent a malformed %s", c->addr, call->reply->name);
         }
     }
-    nng_msg_free(msg); /* what was needed of it is in the arena */
+    if (r.payload.data == NULL) { /* what was needed of it is in the arena */
+        nng_msg_free(msg);
+        msg = NULL;
+    }
     finish(call, &r);
     arena_pool_put(&c->arenas, a);
+    if (msg != NULL)
+        nng_msg_free(msg);
 }
 
 static void on_slot_posted(void *arg)
@@ -252,11 +260,43 @@ bool client_is_connected(const struct client *c)
     return __atomic_load_n(&c->pipes, __ATOMIC_RELAXED) > 0;
 }
 
+/* Cuts "#name" off addr. */
+static enum err cut_service(char *addr, Pb__Service__Name *service, struct reason *why)
+{
+    static const char *const names[] = {
+        [PB__SERVICE__NAME__JOBSTORE] = "jobstore",
+        [PB__SERVICE__NAME__JOBSTORE_POLL] = "jobstore-poll",
+        [PB__SERVICE__NAME__EVALBROKER] = "evalbroker",
+        [PB__SERVICE__NAME__PLANQUEUE] = "planqueue",
+        [PB__SERVICE__NAME__CONTROLLER] = "controller",
+        [PB__SERVICE__NAME__GOSSIP] = "gossip",
+    };
+    char *name = strchr(addr, '#');
+    if (name == NULL)
+        return OK;
+    *name++ = '\0';
+    for (unsigned i = PB__SERVICE__NAME__JOBSTORE; i < COUNT_OF(names); i++)
+        if (strcmp(names[i], name) == 0) {
+            *service = (Pb__Service__Name)i;
+            return OK;
+        }
+    return reason_set(why, ERR_INVALID,
+                      "dial %s: there is no daemon \"%s\"; behind a # stands one of jobstore, "
+                      "jobstore-poll, evalbroker, planqueue, controller, gossip",
+                      addr, name);
+}
+
 enum err client_open(struct client **out, struct loop *l, const char *addr, struct reason *why)
 {
     struct client *c = xcalloc(1, sizeof(*c));
     c->loop = l;
     c->addr = xstrdup(addr);
+    enum err e = cut_service(c->addr, &c->service, why);
+    if (e != OK) {
+        free(c->addr);
+        free(c);
+        return e;
+    }
     list_init(&c->idle);
     list_init(&c->calls);
     must(nng_req0_open(&c->socket) == 0);
@@ -267,7 +307,7 @@ enum err client_open(struct client **out, struct loop *l, const char *addr, stru
     must(nng_socket_set_ms(c->socket, NNG_OPT_RECONNMAXT, RECONNECT_MAX_MS) == 0);
     must(nng_pipe_notify(c->socket, NNG_PIPE_EV_ADD_POST, on_pipe, c) == 0);
     must(nng_pipe_notify(c->socket, NNG_PIPE_EV_REM_POST, on_pipe, c) == 0);
-    int error = nng_dial(c->socket, addr, NULL, NNG_FLAG_NONBLOCK);
+    int error = nng_dial(c->socket, c->addr, NULL, NNG_FLAG_NONBLOCK);
     if (error != 0) {
         client_close(c);
         return reason_set(why, ERR_INVALID, "dial %s: %s", addr, nng_strerror(error));
@@ -316,6 +356,7 @@ struct call *client_call(struct client *c, const struct call_options *o)
     call->done = o->done;
     call->owner = o->owner;
     call->retry = o->retry;
+    call->raw_reply = o->raw_reply;
     call->budget_ms = o->budget_ms > 0 ? o->budget_ms : DEFAULT_BUDGET_MS;
     call->until_ms = clock_monotonic_ms() + call->budget_ms;
     if (o->id != NULL)
@@ -332,7 +373,12 @@ struct call *client_call(struct client *c, const struct call_options *o)
     envelope.region = (char *)o->region;
     envelope.namespace_ = (char *)o->namespace;
     envelope.token = (char *)o->token;
-    call->request = envelope_pack(&envelope.base, REQUEST_PAYLOAD, o->body, WIRE_MAX_MESSAGE);
+    envelope.service = o->service != PB__SERVICE__NAME__SELF ? o->service : c->service;
+    envelope.has_service = envelope.service != PB__SERVICE__NAME__SELF;
+    call->request =
+        o->raw != NULL
+            ? envelope_pack_raw(&envelope.base, REQUEST_PAYLOAD, o->raw, WIRE_MAX_MESSAGE)
+            : envelope_pack(&envelope.base, REQUEST_PAYLOAD, o->body, WIRE_MAX_MESSAGE);
     if (call->request == NULL)
         timer_arm(c->loop, &call->again, 0, on_too_large, call);
     else

@@ -11,13 +11,14 @@ static size_t put_varint(uint8_t *out, uint64_t value)
     return len;
 }
 
-nng_msg *envelope_pack(const ProtobufCMessage *envelope, unsigned payload_field,
-                       const ProtobufCMessage *body, size_t max)
+/* The message with the envelope, the payload's tag when there is one, and room for body_len bytes
+ * at *body. */
+static nng_msg *pack_head(const ProtobufCMessage *envelope, unsigned payload_field,
+                          bool has_payload, size_t body_len, size_t max, uint8_t **body)
 {
-    size_t head_len = protobuf_c_message_get_packed_size(envelope), body_len = 0, tag_len = 0;
+    size_t head_len = protobuf_c_message_get_packed_size(envelope), tag_len = 0;
     uint8_t tag[16];
-    if (body != NULL) {
-        body_len = protobuf_c_message_get_packed_size(body);
+    if (has_payload) {
         tag_len = put_varint(tag, payload_field << 3 | LENGTH_DELIMITED);
         tag_len += put_varint(tag + tag_len, body_len);
     }
@@ -27,10 +28,31 @@ nng_msg *envelope_pack(const ProtobufCMessage *envelope, unsigned payload_field,
     must(nng_msg_alloc(&msg, head_len + tag_len + body_len) == 0);
     uint8_t *out = nng_msg_body(msg);
     protobuf_c_message_pack(envelope, out);
-    if (body != NULL) {
-        __builtin_memcpy(out + head_len, tag, tag_len);
-        protobuf_c_message_pack(body, out + head_len + tag_len);
-    }
+    __builtin_memcpy(out + head_len, tag, tag_len);
+    *body = out + head_len + tag_len;
+    return msg;
+}
+
+nng_msg *envelope_pack(const ProtobufCMessage *envelope, unsigned payload_field,
+                       const ProtobufCMessage *body, size_t max)
+{
+    uint8_t *out;
+    size_t len = body != NULL ? protobuf_c_message_get_packed_size(body) : 0;
+    nng_msg *msg = pack_head(envelope, payload_field, body != NULL, len, max, &out);
+    if (msg != NULL && body != NULL)
+        protobuf_c_message_pack(body, out);
+    return msg;
+}
+
+nng_msg *envelope_pack_raw(const ProtobufCMessage *envelope, unsigned payload_field,
+                           const ProtobufCBinaryData *raw, size_t max)
+{
+    uint8_t *out;
+    bool has_payload = raw->data != NULL;
+    size_t len = has_payload ? raw->len : 0;
+    nng_msg *msg = pack_head(envelope, payload_field, has_payload, len, max, &out);
+    if (msg != NULL && len > 0)
+        __builtin_memcpy(out, raw->data, len);
     return msg;
 }
 

@@ -10,6 +10,9 @@
  * into an nng message. body may be NULL. NULL: larger than max bytes. */
 nng_msg *envelope_pack(const ProtobufCMessage *envelope, unsigned payload_field,
                        const ProtobufCMessage *body, size_t max);
+/* The same with a body that is packed already; raw->data NULL: none. */
+nng_msg *envelope_pack_raw(const ProtobufCMessage *envelope, unsigned payload_field,
+                           const ProtobufCBinaryData *raw, size_t max);
 
 /* The envelope at data, in a; *payload is borrowed from data where it stands last, as envelope_pack
  * puts it, so that a large body is not copied. NULL: malformed. */

@@ -37,6 +37,9 @@ struct server_options {
     bool any_uid;         /* ipc: accept peers of any uid. Default: root and our own */
     void (*peer_gone)(void *self, uint32_t peer); /* a connection has ended, after its parked
                                                      requests were told; may be NULL */
+    /* A door: requests for other daemons (their service is set) come here, whatever their method:
+     * their payload is not looked into. NULL: they are refused. */
+    void (*relay)(void *self, struct request *req);
 };
 
 /* addr: "ipc:///path" (the directory must exist; a stale socket is replaced, one in use by a live
@@ -46,6 +49,8 @@ enum err server_open(struct server **out, struct loop *l, const char *addr,
 void server_close(struct server *s); /* unanswered requests are failed UNAVAILABLE */
 
 const ProtobufCMessage *request_body(const struct request *req); /* of the method's type */
+/* Of a request to be relayed: as it came. Lives until the request has been answered. */
+ProtobufCBinaryData request_payload(const struct request *req);
 const Pb__Request *request_envelope(const struct request *req);
 struct arena *request_arena(struct request *req);        /* ends with the request */
 const uint8_t *request_id(const struct request *req);    /* 16 bytes */
@@ -64,6 +69,9 @@ void request_fail(struct request *req, Pb__Reply__Code code, const char *format,
  * instance). */
 void request_fail_with(struct request *req, Pb__Reply__Code code, const char *why, uint64_t index,
                        const ProtobufCMessage *body);
+/* Passes another daemon's answer on. */
+struct response;
+void request_relay(struct request *req, const struct response *r);
 
 /* ---- calling */
 
@@ -75,23 +83,29 @@ struct response {
     const char *reason;   /* "" when OK */
     uint64_t index;
     const ProtobufCMessage
-        *body;           /* of the expected type; NULL unless code is OK or the peer sent one */
-    struct arena *arena; /* all of it lives here, until the callback returns */
+        *body; /* of the expected type; NULL unless code is OK or the peer sent one */
+    ProtobufCBinaryData payload; /* of a call that asked for it raw; data NULL: none */
+    struct arena *arena;         /* all of it lives here, until the callback returns */
 };
 typedef void response_fn(void *owner, const struct response *r);
 
 struct call_options {
     uint32_t method;
     const ProtobufCMessage *body;            /* NULL: empty; packed before client_call returns */
+    const ProtobufCBinaryData *raw;          /* instead of body: packed already; copied */
+    bool raw_reply;                          /* the answer's payload is not unpacked */
     const ProtobufCMessageDescriptor *reply; /* NULL: none expected */
     uint32_t budget_ms;                      /* for everything, retries included; 0: 5000 */
     bool retry;        /* send again under the same id after a lost connection; needs idempotence */
     const uint8_t *id; /* 16 bytes; NULL: a new one */
+    Pb__Service__Name service;              /* SELF: whatever the client's address names */
     const char *region, *namespace, *token; /* NULL: unset */
     response_fn *done; /* exactly once, never before client_call returns; unless cancelled */
     void *owner;
 };
 
+/* addr: as for server_open, and behind it "#name" if a door is there and the daemon "name" behind
+ * it is meant: "tcp://10.0.0.1:4647#jobstore-poll". */
 enum err client_open(struct client **out, struct loop *l, const char *addr,
                      struct reason *why); /* does not wait */
 void client_close(struct client *c);      /* cancels its calls */

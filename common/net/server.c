@@ -45,6 +45,8 @@ struct request {
     Pb__Request *envelope;
     const struct method *method;
     const ProtobufCMessage *body;
+    nng_msg *msg; /* kept for a payload that is relayed; else NULL */
+    ProtobufCBinaryData payload;
     uint64_t deadline_ms;
     struct peer *peer; /* while parked */
     struct link of_peer;
@@ -144,6 +146,11 @@ const ProtobufCMessage *request_body(const struct request *req)
     return req->body;
 }
 
+ProtobufCBinaryData request_payload(const struct request *req)
+{
+    return req->payload;
+}
+
 const Pb__Request *request_envelope(const struct request *req)
 {
     return req->envelope;
@@ -210,6 +217,8 @@ static void unpark(struct request *req)
 static void request_end(struct request *req)
 {
     unpark(req);
+    if (req->msg != NULL)
+        nng_msg_free(req->msg);
     req->slot->server->unanswered--;
     req->slot->request = NULL;
     arena_pool_put(&req->slot->server->arenas, req->arena); /* req lives in it */
@@ -226,8 +235,8 @@ static void send_reply(struct request *req, nng_msg *msg)
     nng_ctx_send(slot->ctx, slot->aio);
 }
 
-static void reply(struct request *req, Pb__Reply__Code code, const char *why, uint64_t index,
-                  const ProtobufCMessage *body)
+static Pb__Reply reply_envelope(const struct request *req, Pb__Reply__Code code, const char *why,
+                                uint64_t index)
 {
     Pb__Reply envelope = PB__REPLY__INIT;
     envelope.has_id = req->envelope->has_id;
@@ -237,15 +246,34 @@ static void reply(struct request *req, Pb__Reply__Code code, const char *why, ui
     envelope.reason = (char *)why;
     envelope.has_index = index != 0;
     envelope.index = index;
-    nng_msg *msg =
-        envelope_pack(&envelope.base, REPLY_PAYLOAD, body, req->slot->server->options.max_message);
-    if (msg == NULL) {
+    return envelope;
+}
+
+/* msg NULL: it was too large. */
+static void send_or_refuse(struct request *req, nng_msg *msg)
+{
+    if (msg == NULL)
         request_fail(req, PB__REPLY__CODE__INTERNAL,
                      "the answer would be larger than %u bytes: ask for less",
                      req->slot->server->options.max_message);
-        return;
-    }
-    send_reply(req, msg);
+    else
+        send_reply(req, msg);
+}
+
+static void reply(struct request *req, Pb__Reply__Code code, const char *why, uint64_t index,
+                  const ProtobufCMessage *body)
+{
+    Pb__Reply envelope = reply_envelope(req, code, why, index);
+    send_or_refuse(req, envelope_pack(&envelope.base, REPLY_PAYLOAD, body,
+                                      req->slot->server->options.max_message));
+}
+
+void request_relay(struct request *req, const struct response *r)
+{
+    Pb__Reply envelope =
+        reply_envelope(req, r->code, r->reason[0] != '\0' ? r->reason : NULL, r->index);
+    send_or_refuse(req, envelope_pack_raw(&envelope.base, REPLY_PAYLOAD, &r->payload,
+                                          req->slot->server->options.max_message));
 }
 
 void request_reply(struct request *req, const ProtobufCMessage *body, uint64_t index)
@@ -281,14 +309,31 @@ static const struct method *find_method(const struct server *s, uint32_t number)
     return NULL;
 }
 
+/* The method of the request and its body; NULL: *why is the refusal. */
+static const struct method *read_body(struct server *s, struct request *req, const char **why)
+{
+    struct arena *a = req->arena;
+    const struct method *m = find_method(s, req->envelope->method);
+    if (m == NULL) {
+        *why = arena_printf(a, "there is no method %u here", req->envelope->method);
+        return NULL;
+    }
+    req->body = wire_unpack(a, m->body, req->payload.data, req->payload.len);
+    if (req->body == NULL) {
+        *why = arena_printf(a, "the body of %s is malformed", m->name);
+        return NULL;
+    }
+    return m;
+}
+
 /* Everything of msg that the handler needs; false: *why is the refusal. */
 static bool read_request(struct server *s, struct request *req, const char **why, nng_msg *msg)
 {
+    static const struct method relayed = {.name = "relayed"};
     struct arena *a = req->arena;
-    ProtobufCBinaryData payload;
     Pb__Request *envelope =
         (Pb__Request *)envelope_unpack(a, &pb__request__descriptor, REQUEST_PAYLOAD,
-                                       nng_msg_body(msg), nng_msg_len(msg), &payload);
+                                       nng_msg_body(msg), nng_msg_len(msg), &req->payload);
     if (envelope == NULL || !envelope->has_id) {
         req->envelope = arena_array(a, Pb__Request, 1);
         pb__request__init(req->envelope);
@@ -298,15 +343,13 @@ static bool read_request(struct server *s, struct request *req, const char **why
     req->envelope = envelope;
     req->deadline_ms =
         loop_now_ms(s->loop) + (envelope->has_budget_ms ? envelope->budget_ms : DEFAULT_BUDGET_MS);
-    req->method = find_method(s, envelope->method);
-    if (req->method == NULL) {
-        *why = arena_printf(a, "there is no method %u here", envelope->method);
-        return false;
-    }
-    req->body = wire_unpack(a, req->method->body, payload.data, payload.len);
-    if (req->body == NULL)
-        *why = arena_printf(a, "the body of %s is malformed", req->method->name);
-    return req->body != NULL;
+    if (envelope->service == PB__SERVICE__NAME__SELF)
+        req->method = read_body(s, req, why);
+    else if (s->options.relay != NULL)
+        req->method = &relayed;
+    else
+        *why = "this is a daemon's own socket, no door to others: call the gateway's listen_rpc";
+    return req->method != NULL;
 }
 
 /* nng tells of requests and of the end of connections on different threads: a request may come to
@@ -343,12 +386,20 @@ static void on_request_posted(void *arg)
     s->unanswered++;
     const char *why = NULL;
     bool good = read_request(s, req, &why, msg);
-    nng_msg_free(msg);
+    bool relayed = good && req->envelope->service != PB__SERVICE__NAME__SELF;
+    if (relayed) {
+        req->msg = msg; /* its payload is read yet */
+    } else {
+        req->payload = (ProtobufCBinaryData){0};
+        nng_msg_free(msg);
+    }
     if (!good)
         request_fail(req, PB__REPLY__CODE__INVALID, "%s", why);
     else if (s->unanswered > s->max_unanswered + SPARE_CONTEXTS / 2)
         request_fail(req, PB__REPLY__CODE__BUSY, "%zu requests are waiting here already",
                      s->max_unanswered);
+    else if (relayed)
+        s->options.relay(s->options.self, req);
     else if (req->method->handle == NULL)
         request_reply(req, NULL, 0);
     else

@@ -252,6 +252,7 @@ static void on_settled(void *self, uint64_t index)
             request_fail(w->req, PB__REPLY__CODE__UNAVAILABLE, "leadership was lost");
     }
     answer_polls(js);
+    status_look(js);
     drained_maybe(js);
 }
 
@@ -351,38 +352,11 @@ static void on_job_views(void *self, struct request *req)
         request_fail(req, code_of(e), "%s", why.text);
 }
 
-static Pb__JobstoreStatus__Role role_of(enum raft_role role)
-{
-    switch (role) {
-    case RAFT_LEADER:
-        return PB__JOBSTORE_STATUS__ROLE__LEADER;
-    case RAFT_CANDIDATE:
-    case RAFT_PRE_CANDIDATE:
-        return PB__JOBSTORE_STATUS__ROLE__CANDIDATE;
-    default:
-        return PB__JOBSTORE_STATUS__ROLE__FOLLOWER;
-    }
-}
-
 static void on_status(void *self, struct request *req)
 {
     struct jobstore *js = self;
-    struct replica_status s;
-    Pb__JobstoreStatus out = PB__JOBSTORE_STATUS__INIT;
-    if (is_recovering(js, req))
-        return;
-    replica_status(js->replica, &s);
-    out.has_role = out.has_term = out.has_commit_index = out.has_applied_index = true;
-    out.role = role_of(s.raft.role);
-    out.term = s.raft.term;
-    out.commit_index = s.raft.commit;
-    out.applied_index = s.applied_index;
-    out.has_first_log_index = true;
-    out.first_log_index = s.first_log_index;
-    out.has_cluster_id = true;
-    out.cluster_id = (ProtobufCBinaryData){.len = sizeof s.cluster_id, .data = s.cluster_id};
-    out.write_refused = (char *)(uintptr_t)s.write_refused;
-    request_reply(req, &out.base, s.applied_index);
+    if (!is_recovering(js, req))
+        status_answer(js, req);
 }
 
 /* ---- CHANGES */
@@ -488,7 +462,7 @@ static const struct method methods[] = {
     {PB__JOBSTORE__METHOD__CHANGES, "changes", &pb__changes__descriptor, on_changes},
     {PB__JOBSTORE__METHOD__JOB_VIEWS, "job_views", &pb__job_views_request__descriptor,
      on_job_views},
-    {PB__JOBSTORE__METHOD__STATUS, "status", &pb__empty__descriptor, on_status},
+    {PB__JOBSTORE__METHOD__STATUS, "status", &pb__status_wait__descriptor, on_status},
     DAEMON_METHODS,
     {0, NULL, NULL, NULL},
 };
@@ -500,6 +474,7 @@ enum err jobstore_open(void *self, struct loop *l, struct reason *why)
     list_init(&js->writes);
     list_init(&js->early);
     list_init(&js->polls);
+    list_init(&js->status_waiters);
     signal(SIGXFSZ, SIG_IGN); /* a limit on file sizes shows as a full disk */
     struct replica_options ro = {.dir = js->data_dir,
                                  .map_bytes = js->map_size,
@@ -540,6 +515,7 @@ void jobstore_drain(void *self, void (*drained)(void *arg), void *arg)
     {
         on_poll_over(p);
     }
+    status_look(js);
     drained_maybe(js);
 }
 
@@ -563,6 +539,7 @@ void jobstore_close(void *self)
     {
         poll_free(p);
     }
+    status_close(js);
     timer_cancel(js->loop, &js->polls_timer);
     server_close(js->poll_server);
     server_close(js->server);

@@ -21,6 +21,7 @@ struct jobstore {
     size_t poll_count;
     uint64_t polls_answered_ms; /* when readers were last told of something */
     struct timer polls_timer;
+    struct link status_waiters; /* status.c */
     bool draining, caught_up;
     void (*drained)(void *arg);
     void *drained_arg;
@@ -32,5 +33,10 @@ void jobstore_drain(void *self, void (*drained)(void *arg), void *arg);
 void jobstore_close(void *self);
 void jobstore_summary(void *self);
 struct metric *jobstore_metrics(void *self, size_t *count);
+
+/* ---- status.c */
+void status_answer(struct jobstore *js, struct request *req);
+void status_look(struct jobstore *js); /* who leads may have changed */
+void status_close(struct jobstore *js);
 
 #endif
