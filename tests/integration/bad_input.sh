@@ -97,10 +97,7 @@ note 'a data directory of another version, and of another kind'
 for part in jobstore client-0; do
   saved=$(cat "$WORK/data/$part/VERSION")
   echo "norn $part 999" >"$WORK/data/$part/VERSION"
-  for _ in 1 2 3; do # another test may take the port first
-    if timeout 60 "$NCTL" dev --data-dir "$WORK/data" --http-port "$(random_port)" >"$WORK/out" 2>&1; then fail "$part of version 999 was accepted"; fi
-    grep -q 'port .* is in use' "$WORK/out" || break
-  done
+  if timeout 60 "$NCTL" dev --data-dir "$WORK/data" --http-port 0 >"$WORK/out" 2>&1; then fail "$part of version 999 was accepted"; fi
   grep -q 'VERSION\|version\|format' "$WORK/out" || fail "no clear line: $(cat "$WORK/out")"
   echo "$saved" >"$WORK/data/$part/VERSION"
 done

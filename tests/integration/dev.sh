@@ -3,7 +3,7 @@
 . "$(dirname "$0")/lib.sh"
 
 note 'wrong use ends at once, with a clear line'
-for bad in '--http-port 0' '--http-port 65536' '--http-port x' '--clients -1' '--workers 0' '--data-dri /tmp' 'now'; do
+for bad in '--http-port -1' '--http-port 65536' '--http-port x' '--clients -1' '--workers 0' '--data-dri /tmp' 'now'; do
   # shellcheck disable=SC2086
   if "$NCTL" dev $bad >"$WORK/out" 2>&1; then fail "nctl dev $bad was accepted"; fi
   [ -s "$WORK/out" ] || fail "nctl dev $bad says nothing"
@@ -24,7 +24,7 @@ wait_for 20 'the job ends in the second suite' allocs_are only-two complete 1
 note 'a port and a data directory in use'
 if "$NCTL" dev --http-port "$PORT" >"$WORK/out" 2>&1; then fail 'a port in use was accepted'; fi
 grep -q "port $PORT .* is in use" "$WORK/out" || fail "no clear line on the port in use: $(cat "$WORK/out")"
-if "$NCTL" dev --data-dir "$WORK/one" --http-port "$(random_port)" >"$WORK/out" 2>&1; then fail 'a data directory in use was accepted'; fi
+if "$NCTL" dev --data-dir "$WORK/one" --http-port 0 >"$WORK/out" 2>&1; then fail 'a data directory in use was accepted'; fi
 grep -q 'in use by another suite' "$WORK/out" || fail "no clear line on the directory in use: $(cat "$WORK/out")"
 
 note 'Ctrl-C removes what is not kept, tasks included'

@@ -34,35 +34,28 @@ wait_for() {
 alive() { kill -0 "$1" 2>/dev/null; }
 gone() { ! alive "$1"; }
 
-# Below the kernel's ephemeral ports and those that tasks are given.
-random_port() { echo $((10000 + (RANDOM * 32768 + RANDOM) % 9900)); }
-
 # suite_start DIR [options]: `nctl dev` on a free port; sets DEV, DIR, PORT and NORN_ADDR. DIR '' keeps nothing.
 suite_start() {
-  local dir=$1 try log
+  local dir=$1 log
   shift
-  for try in 1 2 3 4 5; do
-    PORT=$(random_port)
-    log=$WORK/dev-$PORT.log
-    : >"$log"
-    "$NCTL" dev ${dir:+--data-dir "$dir"} --http-port "$PORT" "$@" >"$log" 2>&1 &
-    DEV=$!
-    suites+=("$DEV")
-    local end=$(($(date +%s) + 60))
-    until grep -q '^ready ' "$log" || gone "$DEV"; do
-      [ "$(date +%s)" -lt "$end" ] || fail "the suite is not ready: $(cat "$log")"
-      sleep 0.02
-    done
-    if grep -q '^ready ' "$log"; then
-      DIR=$(sed -n 's/^ *data *\([^ ]*\).*/\1/p' "$log")
-      NORN_ADDR=http://127.0.0.1:$PORT
-      DEV_LOG=$log
-      return 0
-    fi
-    grep -q 'is in use' "$log" && [ "$try" -lt 5 ] || { cat "$log" >&2; break; }
+  log=$(mktemp "$WORK/dev-XXXXXX.log")
+  "$NCTL" dev ${dir:+--data-dir "$dir"} --http-port 0 "$@" >"$log" 2>&1 &
+  DEV=$!
+  suites+=("$DEV")
+  local end=$(($(date +%s) + 60))
+  until grep -q '^ready ' "$log" || gone "$DEV"; do
+    [ "$(date +%s)" -lt "$end" ] || fail "the suite is not ready: $(cat "$log")"
+    sleep 0.02
   done
-  logs_show "$dir"
-  fail 'the suite did not start'
+  if ! grep -q '^ready ' "$log"; then
+    cat "$log" >&2
+    logs_show "$dir"
+    fail 'the suite did not start'
+  fi
+  DIR=$(sed -n 's/^ *data *\([^ ]*\).*/\1/p' "$log")
+  NORN_ADDR=$(sed -n 's/^ *HTTP *//p' "$log")
+  PORT=${NORN_ADDR##*:}
+  DEV_LOG=$log
 }
 
 suite_stop() { # suite_stop [PID]

@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -27,6 +28,9 @@ enum {
     MAX_WORKERS = 64,
     MAX_RUN_PATH = 80, /* a socket's address holds 107 bytes, and names follow */
     TASK_KILL_MS = 2000,
+    FREE_PORT_LOW = 10000, /* below those that tasks and the kernel give away */
+    FREE_PORTS = 10000,
+    FREE_PORT_TRIES = 100,
 };
 
 struct dev {
@@ -278,6 +282,18 @@ static enum err port_check(int port, struct reason *why)
     return e;
 }
 
+static enum err port_choose(int *port, struct reason *why)
+{
+    uint32_t chance;
+    enum err e = ERR_BUSY;
+    for (int i = 0; i < FREE_PORT_TRIES && e == ERR_BUSY; i++) {
+        must(getrandom(&chance, sizeof chance, 0) == sizeof chance);
+        *port = FREE_PORT_LOW + (int)(chance % FREE_PORTS);
+        e = port_check(*port, why);
+    }
+    return e;
+}
+
 /* GET path; true if the answer is a 200, with what follows the headers in *body. */
 static bool http_get(int port, const char *path, struct strbuf *body)
 {
@@ -489,11 +505,11 @@ static int run_dev(const struct args *a)
     struct reason why = {""};
     int code = EXIT_ERROR;
     d->begun_ms = clock_monotonic_ms();
-    if (in_range(a, "http-port", 4646, 1, 65535, &d->port) &&
+    if (in_range(a, "http-port", 4646, 0, 65535, &d->port) &&
         in_range(a, "workers", 1, 1, MAX_WORKERS, &d->workers) &&
         in_range(a, "clients", 1, 0, MAX_CLIENTS, &d->clients)) {
         sweep_throwaways();
-        if (port_check(d->port, &why) == OK &&
+        if ((d->port == 0 ? port_choose(&d->port, &why) : port_check(d->port, &why)) == OK &&
             data_dir_open(d, args_text(a, "data-dir", NULL), &why) == OK)
             code = dev_run(d);
         else
@@ -506,7 +522,8 @@ static int run_dev(const struct args *a)
 static const struct flag dev_flags[] = {
     {"data-dir", FLAG_TEXT, "DIR",
      "keep the state here, and tasks running after the end; else all is thrown away"},
-    {"http-port", FLAG_NUMBER, "PORT", "HTTP on 127.0.0.1 (4646)"},
+    {"http-port", FLAG_NUMBER, "PORT",
+     "HTTP on 127.0.0.1 (4646); 0: a free port, which the output names"},
     {"workers", FLAG_NUMBER, "N", "schedulers (1)"},
     {"clients", FLAG_NUMBER, "N", "node agents (1)"},
     FLAG_END,

@@ -75,9 +75,9 @@ static void set_up(void)
             fprintf(f, "min_heartbeat_ttl_ms = 700; heartbeat_grace_ms = 800; ");
         if (i == GATEWAY)
             fprintf(f,
-                    "listen_poll = \"ipc://%s/gateway-poll.sock\"; http = \"127.0.0.1:%d\"; "
+                    "listen_poll = \"ipc://%s/gateway-poll.sock\"; http = \"127.0.0.1:0\"; "
                     "controller = \"ipc://%s/controller.sock\"; ",
-                    d, 20000 + (int)(getpid() % 20000), d);
+                    d, d);
         fprintf(f, "};\n");
     }
     fclose(f);
@@ -161,10 +161,7 @@ static struct agent an_agent(void)
     struct id id = id_new(), secret = id_new();
     memcpy(g.id, id.bytes, ID_SIZE);
     memcpy(g.secret, secret.bytes, ID_SIZE);
-    Pb__Reply__Code code = register_agent(&g);
-    for (int again = 0; code == PB__REPLY__CODE__TIMEOUT && again < 3; again++)
-        code = register_agent(&g); /* as a real one does */
-    cr_assert_eq(code, PB__REPLY__CODE__OK);
+    cr_assert_eq(register_agent(&g), PB__REPLY__CODE__OK);
     return g;
 }
 
@@ -320,7 +317,7 @@ Test(door, only_who_is_registered_and_has_the_secret_comes_in)
 Test(door, a_silent_node_is_down_and_one_heard_again_is_ready)
 {
     struct agent quiet = an_agent(), loud = an_agent();
-    uint64_t end = clock_monotonic_ms() + 40000;
+    uint64_t end = clock_monotonic_ms() + 10000;
     while (get(PB__TABLE__NAME__NODES, quiet.id)->node->status != PB__NODE__STATUS__DOWN) {
         cr_assert_lt(clock_monotonic_ms(), end);
         beat(&loud);
