@@ -1,6 +1,7 @@
 #include "http.h"
 #include "base/list.h"
 #include "base/log.h"
+#include "connections.h"
 #include "listener.h"
 #include "urls.h"
 #include <errno.h>
@@ -28,6 +29,7 @@ struct http {
     struct loop *loop;
     struct http_options o;
     struct MHD_Daemon *daemon;
+    struct connections *connections;
     struct watch *watch;
     struct timer timer, look;
     struct step run;
@@ -420,6 +422,7 @@ static enum MHD_Result begin_handling(struct exchange *x)
     if (x->phase == REFUSED)
         return refuse_body(x, MHD_HTTP_CONTENT_TOO_LARGE, too_large);
     x->phase = HANDLING;
+    connection_begin_request(x->connection);
     if (!url_unescape(x->path))
         return refuse_body(x, MHD_HTTP_BAD_REQUEST, "malformed path");
     list_push_back(&h->open, &x->link);
@@ -456,6 +459,7 @@ static void on_completed(void *cls, struct MHD_Connection *c, void **state,
     *state = NULL;
     if (x == NULL)
         return;
+    connection_end_request(x->http->connections, c);
     if (x->room == NULL || x->ended) {
         exchange_free(x);
         return;
@@ -506,15 +510,6 @@ static void on_ready(void *owner, int events)
     run(owner);
 }
 
-static bool peer_is_gone(struct MHD_Connection *c)
-{
-    const union MHD_ConnectionInfo *info =
-        MHD_get_connection_info(c, MHD_CONNECTION_INFO_CONNECTION_FD);
-    char byte;
-    ssize_t n = info == NULL ? 1 : recv(info->connect_fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
-    return n == 0 || (n < 0 && errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR);
-}
-
 /* libmicrohttpd does not look at a suspended connection, so we do, now and then. */
 static void look_for_gone(void *owner)
 {
@@ -523,12 +518,13 @@ static void look_for_gone(void *owner)
     list_each(&h->open, struct exchange, link, x)
     {
         if (x->phase != HANDLING || !x->suspended || x->gone == NULL ||
-            !peer_is_gone(x->connection))
+            !connection_peer_is_gone(x->connection))
             continue;
         void (*gone)(void *) = x->gone;
         x->gone = NULL;
         gone(x->owner);
     }
+    connections_sweep(h->connections);
     timer_arm(h->loop, &h->look, LOOK_FOR_GONE_MS, look_for_gone, h);
 }
 
@@ -537,7 +533,8 @@ static struct MHD_Daemon *start(struct http *h, int fd)
     return MHD_start_daemon(
         MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, 0, NULL, NULL, on_request, h,
         MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_EXTERNAL_LOGGER, on_log, NULL,
-        MHD_OPTION_CONNECTION_LIMIT, (unsigned)h->o.max_connections,
+        MHD_OPTION_CONNECTION_LIMIT, (unsigned)h->o.max_connections + CONNECTIONS_SPARE,
+        MHD_OPTION_NOTIFY_CONNECTION, connections_notify, h->connections,
         MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)HEAD_BYTES, MHD_OPTION_CONNECTION_TIMEOUT,
         (unsigned)(h->o.idle_ms / 1000 + 1), MHD_OPTION_NOTIFY_COMPLETED, on_completed, h,
         MHD_OPTION_UNESCAPE_CALLBACK, leave_escaped, NULL, MHD_OPTION_END);
@@ -556,10 +553,12 @@ enum err http_open(struct http **out, struct loop *l, const struct http_options 
     h->port = port;
     list_init(&h->open);
     must(deflateInit2(&h->gzip, 1, Z_DEFLATED, 12 + 16, 6, Z_DEFAULT_STRATEGY) == Z_OK);
+    h->connections = connections_new(o->max_connections);
     h->daemon = start(h, fd);
     if (h->daemon == NULL) {
         reason_errno(why, ERR_IO, "cannot start http");
         close(fd);
+        connections_free(h->connections);
         deflateEnd(&h->gzip);
         free(h);
         return ERR_IO;
@@ -587,6 +586,7 @@ void http_close(struct http *h)
         MHD_resume_connection(x->connection);
     }
     MHD_stop_daemon(h->daemon);
+    connections_free(h->connections);
     deflateEnd(&h->gzip);
     free(h);
 }

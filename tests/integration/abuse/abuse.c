@@ -1,8 +1,9 @@
 /* Every listener of a whole suite under abuse: connections that close at once, garbage, half a
- * header, lengths beyond any limit, requests of random bytes, and hundreds that stay silent. All
+ * header, lengths beyond any limit, requests of random bytes, and many that stay silent. All
  * daemons must go on answering, and be the same processes as before.
  *
- * NORN_ABUSE_SECONDS: how long (5). NORN_ABUSE_SEED: repeats a run. */
+ * NORN_ABUSE_SECONDS: how long (5); from 60 on, a thousand stay silent on each listener.
+ * NORN_ABUSE_SEED: repeats a run. */
 #include "base/clock.h"
 #include "base/prng.h"
 #include "net/net.h"
@@ -21,7 +22,7 @@
 #include <unistd.h>
 
 #define MOST_TARGETS 24
-#define SILENT_EACH  100
+#define SILENT_MOST  1000
 #define FLOOD_EACH   5 /* the listeners accept no faster than they can refuse */
 
 extern char **environ;
@@ -32,7 +33,7 @@ struct target {
     socklen_t addr_len;
     bool is_bus;
     double uptime;
-    int silent[SILENT_EACH];
+    int silent[SILENT_MOST];
 };
 
 static struct target targets[MOST_TARGETS];
@@ -42,6 +43,7 @@ static unsigned http_port;
 static pid_t suite;
 static struct prng prng;
 static uint64_t seed;
+static size_t silent_each = 100;
 
 static void end_suite(void)
 {
@@ -67,15 +69,13 @@ static void give_up(const char *what, const char *about)
 
 static void start_suite(void)
 {
-    char data[96], port[16], log[96];
+    char data[96], log[96];
     strcpy(dir, "/tmp/norn-abuse-XXXXXX");
     if (mkdtemp(dir) == NULL)
         give_up("mkdtemp", dir);
-    http_port = 20000 + (unsigned)getpid() % 20000;
     snprintf(data, sizeof(data), "%s/d", dir);
     snprintf(log, sizeof(log), "%s/log", dir);
-    snprintf(port, sizeof(port), "%u", http_port);
-    const char *argv[] = {BIN_DIR "/nctl", "dev", "-data-dir", data, "-http-port", port, NULL};
+    const char *argv[] = {BIN_DIR "/nctl", "dev", "-data-dir", data, "-http-port", "0", NULL};
     posix_spawn_file_actions_t actions;
     posix_spawn_file_actions_init(&actions);
     posix_spawn_file_actions_addopen(&actions, 1, log, O_CREAT | O_WRONLY | O_APPEND, 0600);
@@ -138,25 +138,42 @@ static void add_http_target(void)
     t->addr_len = sizeof(*in);
 }
 
+/* The log of the suite tells when all listen, and where HTTP is. */
+static void await_suite(void)
+{
+    char log[96], line[256];
+    snprintf(log, sizeof(log), "%s/log", dir);
+    FILE *f = fopen(log, "r");
+    if (f == NULL)
+        give_up("fopen", log);
+    for (uint64_t until = clock_monotonic_ms() + 20000;;) {
+        if (fgets(line, sizeof(line), f) == NULL) {
+            if (clock_monotonic_ms() > until)
+                give_up("the suite is not ready", log);
+            clearerr(f);
+            usleep(20000);
+        } else if (strncmp(line, "ready ", 6) == 0) {
+            break;
+        } else {
+            sscanf(line, "  HTTP   http://127.0.0.1:%u", &http_port);
+        }
+    }
+    fclose(f);
+}
+
 static void find_targets(void)
 {
     char path[96];
     snprintf(path, sizeof(path), "%s/d/run", dir);
-    uint64_t until = clock_monotonic_ms() + 20000;
-    size_t before = 0;
-    for (; target_count < 8 || target_count != before; usleep(300000)) { /* until all listen */
-        before = target_count;
-        DIR *d = opendir(path);
-        struct dirent *entry;
-        target_count = 0;
-        while (d != NULL && (entry = readdir(d)) != NULL && target_count < MOST_TARGETS - 1)
-            if (strstr(entry->d_name, ".sock") != NULL)
-                add_bus_target(path, entry->d_name);
-        if (d != NULL)
-            closedir(d);
-        if (clock_monotonic_ms() > until)
-            give_up("the suite does not listen", path);
-    }
+    DIR *d = opendir(path);
+    struct dirent *entry;
+    while (d != NULL && (entry = readdir(d)) != NULL && target_count < MOST_TARGETS - 1)
+        if (strstr(entry->d_name, ".sock") != NULL)
+            add_bus_target(path, entry->d_name);
+    if (d != NULL)
+        closedir(d);
+    if (target_count < 8)
+        give_up("sockets are missing", path);
     for (size_t i = 0; i < target_count; i++)
         targets[i].uptime = uptime_of(&targets[i]);
     add_http_target();
@@ -243,7 +260,7 @@ static void abuse_once(const struct target *t)
 
 static void hold_silent(struct target *t)
 {
-    for (size_t i = 0; i < SILENT_EACH; i++) {
+    for (size_t i = 0; i < silent_each; i++) {
         if (t->silent[i] > 0 && prng_below(&prng, 20) != 0)
             continue;
         if (t->silent[i] > 0)
@@ -289,7 +306,7 @@ static void check_all(double took)
         arena_free(a);
         if (t->uptime >= 0 && uptime_of(t) < t->uptime + took)
             give_up(t->name, "its process is another one");
-        for (size_t k = 0; k < SILENT_EACH; k++)
+        for (size_t k = 0; k < silent_each; k++)
             if (t->silent[k] > 0)
                 close(t->silent[k]);
     }
@@ -302,11 +319,14 @@ int main(void)
     unsigned seconds = seconds_text != NULL ? (unsigned)atoi(seconds_text) : 5;
     seed = seed_text != NULL ? strtoull(seed_text, NULL, 10) : (uint64_t)clock_wall_ns();
     prng_seed(&prng, seed);
+    if (seconds >= 60)
+        silent_each = SILENT_MOST;
     struct rlimit files;
     getrlimit(RLIMIT_NOFILE, &files);
     files.rlim_cur = files.rlim_max;
     setrlimit(RLIMIT_NOFILE, &files);
     start_suite();
+    await_suite();
     find_targets();
     uint64_t before = clock_monotonic_ms();
     abuse_for(seconds);
