@@ -19,13 +19,19 @@ static void on_seen(void *self, struct request *req)
 {
     struct controller *c = self;
     const Pb__Seen *seen = (const Pb__Seen *)request_body(req);
+    if (c->heartbeat == NULL) {
+        request_fail(req, PB__REPLY__CODE__NOT_LEADER,
+                     "the jobstore of this server does not lead: tell the controller of the one "
+                     "that does");
+        return;
+    }
     for (size_t i = 0; i < seen->n_node_ids; i++)
         heartbeat_seen(c->heartbeat, seen->node_ids[i].data, loop_now_ms(c->loop));
     c->heard += seen->n_node_ids;
     Pb__SeenReply reply = PB__SEEN_REPLY__INIT;
     reply.has_heartbeat_ttl_ms = 1;
     reply.heartbeat_ttl_ms = (uint32_t)heartbeat_ttl_ms(c->heartbeat);
-    request_reply(req, &reply.base, feed_index(c->feed));
+    request_reply(req, &reply.base, c->feed != NULL ? feed_index(c->feed) : 0);
     mark(c);
 }
 
@@ -91,6 +97,8 @@ static void on_step(void *owner)
 {
     struct controller *c = owner;
     uint64_t now = loop_now_ms(c->loop);
+    if (c->heartbeat == NULL)
+        return;
     heartbeat_tick(c->heartbeat, now);
     propose(c);
     uint64_t due = heartbeat_next_due_ms(c->heartbeat);
@@ -140,30 +148,11 @@ static void on_connected(void *self, bool up, const char *why)
         log_warn("jobstore_lost", "reason=%s", log_quote(why != NULL ? why : ""));
 }
 
-/* ---- the daemon */
+/* ---- active only beside the leader */
 
-enum err controller_open(void *self, struct loop *l, struct reason *why)
+static enum err follow(struct controller *c, struct reason *why)
 {
-    struct controller *c = self;
-    c->loop = l;
-    c->listing = true;
-    c->heartbeat = heartbeat_new(&(struct heartbeat_settings){
-        .min_ttl_ms = c->min_heartbeat_ttl_ms,
-        .grace_ms = c->heartbeat_grace_ms,
-        .max_per_second = c->max_heartbeats_per_second,
-        .settle_ms = SETTLE_MS,
-    });
-    enum err e = client_open(&c->client, l, c->jobstore, why);
-    if (e != OK)
-        return e;
-    return server_open(&c->server, l, c->listen,
-                       &(struct server_options){.methods = methods, .self = c}, why);
-}
-
-enum err controller_start(void *self, struct loop *l, struct reason *why)
-{
-    struct controller *c = self;
-    return feed_open(&c->feed, l,
+    return feed_open(&c->feed, c->loop,
                      &(struct feed_options){
                          .jobstore = c->jobstore,
                          .jobstore_poll = c->jobstore_poll,
@@ -178,26 +167,96 @@ enum err controller_start(void *self, struct loop *l, struct reason *why)
                      why);
 }
 
+static void on_gained(void *self, uint64_t term)
+{
+    struct controller *c = self;
+    struct reason why;
+    c->listing = true;
+    c->started = false; /* every node has its full time again, from the end of the listing on */
+    c->heartbeat = heartbeat_new(&(struct heartbeat_settings){
+        .min_ttl_ms = c->min_heartbeat_ttl_ms,
+        .grace_ms = c->heartbeat_grace_ms,
+        .max_per_second = c->max_heartbeats_per_second,
+        .settle_ms = SETTLE_MS,
+    });
+    log_info("active", "term=%llu", (unsigned long long)term);
+    if (follow(c, &why) != OK)
+        log_error("feed_lost", "reason=%s", log_quote(why.text));
+}
+
+static void drop_everything(struct controller *c)
+{
+    feed_close(c->feed);
+    c->feed = NULL;
+    call_cancel(c->proposing);
+    c->proposing = NULL;
+    step_cancel(&c->step);
+    timer_cancel(c->loop, &c->timer);
+    heartbeat_free(c->heartbeat);
+    c->heartbeat = NULL;
+}
+
+static void on_lost(void *self)
+{
+    struct controller *c = self;
+    log_info("passive", "was_active=%d", c->heartbeat != NULL);
+    drop_everything(c);
+}
+
+/* ---- the daemon */
+
+enum err controller_open(void *self, struct loop *l, struct reason *why)
+{
+    struct controller *c = self;
+    c->loop = l;
+    enum err e = client_open(&c->client, l, c->jobstore, why);
+    if (e != OK)
+        return e;
+    return server_open(&c->server, l, c->listen,
+                       &(struct server_options){.methods = methods, .self = c}, why);
+}
+
+enum err controller_start(void *self, struct loop *l, struct reason *why)
+{
+    struct controller *c = self;
+    return leadership_open(
+        &c->leadership, l,
+        &(struct leadership_options){
+            .jobstore_poll = c->jobstore_poll, .self = c, .gained = on_gained, .lost = on_lost},
+        why);
+}
+
 void controller_close(void *self)
 {
     struct controller *c = self;
     server_close(c->server);
-    feed_close(c->feed);
-    client_close(c->client);
-    step_cancel(&c->step);
+    leadership_close(c->leadership);
     if (c->loop != NULL)
-        timer_cancel(c->loop, &c->timer);
-    heartbeat_free(c->heartbeat);
+        drop_everything(c);
+    client_close(c->client);
+}
+
+/* Nothing, while we are passive. */
+static void stats_now(const struct controller *c, struct heartbeat_stats *s, uint64_t *ttl_ms)
+{
+    *s = (struct heartbeat_stats){0};
+    *ttl_ms = 0;
+    if (c->heartbeat == NULL)
+        return;
+    heartbeat_stats(c->heartbeat, s);
+    *ttl_ms = heartbeat_ttl_ms(c->heartbeat);
 }
 
 void controller_summary(void *self)
 {
     struct controller *c = self;
     struct heartbeat_stats s;
-    heartbeat_stats(c->heartbeat, &s);
-    log_info("summary", "index=%llu nodes=%zu ready=%zu missed=%zu heard=%llu ttl_ms=%llu",
-             (unsigned long long)feed_index(c->feed), s.nodes, s.ready, s.missed,
-             (unsigned long long)c->heard, (unsigned long long)heartbeat_ttl_ms(c->heartbeat));
+    uint64_t ttl_ms;
+    stats_now(c, &s, &ttl_ms);
+    log_info("summary",
+             "active=%d index=%llu nodes=%zu ready=%zu missed=%zu heard=%llu ttl_ms=%llu",
+             c->heartbeat != NULL, (unsigned long long)(c->feed != NULL ? feed_index(c->feed) : 0),
+             s.nodes, s.ready, s.missed, (unsigned long long)c->heard, (unsigned long long)ttl_ms);
 }
 
 struct metric *controller_metrics(void *self, size_t *count)
@@ -217,9 +276,9 @@ struct metric *controller_metrics(void *self, size_t *count)
     };
     struct controller *c = self;
     struct heartbeat_stats s;
-    heartbeat_stats(c->heartbeat, &s);
-    const uint64_t values[] = {s.nodes, s.ready, s.missed, c->heard,
-                               heartbeat_ttl_ms(c->heartbeat)};
+    uint64_t ttl_ms;
+    stats_now(c, &s, &ttl_ms);
+    const uint64_t values[] = {s.nodes, s.ready, s.missed, c->heard, ttl_ms};
     for (size_t i = 0; i < COUNT_OF(metrics); i++)
         metric_set(&metrics[i], (double)values[i]);
     *count = COUNT_OF(metrics);

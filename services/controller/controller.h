@@ -4,6 +4,7 @@
 
 #include "daemon/daemon.h"
 #include "feed/feed.h"
+#include "feed/leadership.h"
 #include "heartbeat.h"
 #include "loop/loop.h"
 #include "net/net.h"
@@ -14,7 +15,8 @@ struct controller {
     uint64_t min_heartbeat_ttl_ms, heartbeat_grace_ms, max_heartbeats_per_second;
 
     struct loop *loop;
-    struct heartbeat *heartbeat;
+    struct leadership *leadership;
+    struct heartbeat *heartbeat; /* NULL unless the jobstore beside us leads */
     struct server *server;
     struct client *client;
     struct feed *feed;

@@ -117,11 +117,23 @@ static void end_deliveries(struct evalbroker *eb, const Pb__Dequeue *ask)
     }
 }
 
+static void refuse_passive(struct request *req)
+{
+    request_fail(req, PB__REPLY__CODE__NOT_LEADER,
+                 "the jobstore of this server does not lead: ask the evalbroker of the one that "
+                 "does");
+}
+
 static void on_dequeue(void *self, struct request *req)
 {
     struct evalbroker *eb = self;
     const Pb__Dequeue *ask = dequeue_of(req);
-    end_deliveries(eb, ask);
+    if (eb->passive) {
+        refuse_passive(req);
+        return;
+    }
+    if (eb->broker != NULL)
+        end_deliveries(eb, ask);
     mark(eb);
     if (ask->n_types > MAX_TYPES)
         request_fail(req, PB__REPLY__CODE__INVALID, "%zu scheduler types: at most %d", ask->n_types,
@@ -134,6 +146,10 @@ static void on_stats(void *self, struct request *req)
 {
     struct evalbroker *eb = self;
     Pb__BrokerStats stats;
+    if (eb->broker == NULL) {
+        refuse_passive(req);
+        return;
+    }
     broker_stats(eb->broker, &stats);
     request_reply(req, &stats.base, feed_index(eb->feed));
 }
@@ -141,6 +157,8 @@ static void on_stats(void *self, struct request *req)
 static void on_peer_gone(void *self, uint32_t peer)
 {
     struct evalbroker *eb = self;
+    if (eb->broker == NULL)
+        return;
     broker_owner_gone(eb->broker, peer, now(eb));
     mark(eb);
 }
@@ -230,6 +248,8 @@ static void on_timer(void *owner)
 static void on_step(void *owner)
 {
     struct evalbroker *eb = owner;
+    if (eb->broker == NULL)
+        return;
     broker_tick(eb->broker, now(eb));
     if (broker_wants_reload(eb->broker))
         list_again(eb);
@@ -311,14 +331,14 @@ static enum err follow(struct evalbroker *eb, struct reason *why)
                      why);
 }
 
-/* ---- the daemon */
+/* ---- active only beside the leader */
 
-enum err evalbroker_open(void *self, struct loop *l, struct reason *why)
+static void on_gained(void *self, uint64_t term)
 {
     struct evalbroker *eb = self;
-    eb->loop = l;
+    struct reason why;
+    eb->passive = false;
     eb->listing = true;
-    list_init(&eb->parked);
     eb->broker = broker_new(&(struct broker_settings){
         .ack_timeout_ms = eb->ack_timeout_ms,
         .nack_delay_ms = eb->nack_delay_ms,
@@ -326,8 +346,47 @@ enum err evalbroker_open(void *self, struct loop *l, struct reason *why)
         .follow_up_delay_ms = eb->follow_up_delay_ms,
         .max_deliveries = (uint32_t)eb->max_deliveries,
         .max_evals = eb->max_evals,
-        .token_seed = loop_random(l),
+        .token_seed = loop_random(eb->loop),
     });
+    log_info("active", "term=%llu", (unsigned long long)term);
+    if (follow(eb, &why) != OK)
+        log_error("feed_lost", "reason=%s", log_quote(why.text));
+}
+
+/* What was handed out is handed out again by the leader's broker. */
+static void drop_everything(struct evalbroker *eb)
+{
+    feed_close(eb->feed);
+    eb->feed = NULL;
+    call_cancel(eb->proposing);
+    eb->proposing = NULL;
+    step_cancel(&eb->step);
+    timer_cancel(eb->loop, &eb->timer);
+    broker_free(eb->broker);
+    eb->broker = NULL;
+}
+
+static void on_lost(void *self)
+{
+    struct evalbroker *eb = self;
+    struct parked *p;
+    log_info("passive", "was_active=%d", eb->broker != NULL);
+    eb->passive = true;
+    drop_everything(eb);
+    list_each(&eb->parked, struct parked, link, p)
+    {
+        unpark(p);
+        refuse_passive(p->req);
+    }
+}
+
+/* ---- the daemon */
+
+enum err evalbroker_open(void *self, struct loop *l, struct reason *why)
+{
+    struct evalbroker *eb = self;
+    eb->loop = l;
+    list_init(&eb->parked);
     enum err e = client_open(&eb->client, l, eb->jobstore, why);
     if (e != OK)
         return e;
@@ -341,7 +400,12 @@ enum err evalbroker_open(void *self, struct loop *l, struct reason *why)
 
 enum err evalbroker_start(void *self, struct loop *l, struct reason *why)
 {
-    return follow(self, why);
+    struct evalbroker *eb = self;
+    return leadership_open(
+        &eb->leadership, l,
+        &(struct leadership_options){
+            .jobstore_poll = eb->jobstore_poll, .self = eb, .gained = on_gained, .lost = on_lost},
+        why);
 }
 
 void evalbroker_close(void *self)
@@ -351,27 +415,34 @@ void evalbroker_close(void *self)
     if (eb->parked.next != NULL)
         list_each(&eb->parked, struct parked, link, p) unpark(p);
     server_close(eb->server);
-    feed_close(eb->feed);
-    client_close(eb->client);
-    step_cancel(&eb->step);
+    leadership_close(eb->leadership);
     if (eb->loop != NULL)
-        timer_cancel(eb->loop, &eb->timer);
-    broker_free(eb->broker);
+        drop_everything(eb);
+    client_close(eb->client);
+}
+
+/* Nothing, while there is no broker. */
+static void stats_now(const struct evalbroker *eb, Pb__BrokerStats *s)
+{
+    pb__broker_stats__init(s);
+    if (eb->broker != NULL)
+        broker_stats(eb->broker, s);
 }
 
 void evalbroker_summary(void *self)
 {
     struct evalbroker *eb = self;
     Pb__BrokerStats s;
-    broker_stats(eb->broker, &s);
+    stats_now(eb, &s);
     log_info("summary",
-             "index=%llu ready=%llu unacked=%llu waiting=%llu blocked=%llu delayed=%llu "
+             "active=%d index=%llu ready=%llu unacked=%llu waiting=%llu blocked=%llu delayed=%llu "
              "failed=%llu delivered=%llu "
              "workers_waiting=%zu",
-             (unsigned long long)feed_index(eb->feed), (unsigned long long)s.ready,
-             (unsigned long long)s.unacked, (unsigned long long)s.waiting,
-             (unsigned long long)s.blocked, (unsigned long long)s.delayed,
-             (unsigned long long)s.failed, (unsigned long long)s.delivered, eb->parked_count);
+             eb->broker != NULL, (unsigned long long)(eb->feed != NULL ? feed_index(eb->feed) : 0),
+             (unsigned long long)s.ready, (unsigned long long)s.unacked,
+             (unsigned long long)s.waiting, (unsigned long long)s.blocked,
+             (unsigned long long)s.delayed, (unsigned long long)s.failed,
+             (unsigned long long)s.delivered, eb->parked_count);
 }
 
 struct metric *evalbroker_metrics(void *self, size_t *count)
@@ -404,7 +475,7 @@ struct metric *evalbroker_metrics(void *self, size_t *count)
     };
     struct evalbroker *eb = self;
     Pb__BrokerStats s;
-    broker_stats(eb->broker, &s);
+    stats_now(eb, &s);
     const uint64_t values[] = {s.ready,   s.unacked, s.waiting,   s.blocked,
                                s.delayed, s.failed,  s.delivered, eb->parked_count};
     for (size_t i = 0; i < COUNT_OF(metrics); i++)

@@ -6,6 +6,7 @@
 #include "broker.h"
 #include "daemon/daemon.h"
 #include "feed/feed.h"
+#include "feed/leadership.h"
 #include "loop/loop.h"
 #include "net/net.h"
 
@@ -16,7 +17,9 @@ struct evalbroker {
     uint64_t max_deliveries, max_evals, max_workers;
 
     struct loop *loop;
-    struct broker *broker;
+    struct leadership *leadership;
+    bool passive;          /* jobstore has said that it does not lead */
+    struct broker *broker; /* NULL while it does not, or is not known to */
     struct server *server;
     struct client *client;
     struct feed *feed;

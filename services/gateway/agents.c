@@ -7,8 +7,10 @@
 #define IN_TOUCH_MS     15000u /* since its last poll */
 #define FIRST_TTL_MS    10000u /* until the controller has told one */
 #define SHORT_MS        5000u
+#define SEEN_MS         2000u
 #define JOBS_KEPT       2000
 #define JOB_BYTES_KEPT  (8u << 20)
+#define AWAIT_MS        5000u
 #define MISSING_JOB_MS  2000u
 #define NEWS_ARENA      (64u << 20)
 #define LIST_AGAIN_MS   200u
@@ -106,14 +108,16 @@ void agents_admit(struct agents *a, struct request *req, struct speaker s, admit
     key.has_table = key.has_id = 1;
     key.table = PB__TABLE__NAME__NODES;
     key.id = (ProtobufCBinaryData){.len = ID_SIZE, .data = c->id};
+    key.has_consistent = key.consistent = 1; /* it may have registered at another server just now */
     request_park(req, on_newcomer_gone, c);
-    client_call(a->options.jobstore, &(struct call_options){.method = PB__JOBSTORE__METHOD__GET,
-                                                            .body = &key.base,
-                                                            .reply = &pb__object__descriptor,
-                                                            .budget_ms = SHORT_MS,
-                                                            .retry = true,
-                                                            .done = on_newcomer_found,
-                                                            .owner = c});
+    leader_call(a->options.leader, PB__SERVICE__NAME__JOBSTORE,
+                &(struct call_options){.method = PB__JOBSTORE__METHOD__GET,
+                                       .body = &key.base,
+                                       .reply = &pb__object__descriptor,
+                                       .budget_ms = SHORT_MS,
+                                       .retry = true,
+                                       .done = on_newcomer_found,
+                                       .owner = c});
 }
 
 bool agents_is_connected(const struct agents *a, const uint8_t node_id[16])
@@ -133,6 +137,10 @@ static void on_said(void *owner, const struct response *r)
     struct agents *a = owner;
     const Pb__SeenReply *reply = (const Pb__SeenReply *)r->body;
     a->seen_call = NULL;
+    if (r->code == PB__REPLY__CODE__OK)
+        a->unheard_ms = 0;
+    else if (a->unheard_ms == 0)
+        a->unheard_ms = loop_now_ms(a->loop);
     if (r->code == PB__REPLY__CODE__OK && reply != NULL && reply->heartbeat_ttl_ms > 0)
         a->ttl_ms = reply->heartbeat_ttl_ms;
     if (a->seen_count > 0 && !timer_is_armed(&a->seen_due))
@@ -155,11 +163,11 @@ static void say_seen(void *owner)
     seen.n_node_ids = a->seen_count;
     seen.node_ids = ids;
     a->seen_count = 0;
-    a->seen_call = client_call(a->options.controller,
+    a->seen_call = leader_call(a->options.leader, PB__SERVICE__NAME__CONTROLLER,
                                &(struct call_options){.method = PB__CONTROLLER__METHOD__SEEN,
                                                       .body = &seen.base,
                                                       .reply = &pb__seen_reply__descriptor,
-                                                      .budget_ms = SHORT_MS,
+                                                      .budget_ms = SEEN_MS,
                                                       .retry = true,
                                                       .done = on_said,
                                                       .owner = a});
@@ -186,13 +194,26 @@ static void reply_heartbeat(struct agents *a, struct request *req, uint64_t inde
     Pb__HeartbeatReply reply = PB__HEARTBEAT_REPLY__INIT;
     reply.has_ttl_ms = 1;
     reply.ttl_ms = a->ttl_ms;
+    reply.n_servers = roster_doors(a->options.roster, request_arena(req), &reply.servers);
     request_reply(req, &reply.base, index);
+}
+
+/* Behind a server that is cut off from the leader an agent would be given up for lost while it
+ * believes that it is heard: let it go to another. */
+static bool is_cut_off(const struct agents *a)
+{
+    return a->unheard_ms != 0 && !leader_is_here(a->options.leader) &&
+           loop_now_ms(a->loop) - a->unheard_ms > SEEN_MS;
 }
 
 static void heartbeat(struct node *n, struct request *req)
 {
     node_saw(n);
-    reply_heartbeat(n->agents, req, 0);
+    if (is_cut_off(n->agents))
+        request_fail(req, PB__REPLY__CODE__UNAVAILABLE,
+                     "this server does not reach the leader: try another");
+    else
+        reply_heartbeat(n->agents, req, 0);
 }
 
 static void on_heartbeat(void *self, struct request *req)
@@ -261,14 +282,15 @@ static void on_register(void *self, struct request *req)
     command.body_case = PB__COMMAND__BODY_NODE_REGISTER;
     command.node_register = &inner;
     request_park(req, on_registrant_gone, r);
-    client_call(a->options.jobstore, &(struct call_options){.method = PB__JOBSTORE__METHOD__APPLY,
-                                                            .body = &command.base,
-                                                            .reply = &pb__outcome__descriptor,
-                                                            .budget_ms = SHORT_MS,
-                                                            .retry = true,
-                                                            .id = request_id(req),
-                                                            .done = on_registered,
-                                                            .owner = r});
+    leader_call(a->options.leader, PB__SERVICE__NAME__JOBSTORE,
+                &(struct call_options){.method = PB__JOBSTORE__METHOD__APPLY,
+                                       .body = &command.base,
+                                       .reply = &pb__outcome__descriptor,
+                                       .budget_ms = SHORT_MS,
+                                       .retry = true,
+                                       .id = request_id(req),
+                                       .done = on_registered,
+                                       .owner = r});
 }
 
 /* ---- jobs that an answer needs */
@@ -380,11 +402,18 @@ static void fetch_job(struct node *n, struct job_ref ref)
 
 /* ---- polls: what the agent has not heard yet */
 
+static void stop_awaiting(struct node *n)
+{
+    n->agents->awaiting -= n->awaits != 0;
+    n->awaits = 0;
+}
+
 /* Takes the poll off the node. */
 static struct request *take_poll(struct node *n)
 {
     struct request *req = n->poll;
     n->poll = NULL;
+    stop_awaiting(n);
     timer_cancel(n->agents->loop, &n->wait_over);
     timer_cancel(n->agents->loop, &n->news_due);
     n->polled_ms = loop_now_ms(n->agents->loop);
@@ -516,7 +545,8 @@ static void list_node(struct node *n, const Pb__Key *after)
 static void poll_step(struct node *n)
 {
     struct agents *a = n->agents;
-    if (n->poll == NULL || a->feed_index == 0 || n->listing || n->jobs_pending > 0)
+    if (n->poll == NULL || a->feed_index == 0 || n->listing || n->jobs_pending > 0 ||
+        n->awaits != 0)
         return;
     if (!n->box.known) {
         a->stats.relists++;
@@ -546,6 +576,54 @@ static void on_agent_gone(void *owner, struct request *req)
     asks_lose_node(n);
 }
 
+/* Where the agent is tells what it has, or that it must be told everything. */
+static void settle_poll(struct node *n)
+{
+    const Pb__NodePoll *p = (const Pb__NodePoll *)request_body(n->poll);
+    stop_awaiting(n);
+    if (!n->listing && !outbox_confirm(&n->box, p->since))
+        outbox_lose(&n->box);
+    poll_step(n);
+}
+
+/* Beside the leader there is nothing newer than what we have: the agent knows another cluster, and
+ * is told everything of this one. */
+static void on_await_over(void *owner)
+{
+    struct node *n = owner;
+    if (n->poll == NULL || n->awaits == 0)
+        return;
+    if (leader_is_here(n->agents->options.leader))
+        settle_poll(n);
+    else
+        request_fail(take_poll(n), PB__REPLY__CODE__UNAVAILABLE,
+                     "this server is behind the one that the agent asked before");
+}
+
+/* An agent that comes from another server may have heard of more than we have. To tell it now all
+ * that it has would take the newest from it. */
+static void await_feed(struct node *n, uint64_t since)
+{
+    struct agents *a = n->agents;
+    n->awaits = since;
+    a->awaiting++;
+    timer_arm(a->loop, &n->news_due, AWAIT_MS, on_await_over, n);
+    a->options.reach(a->options.self, since);
+}
+
+static void settle_awaiting(struct agents *a)
+{
+    size_t i = 0;
+    void *item;
+    while (a->awaiting > 0 && map_next(a->nodes, &i, NULL, NULL, &item)) {
+        struct node *n = item;
+        if (n->awaits != 0 && n->awaits <= a->feed_index) {
+            timer_cancel(a->loop, &n->news_due);
+            settle_poll(n);
+        }
+    }
+}
+
 static void poll(struct node *n, struct request *req)
 {
     struct agents *a = n->agents;
@@ -558,9 +636,10 @@ static void poll(struct node *n, struct request *req)
     request_park(req, on_agent_gone, n);
     timer_arm(a->loop, &n->wait_over, p->wait_ms < LONGEST_POLL_MS ? p->wait_ms : LONGEST_POLL_MS,
               on_wait_over, n);
-    if (!n->listing && !outbox_confirm(&n->box, p->since))
-        outbox_lose(&n->box);
-    poll_step(n);
+    if (a->feed_index != 0 && p->since > a->feed_index)
+        await_feed(n, p->since);
+    else
+        settle_poll(n);
 }
 
 static void on_poll(void *self, struct request *req)
@@ -607,6 +686,7 @@ void agents_feed_reached(struct agents *a, uint64_t index)
     a->feed_index = index;
     if (begins)
         agents_feed_reset(a, index);
+    settle_awaiting(a);
 }
 
 /* ---- numbers and life */
@@ -641,6 +721,18 @@ const struct method agents_poll_methods[] = {
     DAEMON_METHODS,
     {0, NULL, NULL, NULL},
 };
+
+void agents_handle(struct agents *a, struct request *req)
+{
+    const struct method *tables[] = {agents_methods, agents_poll_methods};
+    for (size_t i = 0; i < COUNT_OF(tables); i++)
+        for (const struct method *m = tables[i]; m->name != NULL; m++)
+            if (m->number == request_envelope(req)->method) {
+                m->handle(a, req);
+                return;
+            }
+    request_fail(req, PB__REPLY__CODE__INVALID, "this is nothing that agents ask");
+}
 
 static uint64_t given_or(uint64_t value, uint64_t fallback)
 {
@@ -694,8 +786,7 @@ void agents_close(struct agents *a)
     while (map_next(a->nodes, &i, NULL, NULL, &item))
         node_close(item);
     timer_cancel(a->loop, &a->seen_due);
-    if (a->seen_call != NULL)
-        call_cancel(a->seen_call);
+    leader_call_cancel(a->seen_call);
     free(a->seen_ids);
     map_free(a->nodes);
     map_free(a->fetches);

@@ -13,19 +13,24 @@
 #include "daemon/daemon.h"
 #include "gateway.pb-c.h"
 #include "jobstore.pb-c.h"
+#include "leader.h"
 #include "loop/loop.h"
 #include "net/net.h"
+#include "roster.h"
 
 struct agents;
 
 struct agents_options {
-    struct client *jobstore;     /* GET, LIST, APPLY; borrowed */
-    struct client *controller;   /* SEEN; borrowed */
-    uint64_t heartbeat_batch_ms; /* 0: 500 */
-    uint64_t update_batch_ms;    /* 0: 10; updates of many agents go into one log entry */
-    uint64_t news_delay_ms;      /* 0: 5; changes of one node within it go out in one answer */
-    uint64_t ask_timeout_ms;     /* 0: 20000; a reader waits so long for the agent's next piece */
-    uint64_t max_nodes;          /* 0: 20000; connected at once */
+    struct client *jobstore; /* GET, LIST: of our own server; borrowed */
+    struct leader *leader;   /* APPLY, SEEN; borrowed */
+    struct roster *roster;   /* whom agents may ask besides us; borrowed */
+    void *self;
+    void (*reach)(void *self, uint64_t index); /* hurry the feed: an agent has seen that index */
+    uint64_t heartbeat_batch_ms;               /* 0: 500 */
+    uint64_t update_batch_ms; /* 0: 10; updates of many agents go into one log entry */
+    uint64_t news_delay_ms;   /* 0: 5; changes of one node within it go out in one answer */
+    uint64_t ask_timeout_ms;  /* 0: 20000; a reader waits so long for the agent's next piece */
+    uint64_t max_nodes;       /* 0: 20000; connected at once */
 };
 
 struct agents *agents_open(struct loop *l, const struct agents_options *o);
@@ -37,6 +42,8 @@ void agents_close(
  * must exceed the number of nodes. */
 extern const struct method agents_methods[];
 extern const struct method agents_poll_methods[];
+/* Any request of either table that came in at another door, with its body unpacked. Takes req. */
+void agents_handle(struct agents *a, struct request *req);
 
 /* ---- the changes feed. The gateway has one for everybody and tells the door what concerns it, in
  * order. */

@@ -17,6 +17,7 @@ struct node {
     bool seen;             /* noted for the next SEEN */
     bool listing;          /* a LIST is under way */
     unsigned jobs_pending; /* fetches that its answer waits for */
+    uint64_t awaits; /* the agent has news of another server up to here, and we have not yet */
     struct outbox box;
     struct request *poll; /* parked */
     uint64_t polled_ms;   /* when it last asked; 0: never */
@@ -31,6 +32,7 @@ struct agents {
     struct map *nodes;   /* id -> struct node */
     unsigned changes;    /* told since the last feed_reached */
     uint64_t feed_index; /* all up to here has been told; 0: the feed has not begun */
+    size_t awaiting;     /* nodes with awaits */
     struct jobcache *jobs;
     struct map *fetches; /* key of a job -> struct fetch */
     struct map *asks;    /* id -> struct ask */
@@ -40,7 +42,8 @@ struct agents {
     uint8_t (*seen_ids)[ID_SIZE];
     size_t seen_count, seen_room;
     struct timer seen_due;
-    struct call *seen_call;
+    struct leader_call *seen_call;
+    uint64_t unheard_ms; /* since when the leader's controller does not hear us; 0: it does */
     uint32_t ttl_ms;
 
     /* updates */

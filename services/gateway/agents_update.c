@@ -20,7 +20,7 @@ struct batch {
     struct agents *agents;
     struct link updates;
     size_t allocs;
-    struct call *call;
+    struct leader_call *call;
 };
 
 static void send_batch(void *owner);
@@ -102,7 +102,7 @@ static void send_batch(void *owner)
     Pb__Command command = PB__COMMAND__INIT;
     command.body_case = PB__COMMAND__BODY_ALLOC_UPDATES;
     command.alloc_updates = &all;
-    b->call = client_call(a->options.jobstore,
+    b->call = leader_call(a->options.leader, PB__SERVICE__NAME__JOBSTORE,
                           &(struct call_options){.method = PB__JOBSTORE__METHOD__APPLY,
                                                  .body = &command.base,
                                                  .reply = &pb__outcome__descriptor,
@@ -159,7 +159,7 @@ void updates_close(struct agents *a)
     struct batch *b;
     while ((b = list_first(&a->batches, struct batch, link)) != NULL) {
         fail_all(&b->updates);
-        call_cancel(b->call);
+        leader_call_cancel(b->call);
         batch_end(b);
     }
 }

@@ -76,7 +76,7 @@ static bool have_eval(struct walk *w, const Pb__Alloc *a)
     w->eval_key.has_table = w->eval_key.has_id = 1;
     w->eval_key.table = PB__TABLE__NAME__EVALS;
     w->eval_key.id = a->eval_id;
-    gateway_get(w->query->gateway, &w->eval_key, on_eval, w);
+    gateway_get(w->query->gateway, w->query->params.stale, &w->eval_key, on_eval, w);
     return false;
 }
 
@@ -206,7 +206,7 @@ static void list_page(struct walk *w)
         l->prefix = (char *)(uintptr_t)q->params.prefix;
     }
     l->after = (Pb__Key *)(uintptr_t)w->after;
-    gateway_list(q->gateway, l, on_page, w);
+    gateway_list(q->gateway, q->params.stale, l, on_page, w);
 }
 
 static void read_page(struct query *q)
@@ -242,7 +242,7 @@ static void read_of_job(struct query *q)
     key->table = PB__TABLE__NAME__JOBS;
     key->namespace_ = (char *)(uintptr_t)q->params.namespace;
     key->name = (char *)(uintptr_t)q->context->id;
-    gateway_get(q->gateway, key, on_current_job, w);
+    gateway_get(q->gateway, q->params.stale, key, on_current_job, w);
 }
 
 /* ---- one allocation */
@@ -288,7 +288,7 @@ static void on_alloc(void *owner, const struct response *r)
     key->has_table = key->has_id = 1;
     key->table = PB__TABLE__NAME__ALLOC_TASKS;
     key->id = object_alloc(page->objects[0])->id;
-    gateway_get(q->gateway, key, on_tasks, w);
+    gateway_get(q->gateway, q->params.stale, key, on_tasks, w);
 }
 
 static void read_one(struct query *q)
@@ -299,7 +299,7 @@ static void read_one(struct query *q)
     key->has_table = key->has_id = 1;
     key->table = PB__TABLE__NAME__ALLOCS;
     key->id = (ProtobufCBinaryData){.len = ID_SIZE, .data = (uint8_t *)(uintptr_t)w->selection->id};
-    gateway_get(q->gateway, key, on_alloc, w);
+    gateway_get(q->gateway, q->params.stale, key, on_alloc, w);
 }
 
 /* ---- routes */

@@ -12,11 +12,13 @@ void answer_index(struct exchange *x, uint64_t index)
     exchange_set(x, "X-Nomad-Index", text);
 }
 
-void answer_read_index(struct exchange *x, uint64_t index)
+void answer_read_index(struct exchange *x, uint64_t index, struct freshness f)
 {
+    char text[24];
     answer_index(x, index);
-    exchange_set(x, "X-Nomad-Knownleader", "true");
-    exchange_set(x, "X-Nomad-Lastcontact", "0");
+    exchange_set(x, "X-Nomad-Knownleader", f.known_leader ? "true" : "false");
+    snprintf(text, sizeof(text), "%" PRIu64, f.last_contact_ms);
+    exchange_set(x, "X-Nomad-Lastcontact", text);
 }
 
 void answer_body(struct exchange *x, struct strbuf *json)

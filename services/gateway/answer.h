@@ -11,9 +11,14 @@
 
 #define TEXT_PLAIN "text/plain; charset=utf-8"
 
+/* How far a read may be behind. */
+struct freshness {
+    bool known_leader;
+    uint64_t last_contact_ms;
+};
 /* Adds X-Nomad-Index and, for a read, its two companions. */
 void answer_index(struct exchange *x, uint64_t index);
-void answer_read_index(struct exchange *x, uint64_t index);
+void answer_read_index(struct exchange *x, uint64_t index, struct freshness f);
 
 void answer_json(struct exchange *x, json_t *tree, bool pretty); /* 200; takes tree */
 void answer_json_status(struct exchange *x, unsigned status, json_t *tree, bool pretty);

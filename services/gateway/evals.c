@@ -49,7 +49,7 @@ static void list_page(struct query *q, Pb__List *l)
     l->table = PB__TABLE__NAME__EVALS;
     l->limit = PAGE;
     l->after = (Pb__Key *)(uintptr_t)after_of(q);
-    gateway_list(q->gateway, l, on_page, q);
+    gateway_list(q->gateway, q->params.stale, l, on_page, q);
 }
 
 static void read_page(struct query *q)
@@ -108,7 +108,7 @@ static void read_eval(struct query *q)
     key.has_table = key.has_id = 1;
     key.table = PB__TABLE__NAME__EVALS;
     key.id = (ProtobufCBinaryData){.len = ID_SIZE, .data = q->context->state};
-    gateway_get(q->gateway, &key, on_eval, q);
+    gateway_get(q->gateway, q->params.stale, &key, on_eval, q);
 }
 
 void evaluation_get(struct call_context *c)

@@ -265,7 +265,7 @@ static void start(struct call_context *c, const struct reading *form, const char
     key.has_table = key.has_id = 1;
     key.table = PB__TABLE__NAME__ALLOCS;
     key.id = r->request.alloc_id;
-    gateway_get(c->gateway, &key, on_alloc, r);
+    gateway_get(c->gateway, c->params.stale, &key, on_alloc, r);
 }
 
 /* NULL, or what is wrong. */

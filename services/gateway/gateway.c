@@ -1,12 +1,18 @@
 #include "gateway.h"
 #include "base/log.h"
+#include "door.h"
 #include "feeds.h"
+#include "gateway.pb-c.h"
 #include "jobstore.pb-c.h"
+#include "leader.h"
 #include "names.h"
 #include "peers.h"
 #include "query.h"
+#include "roster.h"
 #include "routes.h"
 #include "watch.h"
+#include "wholeads.h"
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -15,40 +21,162 @@
 
 /* ---- asking jobstore */
 
-void gateway_get(struct gateway *g, const Pb__Key *key, response_fn *done, void *owner)
+static void read(struct gateway *g, bool stale, const struct call_options *o)
 {
-    client_call(g->jobstore_client, &(struct call_options){.method = PB__JOBSTORE__METHOD__GET,
-                                                           .body = &key->base,
-                                                           .reply = &pb__object__descriptor,
-                                                           .budget_ms = READ_BUDGET_MS,
-                                                           .retry = true,
-                                                           .done = done,
-                                                           .owner = owner});
+    if (stale)
+        client_call(g->jobstore_client, o);
+    else
+        leader_call(g->leader, PB__SERVICE__NAME__JOBSTORE, o);
 }
 
-void gateway_list(struct gateway *g, const Pb__List *list, response_fn *done, void *owner)
+void gateway_get(struct gateway *g, bool stale, const Pb__Key *key, response_fn *done, void *owner)
 {
-    client_call(g->jobstore_client, &(struct call_options){.method = PB__JOBSTORE__METHOD__LIST,
-                                                           .body = &list->base,
-                                                           .reply = &pb__objects__descriptor,
-                                                           .budget_ms = READ_BUDGET_MS,
-                                                           .retry = true,
-                                                           .done = done,
-                                                           .owner = owner});
+    Pb__Key k = *key;
+    k.has_consistent = k.consistent = !stale;
+    read(g, stale,
+         &(struct call_options){.method = PB__JOBSTORE__METHOD__GET,
+                                .body = &k.base,
+                                .reply = &pb__object__descriptor,
+                                .budget_ms = READ_BUDGET_MS,
+                                .retry = true,
+                                .done = done,
+                                .owner = owner});
+}
+
+void gateway_list(struct gateway *g, bool stale, const Pb__List *list, response_fn *done,
+                  void *owner)
+{
+    Pb__List l = *list;
+    l.has_consistent = l.consistent = !stale;
+    read(g, stale,
+         &(struct call_options){.method = PB__JOBSTORE__METHOD__LIST,
+                                .body = &l.base,
+                                .reply = &pb__objects__descriptor,
+                                .budget_ms = READ_BUDGET_MS,
+                                .retry = true,
+                                .done = done,
+                                .owner = owner});
 }
 
 void gateway_apply(struct gateway *g, const Pb__Command *command, response_fn *done, void *owner)
 {
-    client_call(g->jobstore_client, &(struct call_options){.method = PB__JOBSTORE__METHOD__APPLY,
-                                                           .body = &command->base,
-                                                           .reply = &pb__outcome__descriptor,
-                                                           .budget_ms = WRITE_BUDGET_MS,
-                                                           .retry = true,
-                                                           .done = done,
-                                                           .owner = owner});
+    leader_call(g->leader, PB__SERVICE__NAME__JOBSTORE,
+                &(struct call_options){.method = PB__JOBSTORE__METHOD__APPLY,
+                                       .body = &command->base,
+                                       .reply = &pb__outcome__descriptor,
+                                       .budget_ms = WRITE_BUDGET_MS,
+                                       .retry = true,
+                                       .done = done,
+                                       .owner = owner});
+}
+
+/* ---- the door for other hosts */
+
+static void on_leader(void *self, struct request *req)
+{
+    struct gateway *g = self;
+    wholeads_answer(g->wholeads, req);
+}
+
+/* What agents ask is for the agents' part, whose own table has the rest of it. */
+static void on_agents(void *self, struct request *req)
+{
+    struct gateway *g = self;
+    agents_handle(g->agents, req);
+}
+
+static const struct method rpc_methods[] = {
+    {PB__GATEWAY__METHOD__NODE_REGISTER, "node_register", &pb__node_register__descriptor,
+     on_agents},
+    {PB__GATEWAY__METHOD__HEARTBEAT, "heartbeat", &pb__heartbeat__descriptor, on_agents},
+    {PB__GATEWAY__METHOD__NODE_POLL, "node_poll", &pb__node_poll__descriptor, on_agents},
+    {PB__GATEWAY__METHOD__ALLOC_UPDATE, "alloc_update", &pb__alloc_updates__descriptor, on_agents},
+    {PB__GATEWAY__METHOD__AGENT_RESULT, "agent_result", &pb__agent_result__descriptor, on_agents},
+    {PB__GATEWAY__METHOD__LEADER, "leader", &pb__leader_wait__descriptor, on_leader},
+    DAEMON_METHODS,
+    {0, NULL, NULL, NULL},
+};
+
+static void on_relay(void *self, struct request *req)
+{
+    struct gateway *g = self;
+    door_relay(g->relay, req);
+}
+
+static void on_peer_gone(void *self, uint32_t peer)
+{
+    struct gateway *g = self;
+    door_peer_gone(g->relay, peer);
+}
+
+static enum err open_rpc(struct gateway *g, struct reason *why)
+{
+    if (g->listen_rpc[0] == '\0')
+        return OK;
+    struct door_options o = {.max_polls = (uint32_t)g->max_relayed,
+                             .max_short = (uint32_t)g->max_relayed,
+                             .addresses = {[PB__SERVICE__NAME__JOBSTORE] = g->jobstore,
+                                           [PB__SERVICE__NAME__JOBSTORE_POLL] = g->jobstore_poll,
+                                           [PB__SERVICE__NAME__EVALBROKER] = g->evalbroker,
+                                           [PB__SERVICE__NAME__PLANQUEUE] = g->planqueue,
+                                           [PB__SERVICE__NAME__CONTROLLER] = g->controller,
+                                           [PB__SERVICE__NAME__GOSSIP] = g->gossip}};
+    enum err e = door_open(&g->relay, g->loop, &o, why);
+    if (e != OK)
+        return e;
+    struct server_options so = {.methods = rpc_methods,
+                                .self = g,
+                                .max_parked = (uint32_t)(g->max_nodes + 2 * g->max_relayed + 1024),
+                                .peer_gone = on_peer_gone,
+                                .relay = on_relay};
+    return server_open(&g->rpc_door, g->loop, g->listen_rpc, &so, why);
 }
 
 /* ---- life */
+
+static void on_leader_changed(void *self)
+{
+    struct gateway *g = self;
+    log_info("leader", "here=%d term=%" PRIu64 " raft_id=%" PRIu64, leader_is_here(g->leader),
+             leader_term(g->leader), leader_raft_id(g->leader));
+    if (g->wholeads != NULL)
+        wholeads_changed(g->wholeads);
+}
+
+static void on_roster_changed(void *self)
+{
+    struct gateway *g = self;
+    if (g->leader != NULL)
+        leader_roster_changed(g->leader);
+    if (g->wholeads != NULL)
+        wholeads_changed(g->wholeads);
+}
+
+static void on_reach(void *self, uint64_t index)
+{
+    struct gateway *g = self;
+    if (g->feed != NULL)
+        feed_reach(g->feed, index);
+}
+
+static enum err open_leader(struct gateway *g, struct reason *why)
+{
+    g->roster = roster_open(g->loop, &(struct roster_options){.gossip = peers_gossip(g->peers),
+                                                              .region = g->region,
+                                                              .listen_rpc = g->listen_rpc,
+                                                              .self = g,
+                                                              .changed = on_roster_changed});
+    struct leader_options o = {.own = {[PB__SERVICE__NAME__JOBSTORE] = g->jobstore_client,
+                                       [PB__SERVICE__NAME__CONTROLLER] = g->controller_client},
+                               .jobstore_poll = g->jobstore_poll,
+                               .roster = g->roster,
+                               .self = g,
+                               .changed = on_leader_changed};
+    enum err e = leader_open(&g->leader, g->loop, &o, why);
+    if (e == OK)
+        g->wholeads = wholeads_new(g->loop, g->leader, g->roster);
+    return e;
+}
 
 static enum err open_doors(struct gateway *g, struct reason *why)
 {
@@ -84,12 +212,15 @@ enum err gateway_open(void *self, struct loop *l, struct reason *why)
     g->names = names_new(g);
     if ((e = client_open(&g->jobstore_client, l, g->jobstore, why)) != OK ||
         (e = client_open(&g->controller_client, l, g->controller, why)) != OK ||
-        (e = peers_open(g, why)) != OK)
+        (e = peers_open(g, why)) != OK || (e = open_leader(g, why)) != OK)
         return e;
     g->agents = agents_open(l, &(struct agents_options){.jobstore = g->jobstore_client,
-                                                        .controller = g->controller_client,
+                                                        .leader = g->leader,
+                                                        .roster = g->roster,
+                                                        .self = g,
+                                                        .reach = on_reach,
                                                         .max_nodes = g->max_nodes});
-    if ((e = open_doors(g, why)) != OK)
+    if ((e = open_doors(g, why)) != OK || (e = open_rpc(g, why)) != OK)
         return e;
     return open_web(g, why);
 }
@@ -110,6 +241,11 @@ void gateway_close(void *self)
     feeds_close(g);
     if (g->agents != NULL)
         agents_close(g->agents);
+    wholeads_free(g->wholeads);
+    server_close(g->rpc_door);
+    door_close(g->relay);
+    leader_close(g->leader);
+    roster_close(g->roster);
     if (g->poll_door != NULL)
         server_close(g->poll_door);
     if (g->door != NULL)

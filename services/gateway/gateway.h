@@ -16,19 +16,27 @@
 #include <stdint.h>
 
 struct names; /* names.h */
+struct door_relay;
+struct leader;
+struct roster;
+struct wholeads;
 struct watchers;
 struct peers;
 struct readers;
 
 struct gateway {
     /* settings */
-    const char *listen, *listen_poll, *http;
+    const char *listen, *listen_poll, *listen_rpc, *http;
     const char *jobstore, *jobstore_poll, *evalbroker, *planqueue, *controller, *gossip;
     const char *region, *datacenter, *name;
-    uint64_t max_connections, max_body, max_bodies, idle_ms, max_nodes;
+    uint64_t max_connections, max_body, max_bodies, idle_ms, max_nodes, max_relayed;
     /* running */
     struct loop *loop;
-    struct server *door, *poll_door;
+    struct server *door, *poll_door, *rpc_door; /* rpc_door NULL: not wanted */
+    struct door_relay *relay;
+    struct roster *roster;
+    struct leader *leader;
+    struct wholeads *wholeads;
     struct http *web;
     struct client *jobstore_client, *controller_client;
     struct agents *agents;
@@ -51,9 +59,11 @@ enum err gateway_start(void *self, struct loop *l, struct reason *why);
 void gateway_close(void *self);
 struct metric *gateway_metrics(void *self, size_t *count);
 
-/* ---- asking jobstore. The response is borrowed until done returns. */
-void gateway_get(struct gateway *g, const Pb__Key *key, response_fn *done, void *owner);
-void gateway_list(struct gateway *g, const Pb__List *list, response_fn *done, void *owner);
+/* ---- asking jobstore: the leader's, or, for what may be a little old (stale), that of our own
+ * server. The response is borrowed until done returns. */
+void gateway_get(struct gateway *g, bool stale, const Pb__Key *key, response_fn *done, void *owner);
+void gateway_list(struct gateway *g, bool stale, const Pb__List *list, response_fn *done,
+                  void *owner);
 void gateway_apply(struct gateway *g, const Pb__Command *command, response_fn *done, void *owner);
 
 #endif

@@ -41,7 +41,7 @@ static void on_job_read(void *owner, const struct response *r)
 
 static void read_job(struct query *q)
 {
-    gateway_get(q->gateway, job_key(q, PB__TABLE__NAME__JOBS), on_job_read, q);
+    gateway_get(q->gateway, q->params.stale, job_key(q, PB__TABLE__NAME__JOBS), on_job_read, q);
 }
 
 void job_get(struct call_context *c)
@@ -66,7 +66,8 @@ static void on_summary_read(void *owner, const struct response *r)
 
 static void read_summary(struct query *q)
 {
-    gateway_get(q->gateway, job_key(q, PB__TABLE__NAME__JOB_SUMMARIES), on_summary_read, q);
+    gateway_get(q->gateway, q->params.stale, job_key(q, PB__TABLE__NAME__JOB_SUMMARIES),
+                on_summary_read, q);
 }
 
 void job_summary(struct call_context *c)
@@ -124,7 +125,7 @@ static void read_versions(struct query *q)
     list.by = PB__LIST__BY__JOB;
     list.namespace_ = (char *)(uintptr_t)q->params.namespace;
     list.name = (char *)(uintptr_t)q->context->id;
-    gateway_list(q->gateway, &list, on_versions_read, q);
+    gateway_list(q->gateway, q->params.stale, &list, on_versions_read, q);
 }
 
 void job_versions(struct call_context *c)
@@ -246,7 +247,7 @@ static void on_jobs_page(void *owner, const struct response *r)
     l->list.table = PB__TABLE__NAME__JOB_SUMMARIES;
     if (l->list.after != NULL)
         l->list.after->table = PB__TABLE__NAME__JOB_SUMMARIES;
-    gateway_list(q->gateway, &l->list, on_summaries_page, q);
+    gateway_list(q->gateway, q->params.stale, &l->list, on_summaries_page, q);
 }
 
 static void read_page(struct query *q)
@@ -271,7 +272,7 @@ static void read_page(struct query *q)
         after->name = (char *)(uintptr_t)l->next_name;
         l->list.after = after;
     }
-    gateway_list(q->gateway, &l->list, on_jobs_page, q);
+    gateway_list(q->gateway, q->params.stale, &l->list, on_jobs_page, q);
 }
 
 void jobs_list(struct call_context *c)

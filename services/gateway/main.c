@@ -16,6 +16,9 @@ static const struct setting settings[] = {
     SETTING(gateway, listen, ADDR, "ipc:///run/norn/gateway.sock", "where agents ask"),
     SETTING(gateway, listen_poll, ADDR, "ipc:///run/norn/gateway-poll.sock",
             "where agents wait for news"),
+    SETTING(gateway, listen_rpc, TEXT, "",
+            "the door for other hosts (servers, schedworkers, agents), such as "
+            "tcp://10.0.0.1:4647; empty: none"),
     SETTING(gateway, http, TEXT, "127.0.0.1:4646", "host:port of the HTTP API"),
     SETTING(gateway, jobstore, ADDR, "ipc:///run/norn/jobstore.sock",
             "where state is read and written"),
@@ -35,6 +38,9 @@ static const struct setting settings[] = {
     SETTING(gateway, max_bodies, SIZE, "64MiB", "bytes of all bodies held at once; more is 503"),
     SETTING(gateway, idle_ms, MSEC, "120s", "a connection that says nothing for so long is closed"),
     SETTING(gateway, max_nodes, COUNT, "20000", "agents connected at once"),
+    SETTING(
+        gateway, max_relayed, COUNT, "4096",
+        "requests of other hosts relayed at once, long polls and short ones each; more are BUSY"),
     SETTING_END,
 };
 

@@ -187,7 +187,7 @@ void names_fetch_node(struct names *n, const uint8_t id[16], names_done_fn *done
     f->key.has_table = f->key.has_id = 1;
     f->key.table = PB__TABLE__NAME__NODES;
     f->key.id = (ProtobufCBinaryData){.len = ID_SIZE, .data = f->node_id};
-    gateway_get(n->gateway, &f->key, on_node, f);
+    gateway_get(n->gateway, true, &f->key, on_node, f);
 }
 
 static void keep_job(struct names *n, const struct fetch *f, const Pb__Job *job)
@@ -222,7 +222,7 @@ static void on_job(void *owner, const struct response *r)
     if (job == NULL && known && !f->older_asked) {
         f->older_asked = true; /* the version is gone: the newest tells most of it */
         f->key.table = PB__TABLE__NAME__JOBS;
-        gateway_get(f->names->gateway, &f->key, on_job, f);
+        gateway_get(f->names->gateway, true, &f->key, on_job, f);
         return;
     }
     if (known) {
@@ -252,5 +252,5 @@ void names_fetch_job(struct names *n, const Pb__Alloc *alloc, names_done_fn *don
     f->key.namespace_ = f->namespace;
     f->key.name = f->job_id;
     f->key.version = alloc->job_version;
-    gateway_get(n->gateway, &f->key, on_job, f);
+    gateway_get(n->gateway, true, &f->key, on_job, f);
 }

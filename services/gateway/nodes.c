@@ -46,7 +46,7 @@ static void read_page(struct query *q)
     if (q->params.prefix[0] != '\0')
         l.prefix = (char *)(uintptr_t)q->params.prefix;
     l.after = q->kept;
-    gateway_list(q->gateway, &l, on_page, q);
+    gateway_list(q->gateway, q->params.stale, &l, on_page, q);
 }
 
 void nodes_list(struct call_context *c)
@@ -80,7 +80,7 @@ static void read_node(struct query *q)
     key.has_table = key.has_id = 1;
     key.table = PB__TABLE__NAME__NODES;
     key.id = (ProtobufCBinaryData){.len = ID_SIZE, .data = q->context->state};
-    gateway_get(q->gateway, &key, on_node, q);
+    gateway_get(q->gateway, q->params.stale, &key, on_node, q);
 }
 
 void node_get(struct call_context *c)

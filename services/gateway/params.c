@@ -34,6 +34,7 @@ const char *params_read(const struct exchange *x, struct params *out)
     const char *pretty = exchange_arg(x, "pretty"), *prefix = exchange_arg(x, "prefix");
     const char *region = exchange_arg(x, "region"), *namespace = exchange_arg(x, "namespace");
     out->pretty = pretty != NULL && strcmp(pretty, "0") != 0;
+    out->stale = exchange_arg(x, "stale") != NULL;
     out->prefix = prefix == NULL ? "" : prefix;
     out->region = region == NULL ? "" : region;
     out->has_namespace = namespace != NULL && namespace[0] != '\0';

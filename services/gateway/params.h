@@ -15,6 +15,7 @@ struct params {
     uint64_t index;        /* 0: do not wait */
     uint64_t wait_ms;
     bool pretty;
+    bool stale; /* any server may answer, with what it has */
     bool has_namespace;
 };
 

@@ -37,6 +37,11 @@ void peers_close(struct peers *p)
     free(p);
 }
 
+struct client *peers_gossip(const struct peers *p)
+{
+    return p->clients[GOSSIP];
+}
+
 /* ---- members, status */
 
 struct asking {

@@ -11,6 +11,7 @@ struct peers;
 
 enum err peers_open(struct gateway *g, struct reason *why);
 void peers_close(struct peers *p);
+struct client *peers_gossip(const struct peers *p); /* NULL: not configured */
 
 /* done is called once, with NULL for what could not be had within a second. */
 typedef void peers_members_fn(void *owner, const Pb__Members *members);

@@ -1,6 +1,7 @@
 #include "query.h"
 #include "answer.h"
 #include "feeds.h"
+#include "leader.h"
 #include "wire/json.h"
 #include <string.h>
 
@@ -104,13 +105,23 @@ void query_start(struct call_context *c, const struct watch_on *on, void (*read)
     read_now(q);
 }
 
+/* What the leader has just confirmed is not behind anybody. */
+struct freshness query_freshness(const struct query *q)
+{
+    const struct leader *l = q->gateway->leader;
+    if (!q->params.stale)
+        return (struct freshness){.known_leader = true};
+    return (struct freshness){.known_leader = leader_is_known(l),
+                              .last_contact_ms = leader_last_contact_ms(l)};
+}
+
 void query_found(struct query *q, uint64_t index, json_t *tree)
 {
     if (waits(q, index)) {
         json_decref(tree);
         return;
     }
-    answer_read_index(q->x, index);
+    answer_read_index(q->x, index, query_freshness(q));
     answer_json(q->x, tree, q->params.pretty);
     end(q);
 }
@@ -119,7 +130,7 @@ void query_missing(struct query *q, uint64_t index, const char *text)
 {
     if (waits(q, index))
         return;
-    answer_read_index(q->x, index);
+    answer_read_index(q->x, index, query_freshness(q));
     answer_text(q->x, 404, "%s", text);
     end(q);
 }
@@ -149,7 +160,7 @@ bool query_list_begin(struct query *q, uint64_t index)
     watchers_remove(q->gateway->watchers, &q->waiter);
     timer_cancel(q->gateway->loop, &q->timer);
     exchange_on_gone(q->x, NULL, NULL);
-    answer_read_index(q->x, index);
+    answer_read_index(q->x, index, query_freshness(q));
     strbuf_putc(&q->text, '[');
     return true;
 }

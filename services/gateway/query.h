@@ -6,6 +6,7 @@
 #ifndef GATEWAY_QUERY_H
 #define GATEWAY_QUERY_H
 
+#include "answer.h"
 #include "net/net.h"
 #include "routes.h"
 #include "watch.h"
@@ -51,6 +52,8 @@ void query_list_add(struct query *q, json_t *element); /* takes element */
 void query_list_page(struct query *q, void (*more)(struct query *q));
 /* A whole list at once. */
 void query_list(struct query *q, uint64_t index, json_t *array); /* takes array */
+
+struct freshness query_freshness(const struct query *q);
 
 void query_close_all(struct gateway *g);
 

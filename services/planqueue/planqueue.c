@@ -322,6 +322,18 @@ static void serve_waiting(struct planqueue *q)
     }
 }
 
+static void refuse_stopping(struct request *req)
+{
+    request_fail(req, PB__REPLY__CODE__UNAVAILABLE, "planqueue is stopping");
+}
+
+static void refuse_passive(struct request *req)
+{
+    request_fail(req, PB__REPLY__CODE__NOT_LEADER,
+                 "the jobstore of this server does not lead: ask the planqueue of the one that "
+                 "does");
+}
+
 static void on_submit(void *self, struct request *req)
 {
     struct planqueue *q = self;
@@ -332,7 +344,11 @@ static void on_submit(void *self, struct request *req)
             return;
         }
     if (q->draining) {
-        request_fail(req, PB__REPLY__CODE__UNAVAILABLE, "planqueue is stopping");
+        refuse_stopping(req);
+        return;
+    }
+    if (q->passive) {
+        refuse_passive(req);
         return;
     }
     if (q->flight_count + plans->n_plans > q->max_in_flight || q->waiting_count >= q->max_waiting) {
@@ -347,7 +363,8 @@ static void on_submit(void *self, struct request *req)
     }
     list_push_back(&q->waiting, &s->link);
     q->waiting_count++;
-    feed_reach(q->feed, s->snapshot_index);
+    if (q->feed != NULL)
+        feed_reach(q->feed, s->snapshot_index);
 }
 
 /* ---- the view */
@@ -378,6 +395,53 @@ static void on_connected(void *self, bool up, const char *why)
         log_info("jobstore_found", "ok=true");
     else
         log_warn("jobstore_lost", "reason=%s", log_quote(why != NULL ? why : ""));
+}
+
+/* ---- active only beside the leader */
+
+static void fail_waiting(struct planqueue *q, void (*fail)(struct request *req))
+{
+    struct submission *s;
+    list_each(&q->waiting, struct submission, link, s)
+    {
+        list_remove(&s->link);
+        q->waiting_count--;
+        fail(s->request);
+    }
+}
+
+static void on_gained(void *self, uint64_t term)
+{
+    struct planqueue *q = self;
+    struct reason why;
+    q->passive = false;
+    log_info("active", "term=%llu", (unsigned long long)term);
+    if (feed_open(&q->feed, q->loop,
+                  &(struct feed_options){
+                      .jobstore = q->jobstore,
+                      .jobstore_poll = q->jobstore_poll,
+                      .tables = FEED_TABLE(NODES) | FEED_TABLE(NODE_USAGE),
+                      .pace_ms = 4,
+                      .self = q,
+                      .reset = on_reset,
+                      .object = on_object,
+                      .synced = on_synced,
+                      .connected = on_connected,
+                  },
+                  &why) != OK)
+        log_error("feed_lost", "reason=%s", log_quote(why.text));
+}
+
+/* Plans on their way through jobstore end by its answer: that it does not lead, mostly. */
+static void on_lost(void *self)
+{
+    struct planqueue *q = self;
+    log_info("passive", "was_active=%d", q->feed != NULL);
+    q->passive = true;
+    feed_close(q->feed);
+    q->feed = NULL;
+    fleet_reset(q->fleet);
+    fail_waiting(q, refuse_passive);
 }
 
 /* ---- the daemon */
@@ -425,19 +489,11 @@ enum err planqueue_start(void *self, struct loop *l, struct reason *why)
     enum err e = client_open(&q->store, l, q->jobstore, why);
     if (e != OK)
         return e;
-    return feed_open(&q->feed, l,
-                     &(struct feed_options){
-                         .jobstore = q->jobstore,
-                         .jobstore_poll = q->jobstore_poll,
-                         .tables = FEED_TABLE(NODES) | FEED_TABLE(NODE_USAGE),
-                         .pace_ms = 4,
-                         .self = q,
-                         .reset = on_reset,
-                         .object = on_object,
-                         .synced = on_synced,
-                         .connected = on_connected,
-                     },
-                     why);
+    return leadership_open(
+        &q->leadership, l,
+        &(struct leadership_options){
+            .jobstore_poll = q->jobstore_poll, .self = q, .gained = on_gained, .lost = on_lost},
+        why);
 }
 
 void planqueue_drain(void *self, void (*drained)(void *arg), void *arg)
@@ -446,13 +502,7 @@ void planqueue_drain(void *self, void (*drained)(void *arg), void *arg)
     q->draining = true;
     q->drained = drained;
     q->drained_arg = arg;
-    struct submission *s;
-    list_each(&q->waiting, struct submission, link, s)
-    {
-        list_remove(&s->link);
-        q->waiting_count--;
-        request_fail(s->request, PB__REPLY__CODE__UNAVAILABLE, "planqueue is stopping");
-    }
+    fail_waiting(q, refuse_stopping);
     finish_drain(q);
 }
 
@@ -469,6 +519,7 @@ static void free_flights(struct link *flights)
 void planqueue_close(void *self)
 {
     struct planqueue *q = self;
+    leadership_close(q->leadership);
     feed_close(q->feed);
     client_close(q->store);
     server_close(q->server);
@@ -482,8 +533,9 @@ void planqueue_close(void *self)
 void planqueue_summary_log(void *self)
 {
     struct planqueue *q = self;
-    log_info("summary", "nodes=%zu index=%llu in_flight=%llu waiting=%llu plans=%.0f partial=%.0f",
-             fleet_count(q->fleet), (unsigned long long)fleet_index(q->fleet),
+    log_info("summary",
+             "active=%d nodes=%zu index=%llu in_flight=%llu waiting=%llu plans=%.0f partial=%.0f",
+             q->feed != NULL, fleet_count(q->fleet), (unsigned long long)fleet_index(q->fleet),
              (unsigned long long)q->flight_count, (unsigned long long)q->waiting_count,
              q->metrics[PLANQUEUE_PLANS].value, q->metrics[PLANQUEUE_PARTIAL].value);
 }

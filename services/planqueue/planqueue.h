@@ -5,6 +5,7 @@
 
 #include "daemon/daemon.h"
 #include "feed/feed.h"
+#include "feed/leadership.h"
 #include "sched/fleet.h"
 
 enum planqueue_metric {
@@ -27,7 +28,9 @@ struct planqueue {
     struct loop *loop;
     struct server *server;
     struct client *store;
-    struct feed *feed;
+    struct leadership *leadership;
+    struct feed *feed; /* NULL unless the jobstore beside us leads */
+    bool passive;      /* it has said that it does not */
     struct fleet *fleet;
     struct link waiting;   /* submissions that are newer than our view, in order of coming */
     struct link flights;   /* plans being committed, in order of going */
