@@ -66,8 +66,10 @@ static void on_started(struct connections *all, struct MHD_Connection *c, void *
     mine->fd = fd_of(c);
     list_push_back(&all->waiting, &mine->link);
     *context = mine;
+    struct connection *longest = list_first(&all->waiting, struct connection, link);
+    must(longest != NULL);
     if (++all->count > all->most)
-        end(list_first(&all->waiting, struct connection, link));
+        end(longest);
 }
 
 void connections_notify(void *cls, struct MHD_Connection *c, void **context,

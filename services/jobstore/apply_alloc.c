@@ -77,10 +77,15 @@ static void update_one(struct view *v, const Pb__AllocUpdate *u, struct job_set 
         return; /* collected meanwhile: there is nobody to tell */
     if (u->has_node_id && !id_equal(u->node_id.data, old->node_id.data))
         return; /* an agent speaks for its own node only */
+    const Pb__AllocTasks *known = state_alloc_tasks(v, a, u->alloc_id.data);
+    if (known != NULL && u->has_sequence && u->sequence < known->sequence)
+        return; /* sent again after a newer one */
     if (u->n_tasks > 0) {
         Pb__AllocTasks tasks = PB__ALLOC_TASKS__INIT;
         tasks.has_alloc_id = true;
         tasks.alloc_id = u->alloc_id;
+        tasks.has_sequence = u->has_sequence;
+        tasks.sequence = u->sequence;
         tasks.n_tasks = u->n_tasks;
         tasks.tasks = u->tasks;
         state_put_alloc_tasks(v, &tasks);

@@ -193,9 +193,9 @@ static enum err take_identity(struct nodeagent *na, struct reason *why)
     na->node->has_id = na->node->has_secret_id = true;
     na->node->id = known->id;
     na->node->secret_id = known->secret_id;
-    if (na->same_boot)
-        return OK;
     known->boot_id = boot_id;
+    known->has_starts = true;
+    na->starts = ++known->starts;
     return local_put_node(na->local, known, why);
 }
 
@@ -290,6 +290,7 @@ static enum err open_parts(struct nodeagent *na, struct reason *why)
         .cgroups = &na->cgroups,
         .node = na->node,
         .local = na->local,
+        .starts = na->starts,
         .max_kill_timeout_ns = (int64_t)na->max_kill_timeout_ms * 1000000,
         .changed = on_changed,
         .news_lost = on_news_lost,

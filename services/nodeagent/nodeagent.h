@@ -22,6 +22,7 @@ struct nodeagent {
     struct arena *arena; /* of node; lives as long as we */
     Pb__Node *node;
     bool same_boot;
+    uint32_t starts; /* with this identity, this one included */
     struct cgroups cgroups;
     struct local *local;
     struct runner *runner;

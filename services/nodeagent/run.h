@@ -56,6 +56,7 @@ struct runner {
     struct step step;
     struct timer retry;    /* of a commit that failed */
     struct worker *worker; /* removes directories; NULL until needed */
+    uint32_t reports;      /* on allocations, made so far */
     bool stopping_all;
     void (*stopped)(void *owner);
     void *stopped_owner;

@@ -522,13 +522,14 @@ void runner_apply(struct runner *r, const Pb__NodeNews *news)
 
 /* ---- what the servers hear */
 
-static Pb__AllocUpdate *update_of(struct arena *a, const struct alloc_run *run)
+static Pb__AllocUpdate *update_of(struct arena *a, struct alloc_run *run)
 {
     struct group_status status = status_of(run);
     Pb__AllocUpdate *u = arena_alloc(a, sizeof *u);
     pb__alloc_update__init(u);
-    u->has_alloc_id = u->has_client_status = true;
+    u->has_alloc_id = u->has_client_status = u->has_sequence = true;
     u->alloc_id = wire_id(a, run->id);
+    u->sequence = (uint64_t)run->runner->options.starts << 32 | ++run->runner->reports;
     u->client_status = status.status;
     u->client_description = arena_strdup(a, status.description);
     u->n_tasks = run->task_count;

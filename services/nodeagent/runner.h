@@ -20,6 +20,7 @@ struct runner_options {
     const struct cgroups *cgroups;
     const Pb__Node *node; /* for ${node...}, ${attr...} and the address of ports */
     struct local *local;
+    uint32_t starts; /* of the agent: reports of this one are newer than those of the one before */
     int64_t max_kill_timeout_ns;
     /* Something is to be reported; urgent: a task runs for the first time, or all is over. */
     void (*changed)(void *owner, bool urgent);

@@ -480,6 +480,42 @@ Test(apply, a_plan_cannot_stop_another_jobs_allocation)
 
 /* ---- evaluations and failures */
 
+static void report(ProtobufCBinaryData id, uint64_t sequence, const char *event)
+{
+    Pb__TaskEvent e = PB__TASK_EVENT__INIT, *events[] = {&e};
+    Pb__TaskState task = PB__TASK_STATE__INIT, *tasks[] = {&task};
+    Pb__AllocUpdate one = PB__ALLOC_UPDATE__INIT, *all[] = {&one};
+    Pb__AllocUpdates body = PB__ALLOC_UPDATES__INIT;
+    Pb__Command cmd = PB__COMMAND__INIT;
+    e.type = (char *)event;
+    task.events = events, task.n_events = 1;
+    one.has_alloc_id = one.has_sequence = true;
+    one.alloc_id = id, one.sequence = sequence;
+    one.tasks = tasks, one.n_tasks = 1;
+    body.allocs = all, body.n_allocs = 1;
+    cmd.body_case = PB__COMMAND__BODY_ALLOC_UPDATES;
+    cmd.alloc_updates = &body;
+    cluster_apply(c, &cmd, 0);
+}
+
+static const char *last_event(ProtobufCBinaryData id)
+{
+    struct view *v = state_read(c->state);
+    Pb__AllocTasks *t = state_alloc_tasks(v, c->arena, id.data);
+    view_abort(v);
+    return t->tasks[0]->events[0]->type;
+}
+
+Test(apply, a_report_that_a_newer_one_has_overtaken_changes_nothing)
+{
+    ProtobufCBinaryData alloc = a_running_alloc("web");
+    report(alloc, 7, "Restarting");
+    report(alloc, 6, "Started");
+    cr_assert_str_eq(last_event(alloc), "Restarting");
+    report(alloc, 8, "Terminated");
+    cr_assert_str_eq(last_event(alloc), "Terminated");
+}
+
 Test(apply, a_failed_allocation_has_its_job_looked_at_unless_it_is_stopped)
 {
     ProtobufCBinaryData alloc = a_running_alloc("web"), evals[4];
