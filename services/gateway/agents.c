@@ -704,33 +704,23 @@ void agents_stats(const struct agents *a, struct agents_stats *out)
     }
 }
 
-const struct method agents_methods[] = {
-    {PB__GATEWAY__METHOD__NODE_REGISTER, "node_register", &pb__node_register__descriptor,
-     on_register},
-    {PB__GATEWAY__METHOD__HEARTBEAT, "heartbeat", &pb__heartbeat__descriptor, on_heartbeat},
-    {PB__GATEWAY__METHOD__ALLOC_UPDATE, "alloc_update", &pb__alloc_updates__descriptor,
-     on_alloc_update},
-    {PB__GATEWAY__METHOD__AGENT_RESULT, "agent_result", &pb__agent_result__descriptor,
-     on_agent_result},
-    DAEMON_METHODS,
-    {0, NULL, NULL, NULL},
-};
-
-const struct method agents_poll_methods[] = {
-    {PB__GATEWAY__METHOD__NODE_POLL, "node_poll", &pb__node_poll__descriptor, on_poll},
-    DAEMON_METHODS,
-    {0, NULL, NULL, NULL},
-};
-
 void agents_handle(struct agents *a, struct request *req)
 {
-    const struct method *tables[] = {agents_methods, agents_poll_methods};
-    for (size_t i = 0; i < COUNT_OF(tables); i++)
-        for (const struct method *m = tables[i]; m->name != NULL; m++)
-            if (m->number == request_envelope(req)->method) {
-                m->handle(a, req);
-                return;
-            }
+    static const struct {
+        uint32_t method;
+        void (*handle)(void *self, struct request *req);
+    } table[] = {
+        {PB__GATEWAY__METHOD__NODE_REGISTER, on_register},
+        {PB__GATEWAY__METHOD__HEARTBEAT, on_heartbeat},
+        {PB__GATEWAY__METHOD__NODE_POLL, on_poll},
+        {PB__GATEWAY__METHOD__ALLOC_UPDATE, on_alloc_update},
+        {PB__GATEWAY__METHOD__AGENT_RESULT, on_agent_result},
+    };
+    for (size_t i = 0; i < COUNT_OF(table); i++)
+        if (table[i].method == request_envelope(req)->method) {
+            table[i].handle(a, req);
+            return;
+        }
     request_fail(req, PB__REPLY__CODE__INVALID, "this is nothing that agents ask");
 }
 

@@ -37,12 +37,9 @@ struct agents *agents_open(struct loop *l, const struct agents_options *o);
 void agents_close(
     struct agents *a); /* before the servers are closed; fails what is parked, ends every ask */
 
-/* Method tables: self is the struct agents. The first is for gateway.sock, the second for
- * gateway-poll.sock; both hold requests for long (AGENT_RESULT waits for its reader), so max_parked
- * must exceed the number of nodes. */
-extern const struct method agents_methods[];
-extern const struct method agents_poll_methods[];
-/* Any request of either table that came in at another door, with its body unpacked. Takes req. */
+/* Answers what agents ask, at whichever door (gateway.proto, 10 to 14), with its body unpacked.
+ * Takes req. NODE_POLL and AGENT_RESULT are held for long, so max_parked of a door must exceed the
+ * number of nodes. */
 void agents_handle(struct agents *a, struct request *req);
 
 /* ---- the changes feed. The gateway has one for everybody and tells the door what concerns it, in

@@ -70,7 +70,7 @@ void gateway_apply(struct gateway *g, const Pb__Command *command, response_fn *d
                                        .owner = owner});
 }
 
-/* ---- the door for other hosts */
+/* ---- the doors: for this host, for long polls of this host, and for other hosts */
 
 static void on_leader(void *self, struct request *req)
 {
@@ -85,7 +85,7 @@ static void on_agents(void *self, struct request *req)
     agents_handle(g->agents, req);
 }
 
-static const struct method rpc_methods[] = {
+static const struct method door_methods[] = {
     {PB__GATEWAY__METHOD__NODE_REGISTER, "node_register", &pb__node_register__descriptor,
      on_agents},
     {PB__GATEWAY__METHOD__HEARTBEAT, "heartbeat", &pb__heartbeat__descriptor, on_agents},
@@ -124,7 +124,7 @@ static enum err open_rpc(struct gateway *g, struct reason *why)
     enum err e = door_open(&g->relay, g->loop, &o, why);
     if (e != OK)
         return e;
-    struct server_options so = {.methods = rpc_methods,
+    struct server_options so = {.methods = door_methods,
                                 .self = g,
                                 .max_parked = (uint32_t)(g->max_nodes + 2 * g->max_relayed + 1024),
                                 .peer_gone = on_peer_gone,
@@ -181,12 +181,9 @@ static enum err open_leader(struct gateway *g, struct reason *why)
 static enum err open_doors(struct gateway *g, struct reason *why)
 {
     uint32_t parked = (uint32_t)g->max_nodes + 1024;
-    struct server_options door = {
-        .methods = agents_methods, .self = g->agents, .max_parked = parked};
-    struct server_options poll = {
-        .methods = agents_poll_methods, .self = g->agents, .max_parked = parked};
-    enum err e = server_open(&g->door, g->loop, g->listen, &door, why);
-    return e != OK ? e : server_open(&g->poll_door, g->loop, g->listen_poll, &poll, why);
+    struct server_options o = {.methods = door_methods, .self = g, .max_parked = parked};
+    enum err e = server_open(&g->door, g->loop, g->listen, &o, why);
+    return e != OK ? e : server_open(&g->poll_door, g->loop, g->listen_poll, &o, why);
 }
 
 static enum err open_web(struct gateway *g, struct reason *why)

@@ -16,6 +16,11 @@ static const struct setting settings[] = {
             "where jobs and nodes are read"),
     SETTING(schedworker, jobstore_poll, ADDR, "ipc:///run/norn/jobstore-poll.sock",
             "where jobstore answers long polls"),
+    SETTING(schedworker, gateway, ADDR, "ipc:///run/norn/gateway-poll.sock",
+            "where to ask which server leads, when it is not this one"),
+    SETTING(schedworker, servers, LIST, "",
+            "for a worker on a machine without a server: the doors of servers, such as "
+            "tcp://10.0.0.1:4647; the addresses above are then not used"),
     SETTING(schedworker, types, LIST, "service,batch", "types of jobs that this worker plans"),
     SETTING(schedworker, batch, COUNT, "64", "evaluations in hand at most"),
     SETTING(schedworker, max_changes, COUNT, "10000",

@@ -3,6 +3,7 @@
 #include "evalbroker.pb-c.h"
 #include "planqueue.pb-c.h"
 #include "sched/sched.h"
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -633,6 +634,93 @@ static void split_types(struct schedworker *w)
     free(all);
 }
 
+/* ---- whom we work for */
+
+static enum err open_fleet(struct schedworker *w, const char *jobstore, const char *poll,
+                           struct reason *why)
+{
+    return feed_open(&w->feed, w->loop,
+                     &(struct feed_options){
+                         .jobstore = jobstore,
+                         .jobstore_poll = poll,
+                         .tables = FEED_TABLE(NODES) | FEED_TABLE(NODE_USAGE),
+                         .pace_ms = 4,
+                         .self = w,
+                         .reset = on_reset,
+                         .object = on_object,
+                         .synced = on_synced,
+                         .connected = on_connected,
+                     },
+                     why);
+}
+
+/* The daemons of our own server: the state is read there, whoever leads. */
+static enum err open_own(struct schedworker *w, struct reason *why)
+{
+    enum err e;
+    if ((e = client_open(&w->broker, w->loop, w->evalbroker, why)) != OK ||
+        (e = client_open(&w->queue, w->loop, w->planqueue, why)) != OK ||
+        (e = client_open(&w->store, w->loop, w->jobstore, why)) != OK)
+        return e;
+    return w->feed != NULL ? OK : open_fleet(w, w->jobstore, w->jobstore_poll, why);
+}
+
+/* What is behind the leader's door, and, when we have no server of our own, its state. */
+static enum err open_behind(struct schedworker *w, const char *door, struct reason *why)
+{
+    bool alone = w->servers[0] != '\0';
+    char broker[300], queue[300], store[300], poll[300];
+    snprintf(broker, sizeof broker, "%s#evalbroker", door);
+    snprintf(queue, sizeof queue, "%s#planqueue", door);
+    snprintf(store, sizeof store, "%s#jobstore", door);
+    snprintf(poll, sizeof poll, "%s#jobstore-poll", door);
+    enum err e;
+    if ((e = client_open(&w->broker, w->loop, broker, why)) != OK ||
+        (e = client_open(&w->queue, w->loop, queue, why)) != OK ||
+        (e = client_open(&w->store, w->loop, alone ? store : w->jobstore, why)) != OK)
+        return e;
+    if (!alone)
+        return OK;
+    feed_close(w->feed);
+    w->feed = NULL;
+    return open_fleet(w, store, poll, why);
+}
+
+/* What is in hand was handed out by a broker that is gone, and will be handed out again. */
+static void drop_round(struct schedworker *w)
+{
+    struct work *k;
+    struct ending *e;
+    client_close(w->broker);
+    client_close(w->queue);
+    client_close(w->store); /* and with them all that is under way */
+    w->broker = w->queue = w->store = NULL;
+    w->call = NULL;
+    w->pause_wanted = false;
+    timer_cancel(w->loop, &w->timer);
+    list_each(&w->works, struct work, link, k) free_work(k);
+    list_each(&w->ended, struct ending, link, e)
+    {
+        list_remove(&e->link);
+        free(e);
+    }
+}
+
+static void on_moved(void *self, const char *door)
+{
+    struct schedworker *w = self;
+    struct reason why;
+    if (door[0] == '\0' && !w->elsewhere)
+        return; /* we began with our own */
+    drop_round(w);
+    w->elsewhere = door[0] != '\0';
+    enum err e = w->elsewhere ? open_behind(w, door, &why) : open_own(w, &why);
+    if (e != OK)
+        log_error("leader_refused", "door=%s reason=%s", door, log_quote(why.text));
+    else
+        go_on(w, PHASE_ASKING);
+}
+
 enum err schedworker_start(void *self, struct loop *l, struct reason *why)
 {
     struct schedworker *w = self;
@@ -645,25 +733,14 @@ enum err schedworker_start(void *self, struct loop *l, struct reason *why)
     split_types(w);
     if (w->type_count == 0 || w->batch == 0)
         return reason_set(why, ERR_INVALID, "types must name a type and batch be at least 1");
-    enum err e;
-    if ((e = client_open(&w->broker, l, w->evalbroker, why)) != OK ||
-        (e = client_open(&w->queue, l, w->planqueue, why)) != OK ||
-        (e = client_open(&w->store, l, w->jobstore, why)) != OK)
-        return e;
-    e = feed_open(&w->feed, l,
-                  &(struct feed_options){
-                      .jobstore = w->jobstore,
-                      .jobstore_poll = w->jobstore_poll,
-                      .tables = FEED_TABLE(NODES) | FEED_TABLE(NODE_USAGE),
-                      .pace_ms = 4,
-                      .self = w,
-                      .reset = on_reset,
-                      .object = on_object,
-                      .synced = on_synced,
-                      .connected = on_connected,
-                  },
-                  why);
-    if (e != OK)
+    enum err e =
+        where_open(&w->where, l,
+                   &(struct where_options){
+                       .gateway = w->gateway, .servers = w->servers, .self = w, .moved = on_moved},
+                   why);
+    if (e != OK || w->servers[0] != '\0')
+        return e; /* alone we begin when we know who leads */
+    if ((e = open_own(w, why)) != OK)
         return e;
     go_on(w, PHASE_ASKING);
     return OK;
@@ -694,6 +771,7 @@ void schedworker_close(void *self)
         return;
     timer_cancel(w->loop, &w->timer);
     step_cancel(&w->step);
+    where_close(w->where);
     feed_close(w->feed);
     client_close(w->broker);
     client_close(w->queue);

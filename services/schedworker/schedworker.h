@@ -10,6 +10,7 @@
 #include "daemon/daemon.h"
 #include "feed/feed.h"
 #include "sched/fleet.h"
+#include "schedworker/where.h"
 
 enum schedworker_metric {
     SCHEDWORKER_EVALS,
@@ -33,11 +34,12 @@ enum phase {
 
 struct schedworker {
     /* settings */
-    const char *evalbroker, *planqueue, *jobstore, *jobstore_poll, *types;
+    const char *evalbroker, *planqueue, *jobstore, *jobstore_poll, *gateway, *servers, *types;
     uint64_t batch, max_changes, max_round_changes, max_attempts, wait_ms, view_timeout_ms;
 
     struct loop *loop;
-    struct client *broker, *queue, *store;
+    struct where *where;
+    struct client *broker, *queue, *store; /* NULL: it is not known yet who leads */
     struct feed *feed;
     struct fleet *fleet;
     char **type_names;
@@ -54,6 +56,7 @@ struct schedworker {
     struct timer timer;
     struct step step;
     struct metric metrics[SCHEDWORKER_METRIC_COUNT];
+    bool elsewhere; /* we work for another server than our own */
     bool draining;
     void (*drained)(void *arg);
     void *drained_arg;

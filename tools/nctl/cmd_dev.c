@@ -75,6 +75,7 @@ static const struct program programs[] = {
      "    jobstore = \"ipc://$RUN/jobstore.sock\";\n"
      "    jobstore_poll = \"ipc://$RUN/jobstore-poll.sock\";\n"},
     {"schedworker", STAGE_SERVERS, 2000,
+     "    gateway = \"ipc://$RUN/gateway-poll.sock\";\n"
      "    evalbroker = \"ipc://$RUN/evalbroker.sock\";\n"
      "    planqueue = \"ipc://$RUN/planqueue.sock\";\n"
      "    jobstore = \"ipc://$RUN/jobstore.sock\";\n"
