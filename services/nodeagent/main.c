@@ -17,6 +17,9 @@ static const struct setting settings[] = {
             "gateways' addresses for agents; one is used, the next when it fails"),
     SETTING(nodeagent, gateway_poll, LIST, "ipc:///run/norn/gateway-poll.sock",
             "the same gateways' addresses for long polls, in the same order"),
+    SETTING(nodeagent, servers, LIST, "",
+            "doors of servers elsewhere, such as tcp://10.0.0.1:4647; the two above are then not "
+            "used. Servers tell of others; one is used, the next when it fails"),
     SETTING(nodeagent, data_dir, PATH, "/var/lib/norn/client",
             "where allocations and the agent's own state live"),
     SETTING(nodeagent, name, TEXT, "", "name of the node; empty: the host name"),

@@ -274,6 +274,7 @@ static enum err open_parts(struct nodeagent *na, struct reason *why)
     const struct uplink_options uplink = {
         .gateways = na->gateway,
         .poll_gateways = na->gateway_poll,
+        .servers = na->servers,
         .node = na->node,
         .on_news = on_news,
         .updates = updates,

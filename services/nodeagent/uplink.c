@@ -4,9 +4,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MAX_GATEWAYS   16
+#define MAX_GATEWAYS   64
 #define CALL_BUDGET_MS 5000
+#define MOVE_BUDGET_MS 2000 /* where there is another server to go to */
 #define POLL_WAIT_MS   30000
+#define POLL_MIN_MS    2000
+#define POLL_SLACK_MS  1000
 #define COALESCE_MS    50
 #define FIRST_PAUSE_MS 50
 #define LAST_PAUSE_MS  5000
@@ -19,10 +22,16 @@ struct exchange {
     uint32_t pause_ms; /* after the next failure */
 };
 
+/* A server that may be asked. */
+struct gateway {
+    char *address, *poll_address;
+    struct client *client, *poll_client; /* NULL: not used yet */
+};
+
 struct uplink {
     struct loop *loop;
     struct uplink_options options;
-    struct client *gateways[MAX_GATEWAYS], *poll_gateways[MAX_GATEWAYS];
+    struct gateway gateways[MAX_GATEWAYS];
     size_t count, present;
     bool registered;
     uint32_t ttl_ms;
@@ -50,14 +59,99 @@ static void pause_then(struct uplink *u, struct exchange *x, void (*then)(void *
     x->pause_ms = x->pause_ms * 2 > LAST_PAUSE_MS ? LAST_PAUSE_MS : x->pause_ms * 2;
 }
 
+/* ---- the servers */
+
 static bool is_out_of_reach(const struct response *r)
 {
-    return r->code == PB__REPLY__CODE__TIMEOUT || r->code == PB__REPLY__CODE__UNAVAILABLE;
+    return r->code == PB__REPLY__CODE__TIMEOUT || r->code == PB__REPLY__CODE__UNAVAILABLE ||
+           r->code == PB__REPLY__CODE__NOT_LEADER;
 }
 
+static void cancel(struct exchange *x)
+{
+    call_cancel(x->call);
+    x->call = NULL;
+}
+
+/* Everything goes to the next server now. What was under way and not acknowledged is said again
+ * there. */
 static void try_next_gateway(struct uplink *u)
 {
+    if (u->count == 1)
+        return;
     u->present = (u->present + 1) % u->count;
+    log_info("server_changed", "address=%s", u->gateways[u->present].address);
+    if (u->poll.call != NULL) {
+        cancel(&u->poll);
+        timer_arm(u->loop, &u->poll.timer, 0, begin_poll, u);
+    }
+    if (u->report.call != NULL) {
+        cancel(&u->report);
+        u->options.sent(u->options.owner, false);
+        timer_arm(u->loop, &u->report.timer, 0, begin_report, u);
+    }
+}
+
+static bool knows(const struct uplink *u, const char *address)
+{
+    for (size_t i = 0; i < u->count; i++)
+        if (strcmp(u->gateways[i].address, address) == 0)
+            return true;
+    return false;
+}
+
+static void add_gateway(struct uplink *u, const char *address, const char *poll_address)
+{
+    if (u->count == MAX_GATEWAYS)
+        return;
+    u->gateways[u->count++] =
+        (struct gateway){.address = xstrdup(address), .poll_address = xstrdup(poll_address)};
+}
+
+/* Servers that come are remembered. Those that go stay: to ask one in vain costs little, to forget
+ * the only one that comes back costs the node. */
+static void learn_servers(struct uplink *u, const Pb__HeartbeatReply *reply)
+{
+    for (size_t i = 0; reply != NULL && i < reply->n_servers; i++)
+        if (!knows(u, reply->servers[i]))
+            add_gateway(u, reply->servers[i], reply->servers[i]);
+}
+
+/* A server that a server told of cannot be dialled: it is not asked, and the answer is the same as
+ * from one that is gone. */
+static struct client *open_client(struct uplink *u, struct client **c, const char *address)
+{
+    struct reason why;
+    if (*c == NULL && client_open(c, u->loop, address, &why) != OK)
+        log_warn("server_refused", "address=%s reason=%s", log_quote(address), log_quote(why.text));
+    return *c;
+}
+
+static struct client *present_client(struct uplink *u)
+{
+    for (size_t tried = 0; tried < u->count; tried++) {
+        struct gateway *g = &u->gateways[u->present];
+        if (open_client(u, &g->client, g->address) != NULL &&
+            open_client(u, &g->poll_client, g->poll_address) != NULL)
+            break;
+        u->present = (u->present + 1) % u->count;
+    }
+    return u->gateways[u->present].client; /* those we were started with can be dialled */
+}
+
+static uint32_t call_budget_ms(const struct uplink *u)
+{
+    return u->count > 1 ? MOVE_BUDGET_MS : CALL_BUDGET_MS;
+}
+
+/* With other servers to go to, one that hangs is to be noticed soon; but polls must not become more
+ * work than heartbeats are, of which a larger fleet sends fewer. */
+static uint32_t poll_wait_ms(const struct uplink *u)
+{
+    uint32_t ms = u->ttl_ms / 5;
+    if (u->count == 1 || ms > POLL_WAIT_MS)
+        return POLL_WAIT_MS;
+    return ms < POLL_MIN_MS ? POLL_MIN_MS : ms;
 }
 
 static void register_again(struct uplink *u)
@@ -98,6 +192,7 @@ static void on_beat(void *owner, const struct response *r)
     }
     const Pb__HeartbeatReply *reply = (const Pb__HeartbeatReply *)r->body;
     u->beat.pause_ms = 0;
+    learn_servers(u, reply);
     u->ttl_ms = reply != NULL && reply->ttl_ms > 0 ? reply->ttl_ms : DEFAULT_TTL_MS;
     if (!u->registered)
         on_registered(u);
@@ -118,12 +213,12 @@ static void begin_beat(void *owner)
             u->registered ? PB__GATEWAY__METHOD__HEARTBEAT : PB__GATEWAY__METHOD__NODE_REGISTER,
         .body = u->registered ? &beat.base : &registration.base,
         .reply = &pb__heartbeat_reply__descriptor,
-        .budget_ms = CALL_BUDGET_MS,
+        .budget_ms = call_budget_ms(u),
         .retry = true,
         .done = on_beat,
         .owner = u,
     };
-    u->beat.call = client_call(u->gateways[u->present], &o);
+    u->beat.call = client_call(present_client(u), &o);
 }
 
 /* ---- news */
@@ -146,6 +241,10 @@ static void on_poll(void *owner, const struct response *r)
     }
     if (u->poll.pause_ms == 0 && r->code != PB__REPLY__CODE__TIMEOUT)
         log_warn("poll_failed", "reason=%s", log_quote(r->reason));
+    if (is_out_of_reach(r) && u->count > 1 && u->beat.call == NULL) {
+        try_next_gateway(u);
+        timer_arm(u->loop, &u->beat.timer, 0, begin_beat, u); /* is it any better? */
+    }
     pause_then(u, &u->poll, begin_poll);
 }
 
@@ -159,16 +258,17 @@ static void begin_poll(void *owner)
     poll.node_id = u->options.node->id;
     poll.secret_id = u->options.node->secret_id;
     poll.since = u->since;
-    poll.wait_ms = POLL_WAIT_MS;
+    poll.wait_ms = poll_wait_ms(u);
     const struct call_options o = {
         .method = PB__GATEWAY__METHOD__NODE_POLL,
         .body = &poll.base,
         .reply = &pb__node_news__descriptor,
-        .budget_ms = POLL_WAIT_MS + CALL_BUDGET_MS,
+        .budget_ms = poll.wait_ms + (u->count > 1 ? POLL_SLACK_MS : CALL_BUDGET_MS),
         .done = on_poll,
         .owner = u,
     };
-    u->poll.call = client_call(u->poll_gateways[u->present], &o);
+    present_client(u);
+    u->poll.call = client_call(u->gateways[u->present].poll_client, &o);
 }
 
 void uplink_resync(struct uplink *u)
@@ -223,7 +323,7 @@ static void begin_report(void *owner)
             .done = on_report,
             .owner = u,
         };
-        u->report.call = client_call(u->gateways[u->present], &o);
+        u->report.call = client_call(present_client(u), &o);
     }
     arena_free(a);
 }
@@ -240,41 +340,54 @@ void uplink_report(struct uplink *u, bool urgent)
 
 /* ---- beginning and end */
 
-static enum err open_clients(struct loop *l, const char *addresses, struct client **out,
-                             size_t *count, struct reason *why)
+static size_t split(const char *text, char *out[MAX_GATEWAYS + 1])
 {
-    char *copy = xstrdup(addresses), *rest = copy, *one;
-    enum err e = OK;
-    *count = 0;
-    while (e == OK && (one = strsep(&rest, ", ")) != NULL) {
-        if (*one == '\0')
-            continue;
-        if (*count == MAX_GATEWAYS)
-            e = reason_set(why, ERR_INVALID, "more than %d gateways", MAX_GATEWAYS);
-        else
-            e = client_open(&out[*count], l, one, why);
-        *count += e == OK;
-    }
+    char *copy = xstrdup(text), *rest = copy, *one;
+    size_t n = 0;
+    while ((one = strsep(&rest, ", ")) != NULL)
+        if (*one != '\0' && n <= MAX_GATEWAYS)
+            out[n++] = xstrdup(one);
     free(copy);
-    if (e == OK && *count == 0)
+    return n;
+}
+
+/* Those given are dialled at once, so that a mistake shows. */
+static enum err add_gateways(struct uplink *u, const char *addresses, const char *polls,
+                             struct reason *why)
+{
+    char *all[MAX_GATEWAYS + 1], *all_polls[MAX_GATEWAYS + 1];
+    size_t n = split(addresses, all), m = split(polls, all_polls);
+    enum err e = OK;
+    if (n == 0)
         e = reason_set(why, ERR_INVALID, "no gateway is given");
+    else if (n > MAX_GATEWAYS)
+        e = reason_set(why, ERR_INVALID, "more than %d gateways", MAX_GATEWAYS);
+    else if (n != m)
+        e = reason_set(why, ERR_INVALID, "gateway has %zu addresses, gateway_poll has %zu", n, m);
+    for (size_t i = 0; e == OK && i < n; i++) {
+        struct gateway *g = &u->gateways[u->count];
+        add_gateway(u, all[i], all_polls[i]);
+        e = client_open(&g->client, u->loop, g->address, why);
+        if (e == OK)
+            e = client_open(&g->poll_client, u->loop, g->poll_address, why);
+    }
+    for (size_t i = 0; i < n; i++)
+        free(all[i]);
+    for (size_t i = 0; i < m; i++)
+        free(all_polls[i]);
     return e;
 }
 
 enum err uplink_open(struct uplink **out, struct loop *l, const struct uplink_options *o,
                      struct reason *why)
 {
-    size_t polls = 0;
     struct uplink *u = xcalloc(1, sizeof *u);
     u->loop = l;
     u->options = *o;
     u->ttl_ms = DEFAULT_TTL_MS;
-    enum err e = open_clients(l, o->gateways, u->gateways, &u->count, why);
-    if (e == OK)
-        e = open_clients(l, o->poll_gateways, u->poll_gateways, &polls, why);
-    if (e == OK && polls != u->count)
-        e = reason_set(why, ERR_INVALID, "gateway has %zu addresses, gateway_poll has %zu",
-                       u->count, polls);
+    bool doors = o->servers[0] != '\0';
+    enum err e = add_gateways(u, doors ? o->servers : o->gateways,
+                              doors ? o->servers : o->poll_gateways, why);
     if (e != OK) {
         uplink_close(u);
         return e;
@@ -290,11 +403,11 @@ void uplink_close(struct uplink *u)
     timer_cancel(u->loop, &u->beat.timer);
     timer_cancel(u->loop, &u->poll.timer);
     timer_cancel(u->loop, &u->report.timer);
-    for (size_t i = 0; i < MAX_GATEWAYS; i++) {
-        if (u->gateways[i] != NULL)
-            client_close(u->gateways[i]);
-        if (u->poll_gateways[i] != NULL)
-            client_close(u->poll_gateways[i]);
+    for (size_t i = 0; i < u->count; i++) {
+        client_close(u->gateways[i].client);
+        client_close(u->gateways[i].poll_client);
+        free(u->gateways[i].address);
+        free(u->gateways[i].poll_address);
     }
     free(u);
 }
@@ -311,5 +424,5 @@ bool uplink_is_registered(const struct uplink *u)
 
 struct client *uplink_client(struct uplink *u)
 {
-    return u->gateways[u->present];
+    return present_client(u);
 }

@@ -14,6 +14,7 @@ struct uplink;
 struct uplink_options {
     const char *gateways;      /* addresses, comma separated */
     const char *poll_gateways; /* the same gateways' sockets for long polls, in the same order */
+    const char *servers;       /* doors of servers instead, if not "": one address for both */
     const Pb__Node *node;      /* with its secret */
     void (*on_news)(void *owner, const Pb__NodeNews *news);
     /* What is to be reported; NULL: nothing. Then what became of it. */
