@@ -22,6 +22,8 @@ enum { EXIT_STOPPED = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
 #define DRAIN_DEADLINE_MS 10000
 #define CLOSE_DEADLINE_MS 1500
 #define MOST_SETTINGS     100
+#define TRIM_MS           5000
+#define TRIM_FREE         (1u << 20) /* bytes of heap that nobody uses */
 
 /* What every daemon takes beside its own settings. */
 struct common {
@@ -46,7 +48,7 @@ struct running {
     char **argv;
     struct watch *signals;
     int signal_fd;
-    struct timer drain_deadline;
+    struct timer drain_deadline, trim;
     bool draining;
 };
 
@@ -276,6 +278,15 @@ static void on_bus_stuck(void *owner)
     _exit(EXIT_FAILED);
 }
 
+/* What a burst took lies free between what is still used: the kernel gets it back. */
+static void trim(void *owner)
+{
+    struct running *r = owner;
+    if (mallinfo2().fordblks > TRIM_FREE)
+        malloc_trim(0);
+    timer_arm(r->process.loop, &r->trim, TRIM_MS, trim, r);
+}
+
 static int run(struct running *r)
 {
     const struct process *p = &r->process;
@@ -291,6 +302,7 @@ static int run(struct running *r)
         return e == ERR_INVALID ? EXIT_USAGE : EXIT_FAILED;
     }
     net_watch(p->loop, on_bus_stuck, NULL);
+    timer_arm(p->loop, &r->trim, TRIM_MS, trim, r);
     tell_ready();
     log_info("ready", "pid=%d version=%s", getpid(), NORN_VERSION);
     loop_run(p->loop);
