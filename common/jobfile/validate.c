@@ -4,6 +4,7 @@
 #include "canonical.h"
 #include "problems.h"
 #include "sched/constraint.h"
+#include "sched/pattern.h"
 #include <stdio.h>
 #include <string.h>
 
@@ -51,26 +52,6 @@ bool is_default(const ProtobufCMessage *policy, const char *job_type)
 
 /* ---- constraints, affinities, spreads */
 
-/* Nomad's operators that sched/constraint does not have. */
-static bool is_known_operand(const char *operand)
-{
-    static const char *const known[] = {"regexp", "distinct_property", "is"};
-    for (size_t i = 0; i < COUNT_OF(known); i++)
-        if (strcmp(operand, known[i]) == 0)
-            return true;
-    return false;
-}
-
-static void validate_operand(struct texts *errors, const char *what, const char *operand)
-{
-    if (constraint_operand_supported(operand))
-        return;
-    if (is_known_operand(operand))
-        texts_add(errors, "%s operator \"%s\" " NOT_YET, what, operand);
-    else
-        texts_add(errors, "Unknown %s type \"%.60s\"", what, operand);
-}
-
 /* Each demand: an operator or none, then a number. */
 static bool version_demands_are_valid(const char *demands)
 {
@@ -87,22 +68,73 @@ static bool version_demands_are_valid(const char *demands)
 
 static bool needs_both_sides(enum operand o)
 {
-    return o != OPERAND_IS_SET && o != OPERAND_IS_NOT_SET && o != OPERAND_DISTINCT_HOSTS &&
-           o != OPERAND_UNKNOWN;
+    return operand_is_of_node(o) && o != OPERAND_IS_SET && o != OPERAND_IS_NOT_SET;
+}
+
+static void validate_pattern(struct texts *errors, const char *text)
+{
+    char why[192];
+    struct arena *scratch = arena_new(8 << 20);
+    if (pattern_new(scratch, text, why, sizeof(why)) == NULL)
+        texts_add(errors, "Regular expression failed to compile: error parsing regexp: %s: `%.60s`",
+                  why, text);
+    arena_free(scratch);
+}
+
+static void validate_target(struct texts *errors, const char *target)
+{
+    if (target_is_mistaken(target))
+        texts_add(errors,
+                  "\"%.60s\" names nothing that a node has: use \"${attr.NAME}\", "
+                  "\"${meta.NAME}\", \"${node.datacenter}\", \"${node.class}\", "
+                  "\"${node.unique.id}\" or \"${node.unique.name}\"",
+                  target);
+}
+
+/* A literal right side must be what the operator reads. */
+static void validate_right(struct texts *errors, enum operand o, const char *right)
+{
+    char key[TARGET_LONGEST];
+    if (right == NULL || target_key(right, key, sizeof(key)))
+        return;
+    if (o == OPERAND_REGEXP)
+        validate_pattern(errors, right);
+    if ((o == OPERAND_VERSION || o == OPERAND_SEMVER) && !version_demands_are_valid(right))
+        texts_add(errors, "%s constraint is invalid: Malformed constraint: %.60s",
+                  o == OPERAND_VERSION ? "Version" : "Semver", right);
+}
+
+/* What constraints and affinities share. */
+static void validate_condition(struct texts *errors, const char *what, enum operand o,
+                               const Pb__Constraint *c)
+{
+    if (o != OPERAND_DISTINCT_HOSTS && c->l_target == NULL)
+        texts_add(errors, "No LTarget provided but is required by %s", what);
+    if (needs_both_sides(o) && o != OPERAND_EQUAL && o != OPERAND_NOT_EQUAL && c->r_target == NULL)
+        texts_add(errors, "Operator \"%s\" requires an RTarget", c->operand);
+    validate_target(errors, c->l_target);
+    validate_target(errors, c->r_target);
+    validate_right(errors, o, c->r_target);
 }
 
 static void validate_constraint(struct texts *errors, const Pb__Constraint *c)
 {
+    char key[TARGET_LONGEST];
     enum operand o = operand_parse(c->operand);
-    validate_operand(errors, "constraint", c->operand);
-    if (o != OPERAND_DISTINCT_HOSTS && c->l_target == NULL)
-        texts_add(errors, "No LTarget provided but is required by constraint");
-    if (needs_both_sides(o) && o != OPERAND_EQUAL && o != OPERAND_NOT_EQUAL && c->r_target == NULL)
-        texts_add(errors, "Operator \"%s\" requires an RTarget", c->operand);
-    if ((o == OPERAND_VERSION || o == OPERAND_SEMVER) && c->r_target != NULL &&
-        !version_demands_are_valid(c->r_target))
-        texts_add(errors, "%s constraint is invalid: Malformed constraint: %.60s",
-                  o == OPERAND_VERSION ? "Version" : "Semver", c->r_target);
+    if (o == OPERAND_UNKNOWN)
+        texts_add(errors, "Unknown constraint type \"%.60s\"", c->operand);
+    validate_condition(errors, "constraint", o, c);
+    if (o != OPERAND_DISTINCT_PROPERTY)
+        return;
+    texts_add(errors, "constraint operator \"%s\" " NOT_YET, c->operand);
+    if (c->l_target != NULL && !target_key(c->l_target, key, sizeof(key)))
+        texts_add(errors,
+                  "distinct_property needs an attribute such as \"${meta.rack}\", not \"%.60s\"",
+                  c->l_target);
+    if (distinct_property_limit(c->r_target) == 0)
+        texts_add(errors,
+                  "distinct_property allows a whole number of at least 1 per value, not \"%.60s\"",
+                  c->r_target);
 }
 
 void validate_constraints(struct texts *errors, Pb__Constraint *const *constraints, size_t count)
@@ -114,17 +146,37 @@ void validate_constraints(struct texts *errors, Pb__Constraint *const *constrain
     }
 }
 
+static void validate_affinity(struct texts *errors, const Pb__Affinity *f)
+{
+    Pb__Constraint c = PB__CONSTRAINT__INIT;
+    c.l_target = f->l_target;
+    c.r_target = f->r_target;
+    c.operand = f->operand;
+    enum operand o = operand_parse(f->operand);
+    if (!operand_is_of_node(o))
+        texts_add(errors, "Unknown affinity operator \"%.60s\"", f->operand);
+    validate_condition(errors, "affinity", o, &c);
+    if (f->weight == 0)
+        texts_add(errors, "Affinity weight cannot be zero");
+    if (f->weight < -100 || f->weight > 100)
+        texts_add(errors, "Affinity weight must be within the range [-100,100]");
+}
+
 void validate_affinities(struct texts *errors, Pb__Affinity *const *affinities, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
         struct texts inner = {.arena = errors->arena};
-        int weight = affinities[i]->weight;
-        if (weight == 0)
-            texts_add(&inner, "Affinity weight cannot be zero");
-        if (weight < -100 || weight > 100)
-            texts_add(&inner, "Affinity weight must be within the range [-100,100]");
+        validate_affinity(&inner, affinities[i]);
         texts_nest(errors, &inner, "Affinity %zu validation failed: ", i + 1);
     }
+}
+
+static void validate_attribute(struct texts *errors, const char *attribute)
+{
+    char key[TARGET_LONGEST];
+    validate_target(errors, attribute);
+    if (strncmp(attribute, "${", 2) != 0 || !target_key(attribute, key, sizeof(key)))
+        texts_add(errors, "\"%.60s\" is no attribute: write it as \"${meta.rack}\"", attribute);
 }
 
 void validate_spreads(struct texts *errors, Pb__Spread *const *spreads, size_t count)
@@ -137,6 +189,8 @@ void validate_spreads(struct texts *errors, Pb__Spread *const *spreads, size_t c
             sum += s->spread_target[t]->percent;
         if (s->attribute == NULL)
             texts_add(&inner, "Missing spread attribute");
+        else
+            validate_attribute(&inner, s->attribute);
         if (s->weight <= 0 || s->weight > 100)
             texts_add(&inner, "Spread stanza must have a positive weight from 0 to 100");
         if (sum > 100)

@@ -1,6 +1,7 @@
 #include "sched/constraint.h"
 #include "sched/version.h"
 #include "base/err.h"
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,7 +26,9 @@ static const struct {
     {"is_not_set", OPERAND_IS_NOT_SET},
     {"version", OPERAND_VERSION},
     {"semver", OPERAND_SEMVER},
+    {"regexp", OPERAND_REGEXP},
     {"distinct_hosts", OPERAND_DISTINCT_HOSTS},
+    {"distinct_property", OPERAND_DISTINCT_PROPERTY},
 };
 
 enum operand operand_parse(const char *text)
@@ -38,9 +41,22 @@ enum operand operand_parse(const char *text)
     return OPERAND_UNKNOWN;
 }
 
-bool constraint_operand_supported(const char *operand)
+bool operand_is_of_node(enum operand o)
 {
-    return operand_parse(operand) != OPERAND_UNKNOWN;
+    return o != OPERAND_UNKNOWN && o != OPERAND_DISTINCT_HOSTS && o != OPERAND_DISTINCT_PROPERTY;
+}
+
+uint32_t distinct_property_limit(const char *right)
+{
+    if (right == NULL || right[0] == '\0')
+        return 1;
+    uint32_t n = 0;
+    for (const char *c = right; *c != '\0'; c++) {
+        if (*c < '0' || *c > '9' || n > 100000000)
+            return 0;
+        n = n * 10 + (uint32_t)(*c - '0');
+    }
+    return n;
 }
 
 bool target_key(const char *target, char *out, size_t size)
@@ -60,14 +76,36 @@ bool target_is_unique(const char *target)
                               strncmp(target, "${meta.unique.", 14) == 0);
 }
 
-bool constraint_is_unique(const Pb__Constraint *c)
+bool target_is_mistaken(const char *target)
 {
-    return target_is_unique(c->l_target) || target_is_unique(c->r_target);
+    static const char *const of_node[] = {"node.datacenter", "node.class", "node.unique.id",
+                                          "node.unique.name"};
+    char key[TARGET_LONGEST];
+    if (target == NULL || strncmp(target, "${", 2) != 0)
+        return false;
+    if (!target_key(target, key, sizeof(key)))
+        return true;
+    for (size_t i = 0; i < COUNT_OF(of_node); i++)
+        if (strcmp(key, of_node[i]) == 0)
+            return false;
+    return (strncmp(key, "attr.", 5) != 0 && strncmp(key, "meta.", 5) != 0) || key[5] == '\0';
 }
 
-/* Numbers compare as numbers, all else byte by byte. */
+static bool read_integer(const char *s, long long *out)
+{
+    char *end;
+    errno = 0;
+    *out = strtoll(s, &end, 10);
+    return end != s && *end == '\0' && errno == 0;
+}
+
+/* Whole numbers compare as such, so that large ones do not round; then other numbers; all else byte
+ * by byte. */
 static int compare(const char *left, const char *right)
 {
+    long long left_integer, right_integer;
+    if (read_integer(left, &left_integer) && read_integer(right, &right_integer))
+        return (left_integer > right_integer) - (left_integer < right_integer);
     char *left_end, *right_end;
     double l = strtod(left, &left_end), r = strtod(right, &right_end);
     if (left_end != left && *left_end == '\0' && right_end != right && *right_end == '\0')
@@ -146,7 +184,9 @@ bool operand_holds(enum operand o, const char *left, const char *right)
     case OPERAND_NOT_EQUAL:
     case OPERAND_IS_SET:
     case OPERAND_IS_NOT_SET:
+    case OPERAND_REGEXP:
     case OPERAND_DISTINCT_HOSTS:
+    case OPERAND_DISTINCT_PROPERTY:
     case OPERAND_UNKNOWN:
         break;
     }

@@ -6,6 +6,10 @@
 #include "types.pb-c.h"
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
+
+/* "${...}" and its end. */
+#define TARGET_LONGEST 512
 
 enum operand {
     OPERAND_UNKNOWN,
@@ -21,24 +25,32 @@ enum operand {
     OPERAND_IS_NOT_SET,
     OPERAND_VERSION,
     OPERAND_SEMVER,
-    OPERAND_DISTINCT_HOSTS, /* about the job's other allocations, not about the node alone */
+    OPERAND_REGEXP, /* what it matches is sched/pattern's */
+    /* about the job's other allocations, not about the node alone */
+    OPERAND_DISTINCT_HOSTS,
+    OPERAND_DISTINCT_PROPERTY,
 };
 
 /* NULL and "" are "=", as in job files. */
 enum operand operand_parse(const char *text);
 
-/* Whether the scheduler can hold a constraint with this operand; a job with another is refused. */
-bool constraint_operand_supported(const char *operand);
+/* Neither about the job's other allocations, nor unknown. */
+bool operand_is_of_node(enum operand o);
+/* The most allocations that may share a value: what distinct_property's right side says, 1 if it
+ * says nothing. 0: it is no such number. */
+uint32_t distinct_property_limit(const char *right);
 
 /* "${attr.cpu.arch}" -> "attr.cpu.arch" in out. False: a literal, or longer than size. */
 bool target_key(const char *target, char *out, size_t size);
 /* The target looks at something that only one node has: "${attr.unique.hostname}",
  * "${node.unique.id}". */
+/* A target that is no literal, and names nothing that a node could ever have: "${atr.kernel.name}",
+ * "${attr.x". */
+bool target_is_mistaken(const char *target);
 bool target_is_unique(const char *target);
-bool constraint_is_unique(const Pb__Constraint *c);
 
-/* left and right: the resolved sides, NULL where the node has no such thing. Not for
- * OPERAND_DISTINCT_HOSTS. */
+/* left and right: the resolved sides, NULL where the node has no such thing. Not for OPERAND_REGEXP
+ * and those about other allocations. */
 bool operand_holds(enum operand o, const char *left, const char *right);
 
 /* "${attr.kernel.name} = linux", as shown to people; in out, cut when longer. */

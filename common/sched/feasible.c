@@ -1,5 +1,4 @@
 #include "sched/feasible.h"
-#include "sched/constraint.h"
 #include "sched/rows.h"
 #include <fnmatch.h>
 #include <string.h>
@@ -33,79 +32,75 @@ static bool has_driver(const struct texts *t, const char *driver)
     return attribute != NULL && (strcmp(attribute, "1") == 0 || strcmp(attribute, "true") == 0);
 }
 
-static const char *resolve(const struct texts *kind, const struct texts *unique, const char *target)
-{
-    char key[512];
-    if (target == NULL)
-        return "";
-    if (!target_key(target, key, sizeof(key)))
-        return target;
-    const char *value = key[0] != '!' ? texts_get(kind, key) : NULL;
-    return value == NULL && unique != NULL ? texts_get(unique, key) : value;
-}
-
-static bool holds(const Pb__Constraint *c, const struct texts *kind, const struct texts *unique)
-{
-    return operand_holds(operand_parse(c->operand), resolve(kind, unique, c->l_target),
-                         resolve(kind, unique, c->r_target));
-}
-
 static const char *describe(struct arena *a, const Pb__Constraint *c)
 {
-    char text[512];
+    char text[2 * TARGET_LONGEST];
     constraint_text(c, text, sizeof(text));
     return arena_strdup(a, text);
 }
 
-static bool is_distinct_hosts(const Pb__Constraint *c)
+void feasible_each_constraint(const Pb__Job *job, const Pb__TaskGroup *group, void *self,
+                              void (*visit)(void *self, const Pb__Constraint *c, bool of_job))
 {
-    return operand_parse(c->operand) == OPERAND_DISTINCT_HOSTS;
+    for (size_t i = 0; i < job->n_constraints; i++)
+        visit(self, job->constraints[i], true);
+    for (size_t i = 0; i < group->n_constraints; i++)
+        visit(self, group->constraints[i], false);
+    for (size_t i = 0; i < group->n_tasks; i++)
+        for (size_t k = 0; k < group->tasks[i]->n_constraints; k++)
+            visit(self, group->tasks[i]->constraints[k], false);
 }
 
-static bool is_wanted(const Pb__Constraint *c)
+struct collector {
+    struct feasible *feasible;
+    struct arena *arena;
+    struct demand *of_kind;
+    size_t of_kind_count, count;
+};
+
+static void on_count(void *self, const Pb__Constraint *c, bool of_job)
 {
-    return c->r_target == NULL || strcmp(c->r_target, "false") != 0;
+    ((struct collector *)self)->count++;
 }
 
-static const char *judge_constraints(struct arena *a, const struct texts *kind,
-                                     Pb__Constraint *const *constraints, size_t n)
+static void on_constraint(void *self, const Pb__Constraint *c, bool of_job)
 {
-    for (size_t i = 0; i < n; i++) {
-        const Pb__Constraint *c = constraints[i];
-        if (!is_distinct_hosts(c) && !constraint_is_unique(c) && !holds(c, kind, NULL))
-            return describe(a, c);
+    struct collector *k = self;
+    struct feasible *x = k->feasible;
+    struct demand d = {.text = NULL};
+    switch (operand_parse(c->operand)) {
+    case OPERAND_DISTINCT_HOSTS:
+        if (c->r_target != NULL && strcmp(c->r_target, "false") == 0)
+            return;
+        if (of_job)
+            x->distinct_hosts_of_job = true;
+        else
+            x->distinct_hosts_of_group = true;
+        return;
+    case OPERAND_DISTINCT_PROPERTY: /* without a value no allocation can be told from another */
+        condition_init(&d.condition, k->arena, c->l_target, "is_set", NULL);
+        d.text = arena_printf(k->arena, "missing property \"%s\"", c->l_target);
+        break;
+    default:
+        condition_init(&d.condition, k->arena, c->l_target, c->operand, c->r_target);
+        d.text = describe(k->arena, c);
     }
-    return NULL;
+    if (d.condition.is_unique)
+        x->unique[x->unique_count++] = d;
+    else
+        k->of_kind[k->of_kind_count++] = d;
 }
 
-static const char *judge_kind(struct arena *a, const struct kind *k, const Pb__Job *job,
+static const char *judge_kind(const struct kind *k, const struct collector *c,
                               const Pb__TaskGroup *group)
 {
-    const char *wrong = judge_constraints(a, &k->texts, job->constraints, job->n_constraints);
-    for (size_t i = 0; wrong == NULL && i < group->n_tasks; i++)
+    for (size_t i = 0; i < group->n_tasks; i++)
         if (!has_driver(&k->texts, group->tasks[i]->driver != NULL ? group->tasks[i]->driver : ""))
-            wrong = MISSING_DRIVERS;
-    if (wrong == NULL)
-        wrong = judge_constraints(a, &k->texts, group->constraints, group->n_constraints);
-    for (size_t i = 0; wrong == NULL && i < group->n_tasks; i++)
-        wrong = judge_constraints(a, &k->texts, group->tasks[i]->constraints,
-                                  group->tasks[i]->n_constraints);
-    return wrong;
-}
-
-static void collect_unique(struct feasible *x, Pb__Constraint *const *constraints, size_t n)
-{
-    for (size_t i = 0; i < n; i++)
-        if (!is_distinct_hosts(constraints[i]) && constraint_is_unique(constraints[i]))
-            x->unique[x->unique_count++] = constraints[i];
-}
-
-static bool wants_distinct_hosts(Pb__Constraint *const *constraints, size_t n)
-{
-    for (size_t i = 0; i < n; i++)
-        if (is_distinct_hosts(constraints[i]) && is_wanted(constraints[i]))
-            return true;
-    return false;
+            return MISSING_DRIVERS;
+    for (size_t i = 0; i < c->of_kind_count; i++)
+        if (!condition_holds(&c->of_kind[i].condition, &k->texts, NULL))
+            return c->of_kind[i].text;
+    return NULL;
 }
 
 void feasible_init(struct feasible *x, struct arena *a, const struct fleet *f, const Pb__Job *job,
@@ -114,27 +109,21 @@ void feasible_init(struct feasible *x, struct arena *a, const struct fleet *f, c
     *x = (struct feasible){
         .verdicts = arena_array(a, const char *, f->kind_count + 1),
         .elsewhere = arena_array(a, bool, f->kind_count + 1),
-        .distinct_hosts_of_job = wants_distinct_hosts(job->constraints, job->n_constraints),
-        .distinct_hosts_of_group = wants_distinct_hosts(group->constraints, group->n_constraints),
     };
+    struct collector c = {.feasible = x, .arena = a};
+    feasible_each_constraint(job, group, &c, on_count);
+    c.of_kind = arena_array(a, struct demand, c.count + 1);
+    x->unique = arena_array(a, struct demand, c.count + 1);
+    feasible_each_constraint(job, group, &c, on_constraint);
     for (uint32_t i = 0; i < f->kind_count; i++) {
         if (f->kinds[i].nodes == 0)
             continue;
         x->elsewhere[i] = !in_datacenters(job, f->kinds[i].datacenter);
-        x->verdicts[i] = judge_kind(a, &f->kinds[i], job, group);
+        x->verdicts[i] = judge_kind(&f->kinds[i], &c, group);
     }
-    size_t room = job->n_constraints + group->n_constraints;
-    for (size_t i = 0; i < group->n_tasks; i++)
-        room += group->tasks[i]->n_constraints;
-    x->unique = arena_array(a, const Pb__Constraint *, room + 1);
-    collect_unique(x, job->constraints, job->n_constraints);
-    collect_unique(x, group->constraints, group->n_constraints);
-    for (size_t i = 0; i < group->n_tasks; i++)
-        collect_unique(x, group->tasks[i]->constraints, group->tasks[i]->n_constraints);
 }
 
-const char *feasible_node(const struct feasible *x, struct arena *a, const struct fleet *f,
-                          uint32_t slot)
+const char *feasible_node(const struct feasible *x, const struct fleet *f, uint32_t slot)
 {
     uint32_t kind = f->kind_of[slot];
     if (x->elsewhere[kind])
@@ -142,7 +131,7 @@ const char *feasible_node(const struct feasible *x, struct arena *a, const struc
     if (x->verdicts[kind] != NULL)
         return x->verdicts[kind];
     for (size_t i = 0; i < x->unique_count; i++)
-        if (!holds(x->unique[i], &f->kinds[kind].texts, &f->unique[slot]))
-            return describe(a, x->unique[i]);
+        if (!condition_holds(&x->unique[i].condition, &f->kinds[kind].texts, &f->unique[slot]))
+            return x->unique[i].text;
     return NULL;
 }

@@ -5,23 +5,33 @@
 #define SCHED_FEASIBLE_H
 
 #include "base/arena.h"
+#include "sched/condition.h"
 #include "sched/fleet.h"
 #include <stdbool.h>
 #include <stdint.h>
 
+/* What a constraint asks of a node, and how people read it. */
+struct demand {
+    struct condition condition;
+    const char *text;
+};
+
 struct feasible {
     const char **verdicts; /* by kind; NULL: feasible; else what is wrong, as people read it */
     bool *elsewhere;       /* by kind: not in one of the job's datacenters */
-    const Pb__Constraint **unique; /* still to be held by the node itself */
+    struct demand *unique; /* still to be held by the node itself */
     size_t unique_count;
     bool distinct_hosts_of_job, distinct_hosts_of_group;
 };
 
+/* Calls visit for each constraint of the group: the job's, its own, its tasks'. */
+void feasible_each_constraint(const Pb__Job *job, const Pb__TaskGroup *group, void *self,
+                              void (*visit)(void *self, const Pb__Constraint *c, bool of_job));
+
 /* Borrows job and group; lives in a. */
 void feasible_init(struct feasible *x, struct arena *a, const struct fleet *f, const Pb__Job *job,
                    const Pb__TaskGroup *group);
-/* NULL: it can. Else why not, from a. The node is known. */
-const char *feasible_node(const struct feasible *x, struct arena *a, const struct fleet *f,
-                          uint32_t slot);
+/* NULL: it can. Else why not. The node is known. */
+const char *feasible_node(const struct feasible *x, const struct fleet *f, uint32_t slot);
 
 #endif

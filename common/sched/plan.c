@@ -56,7 +56,7 @@ static enum node_state on_node_state(void *owner, const Pb__Alloc *alloc, size_t
     if (slot == SLOT_NONE || (f->flags[slot] & ROW_KNOWN) == 0 || fleet_node_is_down(f, slot))
         return NODE_LOST;
     if (group < SIZE_MAX && p->job != NULL && alloc->job_version != p->job->version &&
-        feasible_node(feasible_for(p, group), p->arena, f, slot) != NULL)
+        feasible_node(feasible_for(p, group), f, slot) != NULL)
         return NODE_UNSUITABLE;
     return NODE_GOOD;
 }
@@ -159,7 +159,7 @@ static void collect_candidates(struct planner *p, const struct feasible *x, stru
         if (x->elsewhere[kind] || x->verdicts[kind] != NULL)
             continue;
         if (x->unique_count > 0) {
-            const char *wrong = feasible_node(x, p->arena, f, slot);
+            const char *wrong = feasible_node(x, f, slot);
             if (wrong != NULL) {
                 tally_unique(t, kind, wrong);
                 continue;

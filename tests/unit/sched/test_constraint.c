@@ -1,5 +1,7 @@
 #include "sched/constraint.h"
+#include "sched/pattern.h"
 #include "sched/version.h"
+#include "base/arena.h"
 #include "base/prng.h"
 #include <criterion/criterion.h>
 #include <string.h>
@@ -22,6 +24,7 @@ Test(constraint, operators_hold_as_the_table_says)
         {"<", "9", "10", true},      /* numbers as numbers */
         {"<", "9a", "10", false},    /* else as text */
         {"<=", "10", "10.0", true},
+        {"<", "9007199254740992", "9007199254740993", true}, /* and whole ones without rounding */
         {">", "abd", "abc", true},
         {">=", "abc", "abd", false},
         {">", NULL, "1", false},
@@ -42,14 +45,92 @@ Test(constraint, operators_hold_as_the_table_says)
                      cases[i].holds, "case %zu: %s", i, cases[i].operand);
 }
 
-Test(constraint, what_is_not_supported_is_said_to_be_so)
+Test(constraint, an_operator_that_nobody_knows_is_unknown)
 {
-    cr_assert(constraint_operand_supported("="));
-    cr_assert(constraint_operand_supported(NULL));
-    cr_assert(constraint_operand_supported("distinct_hosts"));
-    cr_assert(!constraint_operand_supported("regexp"));
-    cr_assert(!constraint_operand_supported("distinct_property"));
-    cr_assert(!constraint_operand_supported("=~"));
+    cr_assert_eq(operand_parse("=~"), OPERAND_UNKNOWN);
+    cr_assert(!operand_is_of_node(OPERAND_UNKNOWN));
+    cr_assert(operand_is_of_node(operand_parse(NULL)));
+    cr_assert(operand_is_of_node(operand_parse("regexp")));
+    cr_assert(!operand_is_of_node(operand_parse("distinct_hosts")));
+    cr_assert(!operand_is_of_node(operand_parse("distinct_property")));
+}
+
+Test(constraint, a_pattern_is_found_anywhere_in_the_text)
+{
+    static const struct {
+        const char *pattern, *text;
+        bool matches;
+    } cases[] = {
+        {"r[12]", "rack-r2", true},
+        {"^r[12]$", "rack-r2", false},
+        {"^(eu|us)-\\d+$", "eu-17", true},
+        {"(?i)SSD", "nvme,ssd", true},
+        {"\\bssd\\b", "ssds", false},
+        {"", "anything", true},
+        {"^.$", "\xc3\xa4", true}, /* a letter, not a byte */
+        {"a", "\xff", false},
+    };
+    struct arena *a = arena_new(1 << 20);
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct pattern *p = pattern_new(a, cases[i].pattern, NULL, 0);
+        cr_assert_not_null(p, "case %zu", i);
+        cr_assert_eq(pattern_matches(p, cases[i].text), cases[i].matches, "case %zu", i);
+    }
+    arena_free(a);
+}
+
+Test(constraint, a_bad_pattern_says_what_is_wrong_and_where)
+{
+    struct arena *a = arena_new(1 << 20);
+    char why[128] = "", longest[PATTERN_LONGEST + 2];
+    cr_assert_null(pattern_new(a, "ab(", why, sizeof(why)));
+    cr_assert_str_eq(why, "missing closing parenthesis (at byte 3)");
+    memset(longest, 'a', sizeof(longest));
+    longest[sizeof(longest) - 1] = '\0';
+    cr_assert_null(pattern_new(a, longest, why, sizeof(why)));
+    cr_assert_str_eq(why, "longer than 1024 bytes");
+    arena_free(a);
+}
+
+Test(constraint, a_pattern_that_would_take_for_ever_does_not_match)
+{
+    struct arena *a = arena_new(8 << 20);
+    struct pattern *p = pattern_new(a, "^(a+)+$", NULL, 0);
+    cr_assert_not_null(p);
+    cr_assert(pattern_matches(p, "aaaa"));
+    cr_assert(
+        !pattern_matches(p, "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaab"));
+    arena_free(a);
+}
+
+Test(constraint, targets_that_no_node_can_have_are_told_apart)
+{
+    static const char *const good[] = {"${node.datacenter}",
+                                       "${node.class}",
+                                       "${node.unique.id}",
+                                       "${node.unique.name}",
+                                       "${attr.cpu.arch}",
+                                       "${meta.rack}",
+                                       "literal",
+                                       "",
+                                       "$5"};
+    static const char *const bad[] = {
+        "${node.clas}", "${atr.kernel.name}", "${attr.}", "${attr.x", "${}", "${meta}"};
+    for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++)
+        cr_assert(!target_is_mistaken(good[i]), "%s", good[i]);
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+        cr_assert(target_is_mistaken(bad[i]), "%s", bad[i]);
+}
+
+Test(constraint, distinct_property_allows_as_many_as_it_says)
+{
+    cr_assert_eq(distinct_property_limit(NULL), 1);
+    cr_assert_eq(distinct_property_limit(""), 1);
+    cr_assert_eq(distinct_property_limit("3"), 3);
+    cr_assert_eq(distinct_property_limit("0"), 0);
+    cr_assert_eq(distinct_property_limit("-1"), 0);
+    cr_assert_eq(distinct_property_limit("two"), 0);
+    cr_assert_eq(distinct_property_limit("99999999999"), 0);
 }
 
 Test(constraint, targets_are_taken_apart)

@@ -283,3 +283,53 @@ Test(plan, what_is_newer_than_the_view_is_not_taken_for_lost)
     fleet_free(f);
     onejob_fini(&c);
 }
+
+/* The task's, the group's and the job's constraints, by kind of node and node by node, with the
+ * attribute on either side. */
+Test(plan, constraints_of_each_level_hold_on_either_side)
+{
+    static const struct {
+        const char *left, *operand, *right;
+        size_t nodes;
+    } cases[] = {
+        {"${attr.name}", "regexp", "^node-[02]$", 2},
+        {"${attr.unique.name}", "regexp", "[01]", 2},
+        {"node-1", "regexp", "${attr.name}", 1},
+        {"node-1", "=", "${attr.name}", 1},
+        {"3", ">=", "${attr.unique.name}", 4},
+        {"2", "<", "${attr.unique.name}", 1},
+        {"${meta.tags}", "set_contains", "ssd", 3},
+        {"${meta.tags}", "is_not_set", "", 1},
+        {"${node.unique.name}", "is_set", "", 4},
+        {"${node.class}", "!=", "blue", 4},
+        {"${!computed}", "is_set", "", 0},
+    };
+    for (size_t i = 0; i < 3 * sizeof(cases) / sizeof(cases[0]); i++) {
+        struct onejob c;
+        onejob_init(&c);
+        for (unsigned k = 0; k < 4; k++) {
+            Pb__Node *n = onejob_add_node(&c, 1000, 1000, 100);
+            node_set_attribute(&c, n, "name", arena_printf(c.arena, "node-%u", k));
+            node_set_attribute(&c, n, "unique.name", arena_printf(c.arena, "%u", k));
+            if (k < 3) {
+                n->meta = arena_array(c.arena, Pb__KeyValue *, 1);
+                n->meta[n->n_meta++] = a_pair(c.arena, "tags", "gpu, ssd");
+            }
+        }
+        Pb__Job *job = onejob_set_job(&c, "service", 4, 600, 1);
+        Pb__Constraint *one =
+            a_constraint(c.arena, cases[i / 3].left, cases[i / 3].operand, cases[i / 3].right);
+        if (i % 3 == 0) {
+            job->constraints[job->n_constraints++] = one;
+        } else if (i % 3 == 1) {
+            job->task_groups[0]->constraints[job->task_groups[0]->n_constraints++] = one;
+        } else {
+            Pb__Task *t = job->task_groups[0]->tasks[0];
+            t->constraints = arena_array(c.arena, Pb__Constraint *, 1);
+            t->constraints[t->n_constraints++] = one;
+        }
+        cr_assert_eq(onejob_plan(&c, c.arena)->n_placements, cases[i / 3].nodes, "case %zu: %s %s",
+                     i / 3, cases[i / 3].left, cases[i / 3].operand);
+        onejob_fini(&c);
+    }
+}
