@@ -1,202 +1,94 @@
-#include "raft/raft.h"
-#include "base/prng.h"
-#include "raft/log.h"
+#include "raft/core.h"
 #include <stdlib.h>
 #include <string.h>
 
 #define DEFAULT_ELECTION_TICKS  10
 #define DEFAULT_HEARTBEAT_TICKS 1
 #define DEFAULT_MAX_UNCOMMITTED (64u << 20)
-
-/* What is known of each member, oneself included [3.5]. */
-struct progress {
-    struct raft_member member;
-    uint64_t match;        /* known to be in its log, stored */
-    uint64_t next;         /* the next to send */
-    bool granted, refused; /* votes of this campaign */
-};
-
-struct read {
-    uint64_t context, index;
-};
-
-struct raft {
-    struct raft_config config;
-    struct prng chance;
-    struct raft_log log;
-    struct raft_hard_state hard;
-    bool hard_dirty;
-    enum raft_role role;
-    uint64_t leader;
-    uint64_t commit;
-    uint64_t given; /* handed out to be applied */
-    struct progress *members;
-    size_t member_count;
-    unsigned elapsed, timeout;
-    size_t uncommitted; /* bytes */
-    struct read *reads;
-    size_t read_count, read_taken;
-    /* the write that is out */
-    bool write_out, write_has_vote;
-    uint64_t write_last, write_last_term;
-    struct raft_entry *write_entries;
-    bool write_hard;
-};
-
-/* ---- members */
-
-static struct progress *member_of(struct raft *r, uint64_t id)
-{
-    for (size_t i = 0; i < r->member_count; i++)
-        if (r->members[i].member.id == id)
-            return &r->members[i];
-    return NULL;
-}
-
-static bool is_voter(struct raft *r)
-{
-    struct progress *p = member_of(r, r->config.id);
-    return p != NULL && p->member.voter;
-}
-
-static size_t quorum(const struct raft *r)
-{
-    size_t voters = 0;
-    for (size_t i = 0; i < r->member_count; i++)
-        voters += r->members[i].member.voter;
-    return voters / 2 + 1;
-}
-
-static int descending(const void *a, const void *b)
-{
-    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
-    return x > y ? -1 : x < y;
-}
-
-/* The highest index that a majority of voters has stored. */
-static uint64_t quorum_match(const struct raft *r)
-{
-    uint64_t *match = xcalloc(r->member_count, sizeof *match);
-    size_t n = 0;
-    for (size_t i = 0; i < r->member_count; i++)
-        if (r->members[i].member.voter)
-            match[n++] = r->members[i].match;
-    qsort(match, n, sizeof *match, descending);
-    uint64_t index = match[quorum(r) - 1];
-    free(match);
-    return index;
-}
-
-/* ---- roles */
-
-static void reset_timeout(struct raft *r)
-{
-    r->elapsed = 0;
-    r->timeout =
-        r->config.election_ticks + (unsigned)prng_below(&r->chance, r->config.election_ticks);
-}
-
-static void become_follower(struct raft *r, uint64_t term, uint64_t leader)
-{
-    if (term > r->hard.term) {
-        r->hard = (struct raft_hard_state){.term = term};
-        r->hard_dirty = true;
-    }
-    r->role = RAFT_FOLLOWER;
-    r->leader = leader;
-    r->read_count = r->read_taken = 0; /* whoever asked asks the new leader */
-    reset_timeout(r);
-}
-
-/* Only an entry of the leader's own term commits by counting [3.6.2, figure 3.7]; those before it
- * come along. */
-static void advance_commit(struct raft *r)
-{
-    uint64_t index = quorum_match(r);
-    if (r->role != RAFT_LEADER || index <= r->commit || log_term(&r->log, index) != r->hard.term)
-        return;
-    for (uint64_t i = r->commit + 1; i <= index; i++)
-        r->uncommitted -= log_at(&r->log, i)->len;
-    r->commit = index;
-}
-
-static void count_own_log(struct raft *r)
-{
-    struct progress *own = member_of(r, r->config.id);
-    if (r->role != RAFT_LEADER || own == NULL)
-        return;
-    own->match = r->log.stored;
-    own->next = log_last(&r->log) + 1;
-    advance_commit(r);
-}
-
-static void become_leader(struct raft *r)
-{
-    r->role = RAFT_LEADER;
-    r->leader = r->config.id;
-    r->elapsed = 0;
-    r->uncommitted = 0;
-    for (uint64_t i = r->commit + 1; i <= log_last(&r->log); i++)
-        r->uncommitted += log_at(&r->log, i)->len;
-    for (size_t i = 0; i < r->member_count; i++) {
-        r->members[i].match = 0;
-        r->members[i].next = log_last(&r->log) + 1;
-    }
-    log_append(&r->log, r->hard.term, RAFT_NOOP, NULL, 0);
-    count_own_log(r);
-}
-
-static void count_votes(struct raft *r)
-{
-    size_t granted = 0;
-    for (size_t i = 0; i < r->member_count; i++)
-        granted += r->members[i].member.voter && r->members[i].granted;
-    if (r->role == RAFT_CANDIDATE && granted >= quorum(r))
-        become_leader(r);
-}
-
-/* The own vote is a promise like any other: it counts when it is stored, in raft_stored. */
-void raft_campaign(struct raft *r)
-{
-    if (r->role == RAFT_LEADER || !is_voter(r))
-        return;
-    r->hard = (struct raft_hard_state){.term = r->hard.term + 1, .vote = r->config.id};
-    r->hard_dirty = true;
-    r->role = RAFT_CANDIDATE;
-    r->leader = 0;
-    for (size_t i = 0; i < r->member_count; i++)
-        r->members[i].granted = r->members[i].refused = false;
-    reset_timeout(r);
-}
+#define DEFAULT_MAX_UNAPPLIED   (256u << 20)
+#define DEFAULT_MAX_READS       65536
+#define DEFAULT_MAX_INFLIGHT    64
+#define DEFAULT_MESSAGE_ENTRIES 1024
+#define DEFAULT_MESSAGE_BYTES   (1u << 20)
+#define DEFAULT_KEEP_BYTES      (16u << 20)
+#define MAX_WAITING             4096 /* messages; beyond it they are lost, as on any network */
 
 /* ---- life */
 
-static enum err config_check(const struct raft_config *c, struct reason *why)
+static enum err log_check(const struct raft_config *c, struct reason *why)
 {
-    size_t voters = 0;
-    bool self = false;
-    for (size_t i = 0; i < c->member_count; i++) {
-        voters += c->members[i].voter;
-        self |= c->members[i].id == c->id;
-        if (c->members[i].id == 0)
-            return reason_set(why, ERR_INVALID, "a member's id is 0");
-    }
-    if (!self || voters != 1 || c->member_count != 1)
-        return reason_set(why, ERR_INVALID,
-                          "a raft of %zu members: this version runs exactly one, itself",
-                          c->member_count);
-    uint64_t last_term = c->snapshot_term;
+    uint64_t term = 0;
     for (size_t i = 0; i < c->entry_count; i++) {
         const struct raft_entry *e = &c->entries[i];
-        if (e->index != c->snapshot_index + 1 + i || e->term < last_term)
-            return reason_set(why, ERR_INVALID, "the log has no entry %llu where it should",
-                              (unsigned long long)c->snapshot_index + 1 + i);
-        last_term = e->term;
+        bool first_fits = e->index <= c->snapshot_index + 1 && e->index > 0;
+        bool fits = i == 0 ? first_fits : e->index == c->entries[i - 1].index + 1;
+        if (e->index == c->snapshot_index + 1 && i == 0)
+            term = c->snapshot_term;
+        if (!fits || e->term < term)
+            return reason_set(
+                why, ERR_INVALID, "the log has no entry %llu where it should",
+                (unsigned long long)(i == 0 ? c->snapshot_index + 1 : c->entries[i - 1].index + 1));
+        term = e->term;
     }
-    if (last_term > c->hard.term)
+    if (term > c->hard.term && term > c->snapshot_term)
         return reason_set(why, ERR_INVALID, "the log is of term %llu, its owner of term %llu",
-                          (unsigned long long)last_term, (unsigned long long)c->hard.term);
+                          (unsigned long long)term, (unsigned long long)c->hard.term);
     return OK;
+}
+
+static enum err config_check(const struct raft_config *c, struct reason *why)
+{
+    if (c->id == 0)
+        return reason_set(why, ERR_INVALID, "the own id is 0");
+    if (!members_valid(c->members, c->member_count, why))
+        return ERR_INVALID;
+    return log_check(c, why);
+}
+
+static void set_default(size_t *value, size_t otherwise)
+{
+    if (*value == 0)
+        *value = otherwise;
+}
+
+static void set_defaults(struct raft_config *c)
+{
+    if (c->election_ticks == 0)
+        c->election_ticks = DEFAULT_ELECTION_TICKS;
+    if (c->heartbeat_ticks == 0)
+        c->heartbeat_ticks = DEFAULT_HEARTBEAT_TICKS;
+    set_default(&c->max_uncommitted, DEFAULT_MAX_UNCOMMITTED);
+    set_default(&c->max_unapplied, DEFAULT_MAX_UNAPPLIED);
+    set_default(&c->max_reads, DEFAULT_MAX_READS);
+    set_default(&c->max_inflight, DEFAULT_MAX_INFLIGHT);
+    set_default(&c->max_message_entries, DEFAULT_MESSAGE_ENTRIES);
+    set_default(&c->max_message_bytes, DEFAULT_MESSAGE_BYTES);
+    set_default(&c->keep_bytes, DEFAULT_KEEP_BYTES);
+}
+
+/* An entry at snapshot_index of another term, or none so far: the log is of before a snapshot was
+ * installed. */
+static bool log_is_stale(const struct raft_config *c)
+{
+    for (size_t i = 0; i < c->entry_count; i++)
+        if (c->entries[i].index == c->snapshot_index)
+            return c->entries[i].term != c->snapshot_term;
+    return c->entry_count > 0 && c->entries[0].index < c->snapshot_index;
+}
+
+static void take_log(struct raft *r, const struct raft_config *c)
+{
+    r->reset_log = log_is_stale(c);
+    if (r->reset_log)
+        return;
+    for (size_t i = 0; i < c->entry_count; i++) {
+        const struct raft_entry *e = &c->entries[i];
+        if (e->index <= c->snapshot_index)
+            continue;
+        log_append(&r->log, e->term, e->kind, e->data, e->len);
+        members_appended(r, log_at(&r->log, e->index));
+    }
+    r->log.stored = log_last(&r->log);
 }
 
 enum err raft_new(struct raft **out, const struct raft_config *c, struct reason *why)
@@ -206,27 +98,21 @@ enum err raft_new(struct raft **out, const struct raft_config *c, struct reason 
         return e;
     struct raft *r = xcalloc(1, sizeof *r);
     r->config = *c;
-    if (r->config.election_ticks == 0)
-        r->config.election_ticks = DEFAULT_ELECTION_TICKS;
-    if (r->config.heartbeat_ticks == 0)
-        r->config.heartbeat_ticks = DEFAULT_HEARTBEAT_TICKS;
-    if (r->config.max_uncommitted == 0)
-        r->config.max_uncommitted = DEFAULT_MAX_UNCOMMITTED;
-    prng_seed(&r->chance, c->seed ^ c->id);
-    r->hard = c->hard;
-    r->log.base = r->commit = r->given = c->snapshot_index;
-    r->log.base_term = c->snapshot_term;
-    for (size_t i = 0; i < c->entry_count; i++)
-        log_append(&r->log, c->entries[i].term, c->entries[i].kind, c->entries[i].data,
-                   c->entries[i].len);
-    r->log.stored = log_last(&r->log);
-    r->member_count = c->member_count;
-    r->members = xcalloc(c->member_count, sizeof *r->members);
-    for (size_t i = 0; i < c->member_count; i++)
-        r->members[i].member = c->members[i];
+    set_defaults(&r->config);
     r->config.members = NULL; /* the caller's: not kept */
     r->config.entries = NULL;
+    prng_seed(&r->chance, c->seed ^ c->id);
+    r->hard = c->hard;
+    if (c->snapshot_term > r->hard.term) { /* a crash came between a snapshot and its term */
+        r->hard = (struct raft_hard_state){.term = c->snapshot_term};
+        r->hard_dirty = true;
+    }
+    r->commit = r->given = c->snapshot_index;
+    log_begin(&r->log, c->snapshot_index, c->snapshot_term);
+    members_begin(r, c->snapshot_index, c->members, c->member_count);
+    take_log(r, c);
     become_follower(r, r->hard.term, 0);
+    reset_timeout(r);
     *out = r;
     return OK;
 }
@@ -236,72 +122,282 @@ void raft_free(struct raft *r)
     if (r == NULL)
         return;
     log_fini(&r->log);
+    for (size_t i = 0; i < r->member_count; i++)
+        progress_fini(&r->members[i]);
     free(r->members);
+    free(r->configs);
     free(r->reads);
+    free(r->now.list);
+    free(r->later.list);
+    free(r->sending.list);
+    free(r->held.list);
     free(r->write_entries);
     free(r);
+}
+
+/* ---- time */
+
+static uint64_t active_of(const struct raft *r, const struct progress *p)
+{
+    return p->active || p->member.id == r->config.id;
+}
+
+static void leader_tick(struct raft *r)
+{
+    for (size_t i = 0; i < r->member_count; i++)
+        r->members[i].silent_ticks++;
+    if (++r->heartbeat_elapsed >= r->config.heartbeat_ticks) {
+        r->heartbeat_elapsed = 0;
+        heartbeat_all(r);
+        reads_force_round(r);
+    }
+    if (r->transferee != 0 && ++r->transfer_elapsed >= r->config.election_ticks)
+        r->transferee = 0;
+    if (r->elapsed < r->config.election_ticks)
+        return;
+    r->elapsed = 0;
+    bool heard = quorum_value(r, active_of) != 0;
+    for (size_t i = 0; i < r->member_count; i++)
+        r->members[i].active = false;
+    if (!heard)
+        become_follower(r, r->hard.term, 0);
 }
 
 void raft_tick(struct raft *r)
 {
     r->elapsed++;
-    if (r->role != RAFT_LEADER && r->elapsed >= r->timeout)
+    if (r->role == RAFT_LEADER) {
+        leader_tick(r);
+    } else if (r->elapsed >= r->timeout) {
+        r->leader = 0;
         raft_campaign(r);
+    }
 }
 
-/* A message of a newer term makes a follower of anyone [3.3]; there is nobody to send others. */
+/* ---- messages */
+
+void messages_add(struct messages *list, const struct raft_message *m)
+{
+    if (list->count == list->room) {
+        list->room = list->room * 2 + 16;
+        list->list = xrealloc(list->list, list->room * sizeof *list->list);
+    }
+    list->list[list->count++] = *m;
+}
+
+/* A later answer to the same leader says all that an earlier one does. */
+static bool merge_ack(struct messages *list, const struct raft_message *m)
+{
+    if (m->type != RAFT_APPEND_REPLY || m->refused)
+        return false;
+    for (size_t i = list->count; i-- > 0;) {
+        struct raft_message *old = &list->list[i];
+        if (old->type != m->type || old->to != m->to || old->refused || old->term != m->term)
+            continue;
+        if (m->index > old->index)
+            old->index = m->index;
+        if (m->context > old->context)
+            old->context = m->context;
+        return true;
+    }
+    return false;
+}
+
+static void queue(struct raft *r, struct messages *list, struct raft_message m)
+{
+    m.from = r->config.id;
+    if (m.term == 0)
+        m.term = r->hard.term;
+    if (list->count < MAX_WAITING && !merge_ack(list, &m))
+        messages_add(list, &m);
+}
+
+void send_now(struct raft *r, struct raft_message m)
+{
+    queue(r, &r->now, m);
+}
+
+void send_later(struct raft *r, struct raft_message m)
+{
+    queue(r, &r->later, m);
+}
+
+/* Of an older term: the sender learns of ours, or it would never find a majority again; with
+ * pre-vote we do not disturb it otherwise. True: the message is dealt with. */
+static bool answer_old_term(struct raft *r, const struct raft_message *m)
+{
+    if (m->type == RAFT_APPEND || m->type == RAFT_SNAPSHOT)
+        send_later(
+            r, (struct raft_message){.type = RAFT_APPEND_REPLY, .to = m->from, .refused = true});
+    else if (m->type == RAFT_PRE_VOTE)
+        send_now(
+            r, (struct raft_message){.type = RAFT_PRE_VOTE_REPLY, .to = m->from, .refused = true});
+    else if (m->type == RAFT_APPEND_REPLY && MUTANT(OLD_REPLY_COUNTS))
+        return false;
+    return true;
+}
+
+/* True: the message is dealt with. */
+static bool meet_new_term(struct raft *r, const struct raft_message *m)
+{
+    bool from_leader = m->type == RAFT_APPEND || m->type == RAFT_SNAPSHOT;
+    if (m->type == RAFT_PRE_VOTE || (m->type == RAFT_PRE_VOTE_REPLY && !m->refused))
+        return false; /* of a term that nobody has begun */
+    if (m->type == RAFT_VOTE && !m->transfer && leader_is_fresh(r))
+        return true; /* [4.2.3] */
+    become_follower(r, m->term, from_leader ? m->from : 0);
+    return false;
+}
+
+static void on_snapshot_offer(struct raft *r, const struct raft_message *m)
+{
+    if (r->role != RAFT_LEADER)
+        become_follower(r, m->term, m->from);
+}
+
 void raft_step(struct raft *r, const struct raft_message *m)
 {
-    if (member_of(r, m->from) == NULL || m->from == r->config.id)
+    if (m->from == 0 || m->from == r->config.id || m->to != r->config.id || m->term > MAX_TERM)
         return;
-    if (m->term > r->hard.term)
-        become_follower(r, m->term, 0);
+    if (m->term < r->hard.term ? answer_old_term(r, m)
+                               : m->term > r->hard.term && meet_new_term(r, m))
+        return;
+    switch (m->type) {
+    case RAFT_PRE_VOTE:
+    case RAFT_VOTE:
+        on_vote_request(r, m);
+        break;
+    case RAFT_PRE_VOTE_REPLY:
+    case RAFT_VOTE_REPLY:
+        on_vote_reply(r, m);
+        break;
+    case RAFT_APPEND:
+        on_append(r, m);
+        break;
+    case RAFT_APPEND_REPLY:
+        on_append_reply(r, m);
+        break;
+    case RAFT_SNAPSHOT:
+        on_snapshot_offer(r, m);
+        break;
+    case RAFT_TIMEOUT_NOW:
+        on_timeout_now(r, m);
+        break;
+    }
+}
+
+/* ---- the log */
+
+void recount_bytes(struct raft *r)
+{
+    r->uncommitted = 0;
+    for (uint64_t i = r->commit + 1; i <= log_last(&r->log); i++)
+        r->uncommitted += log_at(&r->log, i)->len;
+    r->unapplied = 0;
+    for (uint64_t i = r->log.applied + 1; i <= r->commit; i++)
+        r->unapplied += entry_cost(log_at(&r->log, i));
+}
+
+void cut_log(struct raft *r, uint64_t index)
+{
+    log_truncate(&r->log, index, r->write_out);
+    members_cut(r, index);
+}
+
+void raise_commit(struct raft *r, uint64_t index)
+{
+    if (index <= r->commit)
+        return;
+    for (uint64_t i = r->commit + 1; i <= index; i++)
+        r->unapplied += entry_cost(log_at(&r->log, i));
+    r->commit = index;
+    members_settle(r);
 }
 
 enum err raft_propose(struct raft *r, const void *data, size_t len, uint64_t *index)
 {
     if (r->role != RAFT_LEADER)
         return ERR_NOT_LEADER;
-    if (r->uncommitted > 0 && r->uncommitted + len > r->config.max_uncommitted)
+    if (r->transferee != 0 ||
+        (r->uncommitted > 0 && r->uncommitted + len > r->config.max_uncommitted))
         return ERR_BUSY;
     log_append(&r->log, r->hard.term, RAFT_COMMAND, data, len);
     r->uncommitted += len;
     *index = log_last(&r->log);
-    count_own_log(r);
+    if (MUTANT(LEADER_COUNTS_UNSTORED))
+        advance_commit(r);
     return OK;
 }
 
 /* ---- storing */
 
-bool raft_ready(struct raft *r, struct raft_ready *out)
+bool hard_is_stored(const struct raft *r)
+{
+    return !r->hard_dirty && !(r->write_out && r->write_hard);
+}
+
+static void begin_write(struct raft *r, struct raft_ready *out)
 {
     uint64_t stored = r->log.stored, last = log_last(&r->log);
-    if (r->write_out || (!r->hard_dirty && last == stored))
-        return false;
     size_t n = (size_t)(last - stored);
     if (n > 0) {
         r->write_entries = xcalloc(n, sizeof *r->write_entries);
-        for (size_t i = 0; i < n; i++)
-            r->write_entries[i] = *log_at(&r->log, stored + 1 + i);
+        memcpy(r->write_entries, log_at(&r->log, stored + 1), n * sizeof *r->write_entries);
     }
     r->write_out = true;
     r->write_hard = r->hard_dirty;
+    r->write_reset = r->reset_log;
     r->write_has_vote = r->hard_dirty && r->hard.vote == r->config.id;
     r->write_last = last;
     r->write_last_term = log_last_term(&r->log);
-    r->hard_dirty = false;
+    r->hard_dirty = r->reset_log = false;
+    struct messages promises = r->later;
+    r->later = r->held;
+    r->held = promises;
     *out = (struct raft_ready){.must_store = true,
                                .hard_changed = r->write_hard,
+                               .reset_log = r->write_reset,
                                .hard = r->hard,
                                .entries = r->write_entries,
-                               .entry_count = n};
+                               .entry_count = n,
+                               .held = r->held.list,
+                               .held_count = r->held.count};
+}
+
+static void send_all(struct raft *r, struct messages *list)
+{
+    for (size_t i = 0; i < list->count; i++)
+        messages_add(&r->sending, &list->list[i]);
+    list->count = 0;
+}
+
+bool raft_ready(struct raft *r, struct raft_ready *out)
+{
+    bool must_store = r->hard_dirty || r->reset_log || log_last(&r->log) > r->log.stored;
+    r->sending.count = 0;
+    if (r->role == RAFT_LEADER) {
+        reads_begin_round(r);
+        send_appends(r);
+    }
+    send_all(r, &r->now);
+    if (!r->write_out && !must_store)
+        send_all(r, &r->later);
+    if (r->sending.count == 0 && (r->write_out || !must_store))
+        return false;
+    if (r->write_out || !must_store)
+        *out = (struct raft_ready){.must_store = false};
+    else
+        begin_write(r, out);
+    out->messages = r->sending.list;
+    out->message_count = r->sending.count;
     return true;
 }
 
-static void write_end(struct raft *r)
+static void end_write(struct raft *r)
 {
     must(r->write_out);
     r->write_out = false;
+    r->held.count = 0;
     free(r->write_entries);
     r->write_entries = NULL;
     log_bury(&r->log);
@@ -309,45 +405,49 @@ static void write_end(struct raft *r)
 
 void raft_stored(struct raft *r)
 {
-    write_end(r);
+    end_write(r);
     /* What was cut off and written anew meanwhile has another term, and its own write to come. */
     if (log_term(&r->log, r->write_last) == r->write_last_term && r->write_last > r->log.stored)
         r->log.stored = r->write_last;
-    struct progress *own = member_of(r, r->config.id);
+    members_settle(r);
     bool vote_stands = r->write_has_vote && r->hard.vote == r->config.id && !r->hard_dirty;
+    struct progress *own = member_of(r, r->config.id);
     if (r->role == RAFT_CANDIDATE && own != NULL && vote_stands) {
         own->granted = true;
         count_votes(r);
     }
-    count_own_log(r);
+    advance_commit(r);
 }
 
 void raft_store_failed(struct raft *r)
 {
     r->hard_dirty |= r->write_hard;
-    write_end(r);
+    r->reset_log |= r->write_reset;
+    end_write(r);
+    r->later.count = 0; /* they promise what is lost */
+    if (r->commit > r->log.stored)
+        r->commit = r->log.stored;
     if (log_last(&r->log) > r->log.stored)
-        log_truncate(&r->log, r->log.stored + 1, false);
-    r->uncommitted = 0;
-    for (uint64_t i = r->commit + 1; i <= log_last(&r->log); i++)
-        r->uncommitted += log_at(&r->log, i)->len;
+        cut_log(r, r->log.stored + 1);
+    recount_bytes(r);
     if (r->role != RAFT_LEADER)
         return;
-    if (r->member_count > 1) {
+    if (r->member_count > 1 || !is_voter(r)) {
         become_follower(r, r->hard.term, 0);
         return;
     }
     /* The entry that lets older ones commit was lost with the rest. */
     if (r->commit < log_last(&r->log) && log_last_term(&r->log) != r->hard.term)
         log_append(&r->log, r->hard.term, RAFT_NOOP, NULL, 0);
-    count_own_log(r);
+    advance_commit(r);
 }
 
 /* ---- applying */
 
 bool raft_next_committed(struct raft *r, struct raft_entry *out)
 {
-    uint64_t limit = r->commit < r->log.stored ? r->commit : r->log.stored;
+    bool all = r->commit < r->log.stored || MUTANT(APPLY_UNSTORED);
+    uint64_t limit = all ? r->commit : r->log.stored;
     if (r->given >= limit)
         return false;
     *out = *log_at(&r->log, ++r->given);
@@ -357,38 +457,14 @@ bool raft_next_committed(struct raft *r, struct raft_entry *out)
 void raft_applied(struct raft *r, uint64_t index)
 {
     must(index <= r->given);
-    log_compact(&r->log, index, r->write_out);
-}
-
-/* ---- reads: with one voter nobody else can have become leader, so the commit index of now is
- * right at once */
-
-enum err raft_read_index(struct raft *r, uint64_t context)
-{
-    if (r->role != RAFT_LEADER)
-        return ERR_NOT_LEADER;
-    if (log_term(&r->log, r->commit) != r->hard.term)
-        return ERR_BUSY;
-    r->reads = xrealloc(r->reads, (r->read_count + 1) * sizeof *r->reads);
-    r->reads[r->read_count++] = (struct read){context, r->commit};
-    return OK;
-}
-
-bool raft_next_read(struct raft *r, uint64_t *context, uint64_t *index)
-{
-    if (r->read_taken == r->read_count) {
-        r->read_taken = r->read_count = 0;
-        return false;
-    }
-    *context = r->reads[r->read_taken].context;
-    *index = r->reads[r->read_taken++].index;
-    return true;
+    r->unapplied -= log_set_applied(&r->log, index, r->member_count > 1 ? r->config.keep_bytes : 0);
 }
 
 /* ---- questions */
 
 void raft_status(const struct raft *r, struct raft_status *out)
 {
+    uint64_t members_index = r->configs[r->config_count - 1].index;
     *out = (struct raft_status){.id = r->config.id,
                                 .leader = r->leader,
                                 .role = r->role,
@@ -398,21 +474,64 @@ void raft_status(const struct raft *r, struct raft_status *out)
                                 .stored = r->log.stored,
                                 .first = r->log.base + 1,
                                 .last = log_last(&r->log),
+                                .applied = r->log.applied,
+                                .transferee = r->transferee,
+                                .members_index = members_index,
+                                .members_committed = members_index <= r->commit,
+                                .voter = is_voter(r),
+                                .log_reset_due = r->reset_log || (r->write_out && r->write_reset),
                                 .uncommitted = r->uncommitted};
+}
+
+size_t raft_peers(const struct raft *r, struct raft_peer out[RAFT_MAX_MEMBERS])
+{
+    for (size_t i = 0; i < r->member_count; i++) {
+        const struct progress *p = &r->members[i];
+        out[i] = (struct raft_peer){.id = p->member.id, .voter = p->member.voter};
+        if (r->role != RAFT_LEADER)
+            continue;
+        bool self = p->member.id == r->config.id;
+        out[i].flow = self ? RAFT_REPLICATE : p->flow;
+        out[i].match = self ? r->log.stored : p->match;
+        out[i].next = self ? log_last(&r->log) + 1 : p->next;
+        out[i].silent_ticks = self ? 0 : p->silent_ticks;
+        out[i].heard = self || p->heard;
+    }
+    return r->member_count;
+}
+
+static void leader_check(const struct raft *r)
+{
+    uint64_t uncommitted = 0;
+    for (uint64_t i = r->commit + 1; i <= log_last(&r->log); i++)
+        uncommitted += log_at(&r->log, i)->len;
+    must(uncommitted == r->uncommitted && r->leader == r->config.id);
+    for (size_t i = 0; i < r->member_count; i++) {
+        const struct progress *p = &r->members[i];
+        must(p->match <= log_last(&r->log) && p->match < p->next);
+        must(p->next <= log_last(&r->log) + 1 && p->round <= r->round);
+        must(p->inflight_count <= r->config.max_inflight);
+    }
+    must(r->round_confirmed <= r->round && r->read_count <= r->config.max_reads);
 }
 
 void raft_check(const struct raft *r)
 {
-    must(r->log.base <= r->given && r->given <= r->commit && r->commit <= log_last(&r->log));
-    must(r->log.stored <= log_last(&r->log) && r->given <= r->log.stored);
-    uint64_t term = r->log.base_term, uncommitted = 0;
+    uint64_t term = r->log.base_term, stored = r->log.stored;
+    must(r->log.base <= r->log.applied && r->log.applied <= r->given);
+    must(r->given <= r->commit && r->commit <= log_last(&r->log));
+    must(stored <= log_last(&r->log) && (r->given <= stored || MUTANT(APPLY_UNSTORED)));
     for (uint64_t i = r->log.base + 1; i <= log_last(&r->log); i++) {
         const struct raft_entry *e = log_at(&r->log, i);
         must(e->index == i && e->term >= term && e->term <= r->hard.term);
         term = e->term;
-        if (i > r->commit)
-            uncommitted += e->len;
     }
-    must(r->role != RAFT_LEADER || uncommitted == r->uncommitted);
-    must(r->role != RAFT_LEADER || r->leader == r->config.id);
+    size_t unapplied = 0;
+    for (uint64_t i = r->log.applied + 1; i <= r->commit; i++)
+        unapplied += entry_cost(log_at(&r->log, i));
+    must(unapplied == r->unapplied);
+    must(r->now.count <= MAX_WAITING && r->later.count <= MAX_WAITING);
+    members_check(r);
+    if (r->role == RAFT_LEADER)
+        leader_check(r);
 }
