@@ -1,6 +1,7 @@
 /* /v1/client/fs/: files and logs of an allocation, read by its node's agent and passed on as they
  * come. Nothing is read ahead of a slow reader. */
 #include "answer.h"
+#include "forward.h"
 #include "base/id.h"
 #include "names.h"
 #include "nouns.h"
@@ -29,7 +30,7 @@ struct reading {
     unsigned error_status;  /* 0: as the agent says */
     const char *error_type; /* content type of errors once the reading has begun */
     Pb__AgentRequest request;
-    uint8_t alloc_id[ID_SIZE];
+    uint8_t alloc_id[ID_SIZE], node_id[ID_SIZE];
     struct ask *ask; /* NULL: over */
     struct timer heartbeat;
     json_t *listed;          /* ls: what came in earlier results */
@@ -228,6 +229,24 @@ static void on_result(void *owner, const Pb__AgentResult *result)
 
 /* ---- the question */
 
+static void ask_agent(struct reading *r)
+{
+    struct gateway *g = r->context->gateway;
+    exchange_on_gone(r->context->x, on_gone, r);
+    r->ask = agents_ask(g->agents, r->node_id, &r->request, on_result, r);
+    if (r->request.follow)
+        timer_arm(g->loop, &r->heartbeat, HEARTBEAT_MS, beat, r);
+}
+
+/* When no server has the node's agent ours says so, or waits for it. */
+static void on_decided(void *owner, bool taken)
+{
+    if (taken)
+        finish(owner);
+    else
+        ask_agent(owner);
+}
+
 static void on_alloc(void *owner, const struct response *response)
 {
     struct reading *r = owner;
@@ -246,10 +265,12 @@ static void on_alloc(void *owner, const struct response *response)
         finish(r);
         return;
     }
-    exchange_on_gone(r->context->x, on_gone, r);
-    r->ask = agents_ask(g->agents, object_alloc(o)->node_id.data, &r->request, on_result, r);
-    if (r->request.follow)
-        timer_arm(g->loop, &r->heartbeat, HEARTBEAT_MS, beat, r);
+    const uint8_t *node_id = object_alloc(o)->node_id.data;
+    memcpy(r->node_id, node_id, ID_SIZE);
+    if (agents_is_connected(g->agents, node_id) || exchange_is_relayed(r->context->x))
+        ask_agent(r);
+    else
+        forward_to_node(g->forward, r->context->x, node_id, on_decided, r);
 }
 
 static void start(struct call_context *c, const struct reading *form, const char *id)

@@ -2,6 +2,7 @@
 #include "base/log.h"
 #include "door.h"
 #include "feeds.h"
+#include "forward.h"
 #include "gateway.pb-c.h"
 #include "jobstore.pb-c.h"
 #include "leader.h"
@@ -10,6 +11,7 @@
 #include "query.h"
 #include "roster.h"
 #include "routes.h"
+#include "served.h"
 #include "watch.h"
 #include "wholeads.h"
 #include <inttypes.h>
@@ -78,6 +80,28 @@ static void on_leader(void *self, struct request *req)
     wholeads_answer(g->wholeads, req);
 }
 
+static void on_http(void *self, struct request *req)
+{
+    struct gateway *g = self;
+    served_on_http(g->served, req);
+}
+
+static void on_http_more(void *self, struct request *req)
+{
+    struct gateway *g = self;
+    served_on_more(g->served, req);
+}
+
+static void on_has_node(void *self, struct request *req)
+{
+    struct gateway *g = self;
+    const Pb__HasNode *ask = (const Pb__HasNode *)request_body(req);
+    if (ask->node_id.len == ID_SIZE && agents_is_connected(g->agents, ask->node_id.data))
+        request_reply(req, NULL, 0);
+    else
+        request_fail(req, PB__REPLY__CODE__NOT_FOUND, "its agent is not connected here");
+}
+
 /* What agents ask is for the agents' part, whose own table has the rest of it. */
 static void on_agents(void *self, struct request *req)
 {
@@ -93,6 +117,9 @@ static const struct method door_methods[] = {
     {PB__GATEWAY__METHOD__ALLOC_UPDATE, "alloc_update", &pb__alloc_updates__descriptor, on_agents},
     {PB__GATEWAY__METHOD__AGENT_RESULT, "agent_result", &pb__agent_result__descriptor, on_agents},
     {PB__GATEWAY__METHOD__LEADER, "leader", &pb__leader_wait__descriptor, on_leader},
+    {PB__GATEWAY__METHOD__HTTP, "http", &pb__http_request__descriptor, on_http},
+    {PB__GATEWAY__METHOD__HTTP_MORE, "http_more", &pb__http_more__descriptor, on_http_more},
+    {PB__GATEWAY__METHOD__HAS_NODE, "has_node", &pb__has_node__descriptor, on_has_node},
     DAEMON_METHODS,
     {0, NULL, NULL, NULL},
 };
@@ -195,7 +222,10 @@ static enum err open_web(struct gateway *g, struct reason *why)
                              .idle_ms = g->idle_ms,
                              .self = g,
                              .handle = routes_handle};
-    return http_open(&g->web, g->loop, &o, why);
+    enum err e = http_open(&g->web, g->loop, &o, why);
+    if (e == OK)
+        g->served = served_new(g->loop, g->web, g->max_connections);
+    return e;
 }
 
 enum err gateway_open(void *self, struct loop *l, struct reason *why)
@@ -217,9 +247,10 @@ enum err gateway_open(void *self, struct loop *l, struct reason *why)
                                                         .self = g,
                                                         .reach = on_reach,
                                                         .max_nodes = g->max_nodes});
-    if ((e = open_doors(g, why)) != OK || (e = open_rpc(g, why)) != OK)
+    g->forward = forward_new(l, g->roster);
+    if ((e = open_web(g, why)) != OK || (e = open_doors(g, why)) != OK)
         return e;
-    return open_web(g, why);
+    return open_rpc(g, why);
 }
 
 enum err gateway_start(void *self, struct loop *l, struct reason *why)
@@ -234,6 +265,8 @@ void gateway_close(void *self)
     struct gateway *g = self;
     if (g->queries.next != NULL)
         query_close_all(g);
+    forward_free(g->forward);
+    served_free(g->served);
     http_close(g->web);
     feeds_close(g);
     if (g->agents != NULL)

@@ -17,6 +17,8 @@
 
 struct names; /* names.h */
 struct door_relay;
+struct forward;
+struct served;
 struct leader;
 struct roster;
 struct wholeads;
@@ -37,6 +39,8 @@ struct gateway {
     struct roster *roster;
     struct leader *leader;
     struct wholeads *wholeads;
+    struct forward *forward;
+    struct served *served;
     struct http *web;
     struct client *jobstore_client, *controller_client;
     struct agents *agents;

@@ -1,4 +1,4 @@
-#include "http.h"
+#include "http_parts.h"
 #include "base/list.h"
 #include "base/log.h"
 #include "connections.h"
@@ -15,72 +15,11 @@
 #include <zlib.h>
 
 #define HEAD_BYTES       (16u << 10) /* per connection, for head and buffers */
-#define ARGS_MAX         64u
-#define HEADERS_MAX      12u
-#define REQUEST_ARENA    (256u << 20) /* a cap, not a reservation */
 #define STREAM_BLOCK     (16u << 10)
-#define STREAM_LOW       (64u << 10)
 #define LOOK_FOR_GONE_MS 2000u
 /* A body beyond the limit is read and thrown away, so that the client, who writes before it reads,
  * sees the answer; one beyond so many times the limit is not. */
 #define DISCARD_FACTOR 16u
-
-struct http {
-    struct loop *loop;
-    struct http_options o;
-    struct MHD_Daemon *daemon;
-    struct connections *connections;
-    struct watch *watch;
-    struct timer timer, look;
-    struct step run;
-    struct link open; /* exchanges that a handler has */
-    uint64_t held;    /* bytes of bodies */
-    z_stream gzip;
-    uint16_t port;
-    bool closing;
-    struct http_stats stats;
-};
-
-struct argument {
-    const char *name, *value;
-};
-
-enum phase {
-    READING,
-    REFUSED,  /* too large: only waits for the end of the body */
-    HANDLING, /* a handler has it */
-    ANSWERED, /* response is set, not yet queued */
-    STREAMING,
-    SENT,
-    ORPHANED, /* the client has gone, the handler has yet to end the stream */
-};
-
-struct exchange {
-    struct link link;
-    struct http *http;
-    struct MHD_Connection *connection;
-    struct arena *arena;
-    enum http_method method;
-    enum phase phase;
-    bool suspended;
-    char *path;
-    struct argument args[ARGS_MAX];
-    size_t arg_count;
-    struct strbuf body;
-    uint64_t started_ms, discarded;
-    struct argument headers[HEADERS_MAX];
-    size_t header_count;
-    unsigned status;
-    struct MHD_Response *response;
-    void (*gone)(void *owner);
-    void (*room)(void *owner);
-    void *owner;
-    /* a stream */
-    struct strbuf unsent;
-    size_t sent; /* of unsent */
-    bool ended, wants_room;
-    struct step room_step;
-};
 
 static void run_soon(struct http *h);
 
@@ -104,6 +43,17 @@ const char *exchange_arg(const struct exchange *x, const char *name)
     return NULL;
 }
 
+size_t exchange_arg_count(const struct exchange *x)
+{
+    return x->arg_count;
+}
+
+void exchange_arg_at(const struct exchange *x, size_t i, const char **name, const char **value)
+{
+    *name = x->args[i].name;
+    *value = x->args[i].value;
+}
+
 const char *exchange_query(const struct exchange *x)
 {
     struct strbuf s = STRBUF_INIT;
@@ -120,6 +70,8 @@ const char *exchange_query(const struct exchange *x)
 
 const char *exchange_header(const struct exchange *x, const char *name)
 {
+    if (x->relayed != NULL)
+        return strcasecmp(name, "X-Nomad-Token") == 0 ? x->token : NULL;
     return MHD_lookup_connection_value(x->connection, MHD_HEADER_KIND, name);
 }
 
@@ -146,7 +98,7 @@ uint64_t exchange_started_ms(const struct exchange *x)
     return x->started_ms;
 }
 
-static enum http_method method_of(const char *text)
+enum http_method method_of(const char *text)
 {
     static const struct {
         const char *text;
@@ -185,7 +137,7 @@ static struct exchange *exchange_new(struct http *h, struct MHD_Connection *c, c
     return x;
 }
 
-static void exchange_free(struct exchange *x)
+void exchange_free(struct exchange *x)
 {
     list_remove(&x->link);
     step_cancel(&x->room_step);
@@ -245,6 +197,8 @@ static void add_headers(struct exchange *x, const char *type)
 
 static void wake(struct exchange *x)
 {
+    if (x->relayed != NULL)
+        relayed_wake(x);
     if (!x->suspended)
         return;
     x->suspended = false;
@@ -258,11 +212,16 @@ void exchange_reply(struct exchange *x, unsigned status, const char *type, struc
     must(x->phase == HANDLING);
     if (body == NULL)
         body = &none;
-    bool gzip = body->len > 0 && takes_gzip(x) && compress_body(x->http, body);
+    bool gzip =
+        body->len > 0 && x->relayed == NULL && takes_gzip(x) && compress_body(x->http, body);
     x->http->stats.bytes_out += body->len;
     x->http->stats.errors += status >= 400;
     x->status = status;
     x->gone = NULL;
+    if (x->relayed != NULL) {
+        relayed_reply(x, type, body);
+        return;
+    }
     x->response = body->len == 0 ? MHD_create_response_from_buffer(0, NULL, MHD_RESPMEM_PERSISTENT)
                                  : MHD_create_response_from_buffer(body->len, body->data,
                                                                    MHD_RESPMEM_MUST_FREE);
@@ -283,7 +242,7 @@ void exchange_on_gone(struct exchange *x, void (*gone)(void *owner), void *owner
     x->owner = owner;
 }
 
-static void call_room(void *owner)
+void exchange_call_room(void *owner)
 {
     struct exchange *x = owner;
     if (x->wants_room && !x->ended) {
@@ -307,7 +266,7 @@ static ssize_t read_stream(void *cls, uint64_t pos, char *buf, size_t max)
     }
     if (left - n < STREAM_LOW && !x->ended) {
         x->wants_room = true;
-        step_mark(x->http->loop, &x->room_step, call_room, x);
+        step_mark(x->http->loop, &x->room_step, exchange_call_room, x);
     }
     if (n == 0) { /* nothing yet: sleep until written to, or MHD would spin */
         x->suspended = true;
@@ -322,13 +281,17 @@ void exchange_stream(struct exchange *x, unsigned status, const char *type,
 {
     must(x->phase == HANDLING);
     x->status = status;
+    x->room = room;
+    x->gone = gone;
+    x->owner = owner;
+    if (x->relayed != NULL) {
+        relayed_stream(x, type);
+        return;
+    }
     x->response =
         MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, STREAM_BLOCK, read_stream, x, NULL);
     must(x->response != NULL);
     add_headers(x, type);
-    x->room = room;
-    x->gone = gone;
-    x->owner = owner;
     x->phase = STREAMING;
     wake(x);
 }
@@ -587,6 +550,11 @@ void http_close(struct http *h)
     }
     MHD_stop_daemon(h->daemon);
     connections_free(h->connections);
+    list_each(&h->open, struct exchange, link, x)
+    { /* those of another door that nobody will answer any more */
+        free(x->relayed);
+        exchange_free(x);
+    }
     deflateEnd(&h->gzip);
     free(h);
 }

@@ -57,6 +57,8 @@ const char *exchange_path(const struct exchange *x);  /* percent-decoded; holds 
 const char *exchange_query(const struct exchange *x); /* rebuilt; "" when there is none */
 /* NULL: not given; "" when given without a value. The first of several. */
 const char *exchange_arg(const struct exchange *x, const char *name);
+size_t exchange_arg_count(const struct exchange *x);
+void exchange_arg_at(const struct exchange *x, size_t i, const char **name, const char **value);
 const char *exchange_header(const struct exchange *x, const char *name);
 const char *exchange_body(const struct exchange *x, size_t *len); /* never NULL */
 struct arena *exchange_arena(struct exchange *x);                 /* ends with the exchange */
@@ -84,5 +86,37 @@ void exchange_stream(struct exchange *x, unsigned status, const char *type,
 void exchange_write(struct exchange *x, const void *data, size_t len);
 size_t exchange_unsent(const struct exchange *x);
 void exchange_end(struct exchange *x); /* x is no longer the caller's */
+
+/* ---- exchanges that come in by another door, with the answer read piece by piece */
+
+struct relayed;
+
+struct relayed_request {
+    const char *method, *path, *token; /* token NULL: none */
+    const char *const *args;           /* name, value, name, value ... */
+    size_t arg_count;                  /* pairs */
+    const void *body;
+    size_t body_len;
+};
+
+/* Handles the request, copied, like one of HTTP. news is called, from the loop, whenever more can
+ * be read of the answer. NULL: it is larger than a request may be. */
+struct relayed *relayed_open(struct http *h, const struct relayed_request *r,
+                             void (*news)(void *owner), void *owner);
+void relayed_close(struct relayed *r); /* whether or not the answer is complete */
+
+/* False: nothing to read yet. The first true one sets *status and the headers (name, value ...),
+ * which live until relayed_close; *data, of at most max bytes, lives until the next call. */
+struct relayed_piece {
+    unsigned status;
+    const char *const *headers;
+    size_t header_count; /* pairs */
+    const void *data;
+    size_t len;
+    bool last;
+};
+bool relayed_read(struct relayed *r, size_t max, struct relayed_piece *out);
+/* Whether x came in by another door: it is answered here and not sent on again. */
+bool exchange_is_relayed(const struct exchange *x);
 
 #endif

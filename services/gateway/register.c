@@ -1,5 +1,6 @@
 /* Writes of jobs: registration, its check without effect, and deregistration. */
 #include "answer.h"
+#include "forward.h"
 #include "command.pb-c.h"
 #include "jobfile/jobfile.h"
 #include "nouns.h"
@@ -110,7 +111,6 @@ static bool read_body(struct call_context *c, const char *type, struct submissio
         answer_text(c->x, 400, "%s", why.text);
         return false;
     }
-    exchange_drop_body(c->x);
     bool ok = read_tree(c, body, type, out);
     json_decref(body);
     return ok;
@@ -219,6 +219,7 @@ static void write_command(struct call_context *c, const Pb__Command *command, co
 {
     struct write *w = arena_alloc(exchange_arena(c->x), sizeof(*w));
     *w = (struct write){.context = c, .warnings = warnings, .is_delete = is_delete};
+    exchange_drop_body(c->x);
     c->gateway->counted.writes++;
     gateway_apply(c->gateway, command, on_outcome, w);
 }
@@ -242,7 +243,10 @@ static bool check(struct call_context *c, Pb__Job *job, const char **warnings)
     bool region_asked = c->params.region[0] != '\0';
     if (!region_asked && job->region != NULL && job->region[0] != '\0' &&
         strcmp(job->region, g->region) != 0) {
-        answer_text(c->x, 500, "No path to region");
+        if (exchange_is_relayed(c->x))
+            answer_text(c->x, 500, "No path to region");
+        else
+            forward_to_region(g->forward, c->x, job->region, 0);
         return false;
     }
     canonicalize(g, a, job);

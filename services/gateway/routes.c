@@ -1,5 +1,6 @@
 #include "routes.h"
 #include "answer.h"
+#include "forward.h"
 #include "nouns.h"
 #include "urls.h"
 #include <string.h>
@@ -209,11 +210,15 @@ void routes_handle(void *gateway, struct exchange *x)
     }
     *c = (struct call_context){.gateway = g, .x = x, .id = id};
     problem = params_read(x, &c->params);
+    bool elsewhere = (r->flags & (ROUTE_REGION | ROUTE_ORIGIN)) != 0 &&
+                     c->params.region[0] != '\0' && strcmp(c->params.region, g->region) != 0;
     if (problem != NULL && (r->flags & ROUTE_REGION) != 0)
         answer_text(x, 400, "%s", problem);
-    else if ((r->flags & ROUTE_REGION) != 0 && c->params.region[0] != '\0' &&
-             strcmp(c->params.region, g->region) != 0)
+    else if (elsewhere && exchange_is_relayed(x))
         answer_text(x, 500, "No path to region");
+    else if (elsewhere)
+        forward_to_region(g->forward, x, c->params.region,
+                          c->params.index > 0 ? c->params.wait_ms : 0);
     else
         r->handle(c);
 }
