@@ -15,6 +15,7 @@
 #include "watch.h"
 #include "wholeads.h"
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -188,18 +189,24 @@ static void on_reach(void *self, uint64_t index)
 
 static enum err open_leader(struct gateway *g, struct reason *why)
 {
-    g->roster = roster_open(g->loop, &(struct roster_options){.gossip = peers_gossip(g->peers),
-                                                              .region = g->region,
-                                                              .listen_rpc = g->listen_rpc,
-                                                              .self = g,
-                                                              .changed = on_roster_changed});
+    struct roster_options ro = {.gossip = peers_gossip(g->peers),
+                                .region = g->region,
+                                .self_name = g->full_name,
+                                .peers = g->known_servers,
+                                .listen_rpc = g->listen_rpc,
+                                .self = g,
+                                .changed = on_roster_changed};
+    snprintf(g->full_name, sizeof(g->full_name), "%s.%s", g->name, g->region);
+    enum err e = roster_open(&g->roster, g->loop, &ro, why);
+    if (e != OK)
+        return e;
     struct leader_options o = {.own = {[PB__SERVICE__NAME__JOBSTORE] = g->jobstore_client,
                                        [PB__SERVICE__NAME__CONTROLLER] = g->controller_client},
                                .jobstore_poll = g->jobstore_poll,
                                .roster = g->roster,
                                .self = g,
                                .changed = on_leader_changed};
-    enum err e = leader_open(&g->leader, g->loop, &o, why);
+    e = leader_open(&g->leader, g->loop, &o, why);
     if (e == OK)
         g->wholeads = wholeads_new(g->loop, g->leader, g->roster);
     return e;

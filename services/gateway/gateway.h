@@ -30,12 +30,13 @@ struct gateway {
     /* settings */
     const char *listen, *listen_poll, *listen_rpc, *http;
     const char *jobstore, *jobstore_poll, *evalbroker, *planqueue, *controller, *gossip;
-    const char *region, *datacenter, *name;
+    const char *region, *datacenter, *name, *known_servers;
     uint64_t max_connections, max_body, max_bodies, idle_ms, max_nodes, max_relayed;
     /* running */
     struct loop *loop;
     struct server *door, *poll_door, *rpc_door; /* rpc_door NULL: not wanted */
     struct door_relay *relay;
+    char full_name[300]; /* "NAME.REGION" */
     struct roster *roster;
     struct leader *leader;
     struct wholeads *wholeads;

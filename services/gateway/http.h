@@ -101,7 +101,7 @@ struct relayed_request {
 
 /* Handles the request, copied, like one of HTTP. news is called, from the loop, whenever more can
  * be read of the answer. NULL: it is larger than a request may be. */
-struct relayed *relayed_open(struct http *h, const struct relayed_request *r,
+struct relayed *relayed_open(struct http *h, const struct relayed_request *q,
                              void (*news)(void *owner), void *owner);
 void relayed_close(struct relayed *r); /* whether or not the answer is complete */
 

@@ -32,6 +32,8 @@ static const struct setting settings[] = {
     SETTING(gateway, region, TEXT, "global", "the region this server belongs to"),
     SETTING(gateway, datacenter, TEXT, "dc1", "the datacenter this server is in"),
     SETTING(gateway, name, TEXT, "norn", "the name of this server, as clients see it"),
+    SETTING(gateway, known_servers, LIST, "",
+            "servers known without gossip, with their doors: NAME.REGION=tcp://10.0.0.2:4647"),
     SETTING(gateway, max_connections, COUNT, "2048",
             "HTTP connections at once; of more, the one silent for longest is closed"),
     SETTING(gateway, max_body, SIZE, "4MiB", "bytes of one request's body; more is 413"),

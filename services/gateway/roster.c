@@ -16,11 +16,11 @@ struct roster {
     struct call *call;
     struct arena *arena, *spare; /* members lives in arena; the spare holds the ones before */
     Pb__Members *members;
-    uint8_t *packed; /* of members: to see whether another answer differs */
+    struct arena *given_arena;
+    Pb__Members given; /* by the setting */
+    uint8_t *packed;   /* of members: to see whether another answer differs */
     size_t packed_len;
 };
-
-static const Pb__Members nobody = PB__MEMBERS__INIT;
 
 static void ask(void *owner);
 
@@ -39,6 +39,27 @@ static bool is_news(struct roster *r, const Pb__Members *m)
     return true;
 }
 
+static bool is_among(const Pb__Members *all, const char *name)
+{
+    for (size_t i = 0; i < all->n_members; i++)
+        if (all->members[i]->name != NULL && strcmp(all->members[i]->name, name) == 0)
+            return true;
+    return false;
+}
+
+/* What gossip says of a server counts more than what a setting does. */
+static void add_given(struct roster *r)
+{
+    Pb__Members *m = r->members;
+    Pb__Member **all = arena_array(r->arena, Pb__Member *, m->n_members + r->given.n_members + 1);
+    if (m->n_members > 0)
+        memcpy(all, m->members, m->n_members * sizeof(*all));
+    m->members = all;
+    for (size_t i = 0; i < r->given.n_members; i++)
+        if (!is_among(m, r->given.members[i]->name))
+            m->members[m->n_members++] = r->given.members[i];
+}
+
 static void on_members(void *owner, const struct response *response)
 {
     struct roster *r = owner;
@@ -52,6 +73,7 @@ static void on_members(void *owner, const struct response *response)
     r->spare = old;
     arena_reset(r->arena);
     r->members = (Pb__Members *)wire_clone(r->arena, &m->base);
+    add_given(r);
     if (r->options.changed != NULL)
         r->options.changed(r->options.self);
 }
@@ -81,16 +103,64 @@ void roster_hurry(struct roster *r)
         timer_arm(r->loop, &r->again, HURRY_MS, ask, r);
 }
 
-struct roster *roster_open(struct loop *l, const struct roster_options *o)
+static enum err add_peer(struct roster *r, char *text, struct reason *why)
+{
+    char *door = strchr(text, '='), *region = NULL;
+    if (door != NULL) {
+        *door++ = '\0';
+        region = strrchr(text, '.');
+    }
+    if (region == NULL || region == text || region[1] == '\0' || *door == '\0')
+        return reason_set(why, ERR_INVALID,
+                          "peers: \"%s\" is not NAME.REGION=ADDRESS, such as "
+                          "s2.global=tcp://10.0.0.2:4647",
+                          text);
+    Pb__Member *m = arena_array(r->given_arena, Pb__Member, 1);
+    pb__member__init(m);
+    m->name = text;
+    m->region = region + 1;
+    m->rpc_address = door;
+    m->has_status = true;
+    m->status = PB__MEMBER__STATUS__ALIVE;
+    r->given.members[r->given.n_members++] = m;
+    return OK;
+}
+
+static enum err read_peers(struct roster *r, struct reason *why)
+{
+    char *rest = arena_strdup(r->given_arena, r->options.peers), *one;
+    size_t room = 1;
+    enum err e = OK;
+    for (const char *c = rest; *c != '\0'; c++)
+        room += *c == ',';
+    r->given.members = arena_array(r->given_arena, Pb__Member *, room);
+    while (e == OK && (one = strsep(&rest, ",")) != NULL) {
+        one += strspn(one, " ");
+        if (*one != '\0')
+            e = add_peer(r, one, why);
+    }
+    return e;
+}
+
+enum err roster_open(struct roster **out, struct loop *l, const struct roster_options *o,
+                     struct reason *why)
 {
     struct roster *r = xcalloc(1, sizeof(*r));
     r->loop = l;
     r->options = *o;
     r->arena = arena_new(MEMBERS_SIZE);
     r->spare = arena_new(MEMBERS_SIZE);
+    r->given_arena = arena_new(MEMBERS_SIZE);
+    pb__members__init(&r->given);
+    enum err e = read_peers(r, why);
+    if (e != OK) {
+        roster_close(r);
+        return e;
+    }
+    *out = r;
     if (asks(r))
         ask(r);
-    return r;
+    return OK;
 }
 
 void roster_close(struct roster *r)
@@ -102,6 +172,7 @@ void roster_close(struct roster *r)
         call_cancel(r->call);
     arena_free(r->arena);
     arena_free(r->spare);
+    arena_free(r->given_arena);
     free(r->packed);
     free(r);
 }
@@ -113,12 +184,14 @@ const char *roster_region(const struct roster *r)
 
 const Pb__Members *roster_members(const struct roster *r)
 {
-    return r->members != NULL ? r->members : &nobody;
+    return r->members != NULL ? r->members : &r->given;
 }
 
 bool roster_is_self(const struct roster *r, const Pb__Member *m)
 {
     const char *self = roster_members(r)->self;
+    if (self == NULL) /* gossip has not told */
+        self = r->options.self_name;
     return self != NULL && m->name != NULL && strcmp(m->name, self) == 0;
 }
 
@@ -135,6 +208,21 @@ const Pb__Member *roster_by_raft_id(const struct roster *r, uint64_t raft_id)
         if (all->members[i]->raft_id == raft_id && all->members[i]->region != NULL &&
             strcmp(all->members[i]->region, r->options.region) == 0)
             return all->members[i];
+    return NULL;
+}
+
+const Pb__Member *roster_by_name(const struct roster *r, const char *name)
+{
+    const Pb__Members *all = roster_members(r);
+    size_t len = strlen(name);
+    for (size_t i = 0; i < all->n_members; i++) {
+        const Pb__Member *m = all->members[i]; /* "NAME.REGION" */
+        if (m->name != NULL && m->region != NULL && strcmp(m->region, r->options.region) == 0 &&
+            (strcmp(m->name, name) == 0 ||
+             (strncmp(m->name, name, len) == 0 && m->name[len] == '.' &&
+              strcmp(m->name + len + 1, m->region) == 0)))
+            return m;
+    }
     return NULL;
 }
 

@@ -2,6 +2,7 @@
 #ifndef GATEWAY_ROSTER_H
 #define GATEWAY_ROSTER_H
 
+#include "base/err.h"
 #include "gossip.pb-c.h"
 #include "loop/loop.h"
 #include "net/net.h"
@@ -13,13 +14,16 @@ struct roster;
 struct roster_options {
     struct client *gossip;  /* borrowed; NULL: nobody is known */
     const char *region;     /* ours */
+    const char *self_name;  /* "NAME.REGION": ours, as far as gossip tells no other */
+    const char *peers;      /* "NAME.REGION=door address", comma separated: known without gossip */
     const char *listen_rpc; /* our door: others' addresses have its scheme. "": we have none, and
                                ask nobody */
     void *self;
     void (*changed)(void *self); /* the members, or something about one; may be NULL */
 };
 
-struct roster *roster_open(struct loop *l, const struct roster_options *o);
+enum err roster_open(struct roster **out, struct loop *l, const struct roster_options *o,
+                     struct reason *why);
 void roster_close(struct roster *r);
 void roster_hurry(struct roster *r); /* asks soon, not when its turn comes */
 
@@ -30,6 +34,7 @@ bool roster_is_self(const struct roster *r, const Pb__Member *m);
 /* Whether m is alive, and in region. */
 bool roster_is_up(const Pb__Member *m, const char *region);
 const Pb__Member *roster_by_raft_id(const struct roster *r, uint64_t raft_id); /* of our region */
+const Pb__Member *roster_by_name(const struct roster *r, const char *name);    /* of our region */
 /* "tcp://10.0.0.1:4647": m's door. False: it tells none. */
 bool roster_door(const struct roster *r, const Pb__Member *m, char out[256]);
 /* The doors of the live servers of our region, ours among them: what agents are to know. */

@@ -355,7 +355,7 @@ static size_t split(const char *text, char *out[MAX_GATEWAYS + 1])
 static enum err add_gateways(struct uplink *u, const char *addresses, const char *polls,
                              struct reason *why)
 {
-    char *all[MAX_GATEWAYS + 1], *all_polls[MAX_GATEWAYS + 1];
+    char *all[MAX_GATEWAYS + 1] = {0}, *all_polls[MAX_GATEWAYS + 1] = {0};
     size_t n = split(addresses, all), m = split(polls, all_polls);
     enum err e = OK;
     if (n == 0)
