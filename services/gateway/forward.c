@@ -241,8 +241,8 @@ static Pb__HttpRequest *make_request(struct exchange *x)
     q->method = (char *)(uintptr_t)names[exchange_method(x)];
     q->path = (char *)(uintptr_t)exchange_path(x);
     q->token = (char *)(uintptr_t)exchange_header(x, "X-Nomad-Token");
-    q->has_body = len > 0;
-    q->body = (ProtobufCBinaryData){.len = len, .data = (uint8_t *)(uintptr_t)body};
+    q->has_data = len > 0;
+    q->data = (ProtobufCBinaryData){.len = len, .data = (uint8_t *)(uintptr_t)body};
     q->args = arena_array(a, Pb__KeyValue *, n + 1);
     for (size_t i = 0; i < n; i++) {
         Pb__KeyValue *kv = arena_array(a, Pb__KeyValue, 1);

@@ -427,6 +427,14 @@ uint64_t leader_term(const struct leader *s)
     return s->term;
 }
 
+bool leader_door(const struct leader *s, char out[256])
+{
+    if (!leader_is_known(s) || s->leading || s->door == NULL)
+        return false;
+    snprintf(out, 256, "%s", s->door->address);
+    return true;
+}
+
 uint64_t leader_raft_id(const struct leader *s)
 {
     return s->answers ? s->raft_id : 0;

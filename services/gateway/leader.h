@@ -43,7 +43,8 @@ void leader_roster_changed(struct leader *s); /* addresses may have changed */
 bool leader_is_known(const struct leader *s);
 bool leader_is_here(const struct leader *s);
 uint64_t leader_term(const struct leader *s);
-uint64_t leader_raft_id(const struct leader *s); /* 0: not known */
+bool leader_door(const struct leader *s, char out[256]); /* of another server that leads */
+uint64_t leader_raft_id(const struct leader *s);         /* 0: not known */
 /* Since our jobstore heard of the leader: how old what it says may be. 0 beside the leader. */
 uint64_t leader_last_contact_ms(const struct leader *s);
 

@@ -3,11 +3,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define ASK_MS       1000
-#define HURRY_MS     50
-#define BUDGET_MS    1000
-#define MEMBERS_SIZE (4u << 20)
-#define RPC_PORT     4647u
+#define ASK_MS        1000
+#define ASK_SELDOM_MS 10000
+#define HURRY_MS      50
+#define BUDGET_MS     1000
+#define MEMBERS_SIZE  (4u << 20)
+#define RPC_PORT      4647u
 
 struct roster {
     struct loop *loop;
@@ -23,6 +24,11 @@ struct roster {
 };
 
 static void ask(void *owner);
+
+static bool has_door(const struct roster *r)
+{
+    return r->options.listen_rpc[0] != '\0';
+}
 
 static bool is_news(struct roster *r, const Pb__Members *m)
 {
@@ -60,12 +66,20 @@ static void add_given(struct roster *r)
             m->members[m->n_members++] = r->given.members[i];
 }
 
+/* A server without a door has nobody to go to: it only tells clients who there is. */
+static uint64_t pause_ms(const struct roster *r)
+{
+    if (r->members == NULL)
+        return HURRY_MS;
+    return has_door(r) ? ASK_MS : ASK_SELDOM_MS;
+}
+
 static void on_members(void *owner, const struct response *response)
 {
     struct roster *r = owner;
     const Pb__Members *m = (const Pb__Members *)response->body;
     r->call = NULL;
-    timer_arm(r->loop, &r->again, ASK_MS, ask, r);
+    timer_arm(r->loop, &r->again, pause_ms(r), ask, r);
     if (response->code != PB__REPLY__CODE__OK || m == NULL || !is_news(r, m))
         return; /* what was known stays the best guess */
     struct arena *old = r->arena;
@@ -92,14 +106,9 @@ static void ask(void *owner)
                                                               .owner = r});
 }
 
-static bool asks(const struct roster *r)
-{
-    return r->options.gossip != NULL && r->options.listen_rpc[0] != '\0';
-}
-
 void roster_hurry(struct roster *r)
 {
-    if (asks(r) && r->call == NULL)
+    if (r->options.gossip != NULL && r->call == NULL)
         timer_arm(r->loop, &r->again, HURRY_MS, ask, r);
 }
 
@@ -158,7 +167,7 @@ enum err roster_open(struct roster **out, struct loop *l, const struct roster_op
         return e;
     }
     *out = r;
-    if (asks(r))
+    if (o->gossip != NULL)
         ask(r);
     return OK;
 }
@@ -242,13 +251,22 @@ bool roster_door(const struct roster *r, const Pb__Member *m, char out[256])
     return n > 0 && n < 256;
 }
 
+bool roster_own_door(const struct roster *r, char out[256])
+{
+    const Pb__Members *all = roster_members(r);
+    for (size_t i = 0; i < all->n_members; i++)
+        if (roster_is_self(r, all->members[i]))
+            return roster_door(r, all->members[i], out);
+    return false;
+}
+
 size_t roster_doors(const struct roster *r, struct arena *a, char ***out)
 {
     const Pb__Members *all = roster_members(r);
     char door[256];
     size_t n = 0;
     *out = arena_array(a, char *, all->n_members + 1);
-    for (size_t i = 0; i < all->n_members; i++)
+    for (size_t i = 0; has_door(r) && i < all->n_members; i++)
         if (roster_is_up(all->members[i], r->options.region) &&
             roster_door(r, all->members[i], door))
             (*out)[n++] = arena_strdup(a, door);

@@ -16,8 +16,7 @@ struct roster_options {
     const char *region;     /* ours */
     const char *self_name;  /* "NAME.REGION": ours, as far as gossip tells no other */
     const char *peers;      /* "NAME.REGION=door address", comma separated: known without gossip */
-    const char *listen_rpc; /* our door: others' addresses have its scheme. "": we have none, and
-                               ask nobody */
+    const char *listen_rpc; /* our door: others' addresses have its scheme. "": we have none */
     void *self;
     void (*changed)(void *self); /* the members, or something about one; may be NULL */
 };
@@ -37,6 +36,7 @@ const Pb__Member *roster_by_raft_id(const struct roster *r, uint64_t raft_id); /
 const Pb__Member *roster_by_name(const struct roster *r, const char *name);    /* of our region */
 /* "tcp://10.0.0.1:4647": m's door. False: it tells none. */
 bool roster_door(const struct roster *r, const Pb__Member *m, char out[256]);
+bool roster_own_door(const struct roster *r, char out[256]); /* as others are told it */
 /* The doors of the live servers of our region, ours among them: what agents are to know. */
 size_t roster_doors(const struct roster *r, struct arena *a, char ***out);
 

@@ -130,8 +130,8 @@ void served_on_http(struct served *s, struct request *req)
                                                         .token = q->token,
                                                         .args = args,
                                                         .arg_count = q->n_args,
-                                                        .body = q->body.data,
-                                                        .body_len = q->body.len},
+                                                        .body = q->data.data,
+                                                        .body_len = q->data.len},
                               on_news, t);
     if (t->relayed == NULL) {
         stream_free(t);

@@ -1,51 +1,59 @@
 /* Who leads, which regions there are, and the one namespace of this version. */
 #include "answer.h"
 #include "nouns.h"
-#include "peers.h"
+#include "leader.h"
 #include "query.h"
+#include "roster.h"
 #include "wire/json.h"
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-struct leader_query {
-    struct call_context *context;
-    bool as_list;
-};
-
-static void on_leader_members(void *owner, const Pb__Members *members)
+/* "127.0.0.1:4647" of a door's address. */
+static const char *host_port(const char *door)
 {
-    struct leader_query *l = owner;
-    char address[160];
-    member_rpc_address(l->context->gateway, members_self(members), address);
-    answer_json(l->context->x,
-                l->as_list ? json_pack("[s]", address) : json_string_nocheck(address),
-                l->context->params.pretty);
+    const char *scheme = strstr(door, "://");
+    return scheme != NULL ? scheme + 3 : door;
 }
 
-static void on_leader_status(void *owner, const Pb__JobstoreStatus *status)
+/* A server without a door is named as Nomad would name it. */
+static void own_address(const struct gateway *g, char out[256])
 {
-    struct leader_query *l = owner;
-    if (status == NULL)
-        answer_text(l->context->x, 500, "No cluster leader");
-    else
-        peers_members(l->context->gateway, on_leader_members, l);
-}
-
-static void ask_leader(struct call_context *c, bool as_list)
-{
-    struct leader_query *l = arena_alloc(exchange_arena(c->x), sizeof(*l));
-    *l = (struct leader_query){.context = c, .as_list = as_list};
-    peers_status(c->gateway, on_leader_status, l);
+    if (!roster_own_door(g->roster, out))
+        snprintf(out, 256, "127.0.0.1:4647");
 }
 
 void status_leader(struct call_context *c)
 {
-    ask_leader(c, false);
+    const struct gateway *g = c->gateway;
+    char address[256];
+    if (leader_is_here(g->leader))
+        own_address(g, address);
+    else if (!leader_door(g->leader, address)) {
+        answer_text(c->x, 500, "No cluster leader");
+        return;
+    }
+    answer_json(c->x, json_string_nocheck(host_port(address)), c->params.pretty);
 }
 
+/* The region's servers that gossip does not know to have left. */
 void status_peers(struct call_context *c)
 {
-    ask_leader(c, true);
+    const struct gateway *g = c->gateway;
+    const Pb__Members *all = roster_members(g->roster);
+    json_t *list = json_array();
+    char address[256];
+    for (size_t i = 0; i < all->n_members; i++) {
+        const Pb__Member *m = all->members[i];
+        if (m->status != PB__MEMBER__STATUS__LEFT && m->region != NULL &&
+            strcmp(m->region, g->region) == 0 && roster_door(g->roster, m, address))
+            json_array_append_new(list, json_text(host_port(address)));
+    }
+    if (json_array_size(list) == 0) {
+        own_address(g, address);
+        json_array_append_new(list, json_text(host_port(address)));
+    }
+    answer_json(c->x, list, c->params.pretty);
 }
 
 static int by_text(const void *a, const void *b)
@@ -54,10 +62,9 @@ static int by_text(const void *a, const void *b)
 }
 
 /* Each region once, sorted; our own is always there. */
-static void on_regions(void *owner, const Pb__Members *members)
+static void answer_regions(struct call_context *c, const Pb__Members *members)
 {
-    struct call_context *c = owner;
-    size_t n = members == NULL ? 0 : members->n_members;
+    size_t n = members->n_members;
     const char **names = arena_array(exchange_arena(c->x), const char *, n + 1);
     names[n] = c->gateway->region;
     for (size_t i = 0; i < n; i++)
@@ -72,7 +79,7 @@ static void on_regions(void *owner, const Pb__Members *members)
 
 void regions_list(struct call_context *c)
 {
-    peers_members(c->gateway, on_regions, c);
+    answer_regions(c, roster_members(c->gateway->roster));
 }
 
 static json_t *default_namespace(void)

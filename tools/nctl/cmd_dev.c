@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/strbuf.h"
+#include "dev_config.h"
 #include "leftover.h"
 #include "suite.h"
 #include <arpa/inet.h>
@@ -35,108 +36,17 @@ enum {
 
 struct dev {
     char data_dir[PATH_MAX - 64];
-    char run_dir[PATH_MAX];
     char log_dir[PATH_MAX];
-    char config[PATH_MAX];
+    char agents_config[PATH_MAX];
     char state[PATH_MAX];
     bool throwaway;
-    bool own_run_dir; /* outside the data directory, whose path is too long for sockets */
     int lock_fd;
-    int port;
-    int workers, clients;
+    int port;             /* of the first server's HTTP */
+    int workers, clients; /* workers: on each server */
+    struct dev_layout layout;
     uint64_t begun_ms;
     struct suite suite;
 };
-
-/* Who is stopped when: nobody loses the one it reports to. */
-enum { STAGE_AGENTS, STAGE_SERVERS, STAGE_STORE };
-
-struct program {
-    const char *name;
-    int stop_stage;
-    uint64_t stop_ms;
-    const char *settings; /* $RUN, $DATA and $PORT are filled in */
-};
-
-static const struct program programs[] = {
-    {"jobstore", STAGE_STORE, 5000,
-     "    listen = \"ipc://$RUN/jobstore.sock\";\n"
-     "    listen_poll = \"ipc://$RUN/jobstore-poll.sock\";\n"
-     "    data_dir = \"$DATA/jobstore\";\n"},
-    {"gossip", STAGE_SERVERS, 2000,
-     "    listen = \"ipc://$RUN/gossip.sock\";\n"
-     "    http_port = $PORT;\n"},
-    {"evalbroker", STAGE_SERVERS, 2000,
-     "    listen = \"ipc://$RUN/evalbroker.sock\";\n"
-     "    jobstore = \"ipc://$RUN/jobstore.sock\";\n"
-     "    jobstore_poll = \"ipc://$RUN/jobstore-poll.sock\";\n"},
-    {"planqueue", STAGE_SERVERS, 2000,
-     "    listen = \"ipc://$RUN/planqueue.sock\";\n"
-     "    jobstore = \"ipc://$RUN/jobstore.sock\";\n"
-     "    jobstore_poll = \"ipc://$RUN/jobstore-poll.sock\";\n"},
-    {"schedworker", STAGE_SERVERS, 2000,
-     "    gateway = \"ipc://$RUN/gateway-poll.sock\";\n"
-     "    evalbroker = \"ipc://$RUN/evalbroker.sock\";\n"
-     "    planqueue = \"ipc://$RUN/planqueue.sock\";\n"
-     "    jobstore = \"ipc://$RUN/jobstore.sock\";\n"
-     "    jobstore_poll = \"ipc://$RUN/jobstore-poll.sock\";\n"},
-    {"controller", STAGE_SERVERS, 2000,
-     "    listen = \"ipc://$RUN/controller.sock\";\n"
-     "    jobstore = \"ipc://$RUN/jobstore.sock\";\n"
-     "    jobstore_poll = \"ipc://$RUN/jobstore-poll.sock\";\n"},
-    {"gateway", STAGE_SERVERS, 2000,
-     "    listen = \"ipc://$RUN/gateway.sock\";\n"
-     "    listen_poll = \"ipc://$RUN/gateway-poll.sock\";\n"
-     "    http = \"127.0.0.1:$PORT\";\n"
-     "    jobstore = \"ipc://$RUN/jobstore.sock\";\n"
-     "    jobstore_poll = \"ipc://$RUN/jobstore-poll.sock\";\n"
-     "    controller = \"ipc://$RUN/controller.sock\";\n"
-     "    evalbroker = \"ipc://$RUN/evalbroker.sock\";\n"
-     "    planqueue = \"ipc://$RUN/planqueue.sock\";\n"
-     "    gossip = \"ipc://$RUN/gossip.sock\";\n"},
-    {"nodeagent", STAGE_AGENTS, 5000,
-     "    gateway = \"ipc://$RUN/gateway.sock\";\n"
-     "    gateway_poll = \"ipc://$RUN/gateway-poll.sock\";\n"
-     "    http_addr = \"127.0.0.1:$PORT\";\n"},
-};
-
-static void settings_fill(struct strbuf *out, const char *text, const struct dev *d)
-{
-    for (; *text != '\0'; text++) {
-        if (strncmp(text, "$RUN", 4) == 0) {
-            strbuf_puts(out, d->run_dir);
-            text += 3;
-        } else if (strncmp(text, "$DATA", 5) == 0) {
-            strbuf_puts(out, d->data_dir);
-            text += 4;
-        } else if (strncmp(text, "$PORT", 5) == 0) {
-            strbuf_printf(out, "%d", d->port);
-            text += 4;
-        } else {
-            strbuf_putc(out, *text);
-        }
-    }
-}
-
-static enum err config_write(struct dev *d, struct reason *why)
-{
-    struct strbuf text = STRBUF_INIT;
-    strbuf_puts(&text, "# Written by `nctl dev` at each start. deploy/example.conf explains every "
-                       "setting.\n");
-    for (size_t i = 0; i < COUNT_OF(programs); i++) {
-        strbuf_printf(&text, "%s: {\n", programs[i].name);
-        settings_fill(&text, programs[i].settings, d);
-        strbuf_puts(&text, "};\n");
-    }
-    enum err e = OK;
-    FILE *f = fopen(d->config, "we");
-    if (f == NULL || fputs(strbuf_text(&text), f) < 0)
-        e = reason_errno(why, ERR_IO, "cannot write %s", d->config);
-    if (f != NULL && fclose(f) != 0 && e == OK)
-        e = reason_errno(why, ERR_IO, "cannot write %s", d->config);
-    strbuf_free(&text);
-    return e;
-}
 
 /* ---- where things are */
 
@@ -209,22 +119,53 @@ static enum err data_dir_open(struct dev *d, const char *given, struct reason *w
     return lock_take(d, why);
 }
 
+static enum err run_dir_open(struct dev_server *s, struct reason *why)
+{
+    snprintf(s->run_dir, sizeof s->run_dir, "%.*s/run", PATH_MAX - 8, s->data_dir);
+    if (strlen(s->run_dir) <= MAX_RUN_PATH)
+        return make_dir(s->run_dir, why);
+    snprintf(s->run_dir, sizeof s->run_dir, "/tmp/norn-run-XXXXXX");
+    if (mkdtemp(s->run_dir) == NULL)
+        return reason_errno(why, ERR_IO, "cannot make a directory for sockets in /tmp");
+    s->own_run_dir = true;
+    return OK;
+}
+
+/* One server's files lie in the data directory itself, those of several below it. */
+static enum err server_open(struct dev *d, int i, struct reason *why)
+{
+    struct dev_server *s = &d->layout.servers[i];
+    enum err e = OK;
+    if (d->layout.count == 1) {
+        snprintf(s->data_dir, sizeof s->data_dir, "%s", d->data_dir);
+    } else {
+        snprintf(s->data_dir, sizeof s->data_dir, "%s/server-%d", d->data_dir, i + 1);
+        e = make_dir(s->data_dir, why);
+    }
+    snprintf(s->config, sizeof s->config, "%s/dev.conf", s->data_dir);
+    s->port = d->port + i * DEV_PORTS_APART;
+    return e == OK ? run_dir_open(s, why) : e;
+}
+
 static enum err paths_open(struct dev *d, struct reason *why)
 {
-    enum err e;
-    snprintf(d->config, sizeof d->config, "%s/dev.conf", d->data_dir);
+    snprintf(d->agents_config, sizeof d->agents_config, "%s/agents.conf", d->data_dir);
     snprintf(d->state, sizeof d->state, "%s/dev.state", d->data_dir);
     snprintf(d->log_dir, sizeof d->log_dir, "%s/log", d->data_dir);
-    snprintf(d->run_dir, sizeof d->run_dir, "%s/run", d->data_dir);
-    if ((e = make_dir(d->log_dir, why)) != OK)
-        return e;
-    if (strlen(d->run_dir) <= MAX_RUN_PATH)
-        return make_dir(d->run_dir, why);
-    snprintf(d->run_dir, sizeof d->run_dir, "/tmp/norn-run-XXXXXX");
-    if (mkdtemp(d->run_dir) == NULL)
-        return reason_errno(why, ERR_IO, "cannot make a directory for sockets in /tmp");
-    d->own_run_dir = true;
-    return OK;
+    enum err e = make_dir(d->log_dir, why);
+    for (int i = 0; e == OK && i < d->layout.count; i++)
+        e = server_open(d, i, why);
+    return e;
+}
+
+static enum err configs_write(struct dev *d, struct reason *why)
+{
+    enum err e = OK;
+    for (int i = 0; e == OK && i < d->layout.count; i++)
+        e = dev_config_write(&d->layout, i, why);
+    if (e == OK && d->layout.many)
+        e = dev_config_write_agents(&d->layout, d->agents_config, why);
+    return e;
 }
 
 /* A suite without a data directory that was killed could not clean up: whoever comes next does. */
@@ -283,14 +224,24 @@ static enum err port_check(int port, struct reason *why)
     return e;
 }
 
-static enum err port_choose(int *port, struct reason *why)
+/* All that the suite listens on: HTTP alone, or four ports of each server. */
+static enum err ports_check(const struct dev *d, struct reason *why)
+{
+    enum err e = OK;
+    for (int i = 0; e == OK && i < d->layout.count; i++)
+        for (int k = 0; e == OK && k < (d->layout.many ? 4 : 1); k++)
+            e = port_check(d->port + i * DEV_PORTS_APART + k, why);
+    return e;
+}
+
+static enum err ports_choose(struct dev *d, struct reason *why)
 {
     uint32_t chance;
     enum err e = ERR_BUSY;
     for (int i = 0; i < FREE_PORT_TRIES && e == ERR_BUSY; i++) {
         must(getrandom(&chance, sizeof chance, 0) == sizeof chance);
-        *port = FREE_PORT_LOW + (int)(chance % FREE_PORTS);
-        e = port_check(*port, why);
+        d->port = FREE_PORT_LOW + (int)(chance % FREE_PORTS);
+        e = ports_check(d, why);
     }
     return e;
 }
@@ -333,14 +284,14 @@ static int ready_nodes(int port)
 
 /* ---- the suite */
 
-static enum err member_add(struct dev *d, const struct program *p, const char *label,
-                           const char *const *extra, struct reason *why)
+static enum err member_add(struct dev *d, const struct dev_program *p, const char *label,
+                           const char *config, const char *const *extra, struct reason *why)
 {
     char path[PATH_MAX];
     enum err e = program_find(p->name, path, why);
     if (e != OK)
         return e;
-    const char *argv[12] = {path, "--config", d->config};
+    const char *argv[12] = {path, "--config", config};
     size_t n = 3;
     for (; extra != NULL && *extra != NULL; extra++)
         argv[n++] = *extra;
@@ -348,7 +299,7 @@ static enum err member_add(struct dev *d, const struct program *p, const char *l
     return OK;
 }
 
-static enum err nodeagent_add(struct dev *d, const struct program *p, int i, struct reason *why)
+static enum err nodeagent_add(struct dev *d, const struct dev_program *p, int i, struct reason *why)
 {
     char label[32], dir[PATH_MAX + 32], name[300], host[256] = "localhost";
     gethostname(host, sizeof host - 1);
@@ -359,25 +310,48 @@ static enum err nodeagent_add(struct dev *d, const struct program *p, int i, str
     if (e != OK)
         return e;
     const char *const extra[] = {"--data-dir", dir, "--name", name, NULL};
-    return member_add(d, p, label, extra, why);
+    return member_add(d, p, label, d->layout.many ? d->agents_config : d->layout.servers[0].config,
+                      extra, why);
+}
+
+/* "gateway", "schedworker-0"; of several servers "s2-gateway", "s2-schedworker-0". */
+static void label_make(const struct dev *d, const struct dev_program *p, int server, int k,
+                       char out[32])
+{
+    char prefix[8] = "", suffix[8] = "";
+    if (d->layout.count > 1)
+        snprintf(prefix, sizeof prefix, "s%d-", (server + 1) % 10);
+    if (strcmp(p->name, "schedworker") == 0)
+        snprintf(suffix, sizeof suffix, "-%d", k % 1000);
+    snprintf(out, 32, "%s%s%s", prefix, p->name, suffix);
+}
+
+static enum err server_add(struct dev *d, int server, struct reason *why)
+{
+    enum err e = OK;
+    for (size_t i = 0; e == OK && i < dev_program_count; i++) {
+        const struct dev_program *p = &dev_programs[i];
+        bool agent = p->stop_stage == DEV_STAGE_AGENTS;
+        bool worker = strcmp(p->name, "schedworker") == 0;
+        int count = agent ? 0 : worker ? d->workers : 1;
+        for (int k = 0; e == OK && k < count; k++) {
+            char label[32];
+            label_make(d, p, server, k, label);
+            e = member_add(d, p, label, d->layout.servers[server].config, NULL, why);
+        }
+    }
+    return e;
 }
 
 static enum err members_add(struct dev *d, struct reason *why)
 {
-    for (size_t i = 0; i < COUNT_OF(programs); i++) {
-        const struct program *p = &programs[i];
-        bool agent = p->stop_stage == STAGE_AGENTS;
-        bool worker = strcmp(p->name, "schedworker") == 0;
-        int count = agent ? d->clients : worker ? d->workers : 1;
-        for (int k = 0; k < count; k++) {
-            char label[32];
-            snprintf(label, sizeof label, worker ? "%s-%d" : "%s", p->name, k);
-            enum err e = agent ? nodeagent_add(d, p, k, why) : member_add(d, p, label, NULL, why);
-            if (e != OK)
-                return e;
-        }
-    }
-    return OK;
+    enum err e = OK;
+    for (int i = 0; e == OK && i < d->layout.count; i++)
+        e = server_add(d, i, why);
+    const struct dev_program *agent = &dev_programs[dev_program_count - 1];
+    for (int k = 0; e == OK && k < d->clients; k++)
+        e = nodeagent_add(d, agent, k, why);
+    return e;
 }
 
 static enum err gone_reason(const struct dev *d, const struct member *m, struct reason *why)
@@ -385,6 +359,17 @@ static enum err gone_reason(const struct dev *d, const struct member *m, struct 
     char tail[400];
     suite_log_tail(&d->suite, m, tail, sizeof tail);
     return reason_set(why, ERR_UNAVAILABLE, "%s cannot run:\n%s", m->label, tail);
+}
+
+/* Whether each knows a leader. */
+static bool servers_answer(const struct dev *d)
+{
+    struct strbuf body = STRBUF_INIT;
+    bool all = true;
+    for (int i = 1; all && i < d->layout.count; i++)
+        all = http_get(d->layout.servers[i].port, "/v1/status/leader", &body);
+    strbuf_free(&body);
+    return all;
 }
 
 static enum err await_ready(struct dev *d, bool *stop, struct reason *why)
@@ -396,7 +381,7 @@ static enum err await_ready(struct dev *d, bool *stop, struct reason *why)
         if (event == SUITE_MEMBER_GONE)
             return gone_reason(d, gone, why);
         *stop = event == SUITE_STOP_ASKED;
-        int nodes = *stop ? -1 : ready_nodes(d->port);
+        int nodes = *stop || !servers_answer(d) ? -1 : ready_nodes(d->port);
         if (*stop || nodes >= d->clients)
             return OK;
         if (clock_monotonic_ms() > deadline_ms)
@@ -410,7 +395,15 @@ static void print_table(const struct dev *d)
 {
     uint64_t took_ms = clock_monotonic_ms() - d->begun_ms;
     printf("Norn %s in dev mode\n", NORN_VERSION);
-    printf("  HTTP   http://127.0.0.1:%d\n", d->port);
+    for (int i = 0; i < d->layout.count; i++)
+        printf("  %-6s http://127.0.0.1:%d\n", i == 0 ? "HTTP" : "", d->layout.servers[i].port);
+    if (d->layout.many) {
+        struct strbuf join = STRBUF_INIT;
+        dev_server_describe(&d->layout, 0, &join);
+        printf("  region %s; another suite joins by -join %s\n", d->layout.region,
+               strbuf_text(&join));
+        strbuf_free(&join);
+    }
     printf("  data   %s%s\n", d->data_dir, d->throwaway ? " (removed at the end)" : "");
     printf("  logs   %s/\n\n", d->log_dir);
     printf("  %-16s %s\n", "process", "pid");
@@ -443,8 +436,9 @@ static void finish(struct dev *d)
 {
     uint64_t from_ms = clock_monotonic_ms();
     suite_stop(&d->suite);
-    if (d->own_run_dir)
-        leftover_remove(d->run_dir);
+    for (int i = 0; i < d->layout.count; i++)
+        if (d->layout.servers[i].own_run_dir)
+            leftover_remove(d->layout.servers[i].run_dir);
     if (d->throwaway) {
         leftover_stop_tasks(d->data_dir, TASK_KILL_MS);
         leftover_remove(d->data_dir);
@@ -469,7 +463,7 @@ static int dev_run(struct dev *d)
     enum err e = paths_open(d, &why);
     suite_init(&d->suite, d->log_dir, d->state);
     if (e == OK)
-        e = config_write(d, &why);
+        e = configs_write(d, &why);
     if (e == OK)
         e = members_add(d, &why);
     if (e == OK)
@@ -500,17 +494,44 @@ static bool in_range(const struct args *a, const char *name, long fallback, long
     return false;
 }
 
+/* Several servers share this machine's cores; a server alone leaves them to what it runs. */
+static long workers_default(int servers)
+{
+    long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    return servers > 1 && cores > servers ? cores / servers : 1;
+}
+
+static bool options_read(const struct args *a, struct dev *d)
+{
+    struct dev_layout *l = &d->layout;
+    if (!in_range(a, "http-port", 4646, 0, 65535, &d->port) ||
+        !in_range(a, "servers", 1, 1, DEV_MAX_SERVERS, &l->count) ||
+        !in_range(a, "workers", workers_default(l->count), 1, MAX_WORKERS / l->count,
+                  &d->workers) ||
+        !in_range(a, "clients", 1, 0, MAX_CLIENTS, &d->clients))
+        return false;
+    if (l->count % 2 == 0) {
+        fprintf(stderr,
+                "nctl dev: -servers must be 1, 3 or 5, not %d: of an even number as many "
+                "may be lost as of one fewer\n",
+                l->count);
+        return false;
+    }
+    l->region = args_text(a, "region", "global");
+    l->join = args_text(a, "join", "");
+    l->many = l->count > 1 || args_has(a, "region") || args_has(a, "join");
+    return true;
+}
+
 static int run_dev(const struct args *a)
 {
     struct dev *d = xcalloc(1, sizeof *d);
     struct reason why = {""};
     int code = EXIT_ERROR;
     d->begun_ms = clock_monotonic_ms();
-    if (in_range(a, "http-port", 4646, 0, 65535, &d->port) &&
-        in_range(a, "workers", 1, 1, MAX_WORKERS, &d->workers) &&
-        in_range(a, "clients", 1, 0, MAX_CLIENTS, &d->clients)) {
+    if (options_read(a, d)) {
         sweep_throwaways();
-        if ((d->port == 0 ? port_choose(&d->port, &why) : port_check(d->port, &why)) == OK &&
+        if ((d->port == 0 ? ports_choose(d, &why) : ports_check(d, &why)) == OK &&
             data_dir_open(d, args_text(a, "data-dir", NULL), &why) == OK)
             code = dev_run(d);
         else
@@ -525,7 +546,11 @@ static const struct flag dev_flags[] = {
      "keep the state here, and tasks running after the end; else all is thrown away"},
     {"http-port", FLAG_NUMBER, "PORT",
      "HTTP on 127.0.0.1 (4646); 0: a free port, which the output names"},
-    {"workers", FLAG_NUMBER, "N", "schedulers (1)"},
+    {"servers", FLAG_NUMBER, "N",
+     "servers: 1, 3 or 5 (1); each further one has the ports of the one before plus 10"},
+    {"join", FLAG_TEXT, "SERVER", "a server of another suite, as that one's output names it"},
+    {"workers", FLAG_NUMBER, "N",
+     "schedulers of each server (1; of several servers, its share of the cores)"},
     {"clients", FLAG_NUMBER, "N", "node agents (1)"},
     FLAG_END,
 };
@@ -534,7 +559,8 @@ const struct command commands_dev[] = {
     {"dev", NULL, "", "run the whole suite on this machine until Ctrl-C",
      "Starts jobstore, gossip, evalbroker, planqueue, schedworkers, controller, gateway and node "
      "agents,\neach a process of its own, and starts again one that dies. Two suites run side by "
-     "side\nwith different --data-dir and --http-port. Which process is which stands in\n"
+     "side\nwith different --data-dir and --http-port, two regions with --region and --join. Which "
+     "process is which stands in\n"
      "DIR/dev.state, what they say in DIR/log/.",
      dev_flags, 0, 0, run_dev},
     {NULL, NULL, NULL, NULL, NULL, NULL, 0, 0, NULL},
