@@ -126,7 +126,6 @@ static void validate_constraint(struct texts *errors, const Pb__Constraint *c)
     validate_condition(errors, "constraint", o, c);
     if (o != OPERAND_DISTINCT_PROPERTY)
         return;
-    texts_add(errors, "constraint operator \"%s\" " NOT_YET, c->operand);
     if (c->l_target != NULL && !target_key(c->l_target, key, sizeof(key)))
         texts_add(errors,
                   "distinct_property needs an attribute such as \"${meta.rack}\", not \"%.60s\"",
@@ -345,13 +344,12 @@ static void validate_needs(struct validation *v)
         texts_add(v->errors, "Multiregion " NOT_YET);
 }
 
-static void warn_about_job(struct validation *v)
+static void validate_algorithm(struct validation *v)
 {
-    const Pb__Job *job = v->job;
-    if (job->n_affinities > 0)
-        texts_add(v->warnings, "affinity has no effect in this version of Norn");
-    if (job->n_spreads > 0)
-        texts_add(v->warnings, "spread has no effect in this version of Norn");
+    const char *name = v->job->scheduler_algorithm;
+    if (name != NULL && strcmp(name, "binpack") != 0 && strcmp(name, "spread") != 0)
+        texts_add(v->errors, "Unknown scheduler algorithm \"%.60s\": use \"binpack\" or \"spread\"",
+                  name);
 }
 
 enum { MOST_GROUPS = 1000 };
@@ -378,7 +376,7 @@ void job_validate(struct arena *a, const Pb__Job *job, struct job_problems *out)
         for (size_t i = 0; i < job->n_task_groups; i++)
             validate_group(&v, job->task_groups[i]);
     }
+    validate_algorithm(&v);
     validate_needs(&v);
-    warn_about_job(&v);
     *out = (struct job_problems){errors.count, errors.items, warnings.count, warnings.items};
 }

@@ -187,7 +187,6 @@ static void warn_about_task(struct validation *v, const Pb__TaskGroup *group, co
         bool wanted;
         const char *what;
     } wishes[] = {
-        {task->n_affinities > 0, "affinity"},
         {task->services_json != NULL, "service"},
         {task->vault_json != NULL, "vault"},
         {task->scaling_policies_json != NULL, "scaling"},
@@ -341,8 +340,6 @@ static void warn_about_group(struct validation *v, const Pb__TaskGroup *group)
         bool wanted;
         const char *what;
     } wishes[] = {
-        {group->n_affinities > 0, "affinity"},
-        {group->n_spreads > 0, "spread"},
         {group->update != NULL && !is_default(&group->update->base, type), "update"},
         {group->migrate != NULL && !is_default(&group->migrate->base, type), "migrate"},
         {group->reschedule_policy != NULL && !is_default(&group->reschedule_policy->base, type),

@@ -115,25 +115,19 @@ static const char *dimension_name(struct arena *a, const struct ask *k, size_t e
         return "network: static port asked for twice";
     case EXHAUSTED_DYNAMIC:
         return "network: dynamic port selection failed";
-    case EXHAUSTED_HOSTS:
-        return "distinct_hosts";
     default:
         return arena_printf(a, "network: port %u taken",
                             k->fixed[exhausted - EXHAUSTED_STATIC]->value);
     }
 }
 
-/* distinct_hosts is a constraint, though only what was placed decides about it. */
-static void count_hosts_filtered(Pb__PlacementMetrics *m, struct arena *a, uint32_t n)
+/* The distinct ones are constraints, though only what was placed decides about them. */
+static const char *distinct_reason(const struct rank *r, const struct fleet *f, uint32_t i)
 {
-    struct counts reasons = {.arena = a,
-                             .list = m->constraint_filtered,
-                             .count = m->n_constraint_filtered,
-                             .room = m->n_constraint_filtered};
-    add_count(&reasons, "distinct_hosts", n);
-    m->constraint_filtered = sorted(&reasons, &m->n_constraint_filtered);
-    m->nodes_filtered += n;
-    m->nodes_exhausted -= n;
+    size_t dimension = rank_exhausted(r, f, i);
+    if (dimension == EXHAUSTED_HOSTS)
+        return "distinct_hosts";
+    return dimension == EXHAUSTED_NOT && r->cells != NULL ? cells_closed_by(r->cells, i) : NULL;
 }
 
 static void count_exhausted(Pb__PlacementMetrics *m, struct arena *a, const struct fleet *f,
@@ -141,24 +135,33 @@ static void count_exhausted(Pb__PlacementMetrics *m, struct arena *a, const stru
 {
     uint32_t *by_dimension = arena_array(a, uint32_t, EXHAUSTED_STATIC + r->ask->fixed_count + 1);
     uint32_t *by_kind = arena_array(a, uint32_t, f->kind_count + 1);
+    struct counts reasons = {.arena = a,
+                             .list = m->constraint_filtered,
+                             .count = m->n_constraint_filtered,
+                             .room = m->n_constraint_filtered};
     for (uint32_t i = 0; i < r->count; i++) {
-        if (r->scores[i] > RANK_NONE)
+        if (rank_score(r, i) > KEY_NONE)
             continue;
+        const char *distinct = distinct_reason(r, f, i);
+        if (distinct != NULL) {
+            add_count(&reasons, distinct, 1);
+            m->nodes_filtered++;
+            continue;
+        }
         by_dimension[rank_exhausted(r, f, i)]++;
         by_kind[f->kind_of[r->slots[i]]]++;
         m->nodes_exhausted++;
     }
+    m->constraint_filtered = sorted(&reasons, &m->n_constraint_filtered);
     struct counts classes = {.arena = a}, dimensions = {.arena = a};
     for (uint32_t i = 0; i < f->kind_count; i++)
         if (by_kind[i] > 0)
             add_count(&classes, f->kinds[i].node_class, by_kind[i]);
     for (size_t i = EXHAUSTED_CPU; i < EXHAUSTED_STATIC + r->ask->fixed_count; i++)
-        if (by_dimension[i] > 0 && i != EXHAUSTED_HOSTS)
+        if (by_dimension[i] > 0)
             add_count(&dimensions, dimension_name(a, r->ask, i), by_dimension[i]);
     m->class_exhausted = sorted(&classes, &m->n_class_exhausted);
     m->dimension_exhausted = sorted(&dimensions, &m->n_dimension_exhausted);
-    if (by_dimension[EXHAUSTED_HOSTS] > 0)
-        count_hosts_filtered(m, a, by_dimension[EXHAUSTED_HOSTS]);
 }
 
 static Pb__ScorePart *new_part(struct arena *a, const char *name, double score)
@@ -179,13 +182,15 @@ static Pb__NodeScore *new_score(struct arena *a, const struct fleet *f, const st
     s->has_node_id = 1;
     s->node_id = wire_id(a, f->ids[r->slots[candidate]].bytes);
     s->has_norm_score = 1;
-    s->norm_score = r->scores[candidate];
-    s->parts = arena_array(a, Pb__ScorePart *, 4);
+    s->norm_score = rank_score(r, candidate);
+    s->parts = arena_array(a, Pb__ScorePart *, 5);
     s->parts[s->n_parts++] = new_part(a, "binpack", rank_binpack(r, candidate));
     s->parts[s->n_parts++] = new_part(a, "job-anti-affinity", rank_anti_affinity(r, candidate));
-    /* These say nothing yet, but are always shown. */
-    s->parts[s->n_parts++] = new_part(a, "node-affinity", 0);
-    s->parts[s->n_parts++] = new_part(a, "node-reschedule-penalty", 0);
+    s->parts[s->n_parts++] = new_part(a, "node-affinity", rank_affinity(r, candidate));
+    s->parts[s->n_parts++] = new_part(a, "node-reschedule-penalty", rank_penalty(r, candidate));
+    if (r->cells != NULL && cells_has_spread(r->cells))
+        s->parts[s->n_parts++] =
+            new_part(a, "allocation-spread", cells_spread(r->cells, candidate));
     return s;
 }
 
@@ -193,14 +198,18 @@ static void add_best(Pb__PlacementMetrics *m, struct arena *a, const struct flee
                      const struct rank *r, uint32_t wanted)
 {
     uint32_t *best = arena_array(a, uint32_t, (size_t)wanted + 1), count = 0;
+    double *scores = arena_array(a, double, (size_t)wanted + 1);
     for (uint32_t i = 0; i < r->count; i++) {
-        if (r->scores[i] <= RANK_NONE ||
-            (count == wanted && r->scores[i] <= r->scores[best[count - 1]]))
+        double score = rank_score(r, i);
+        if (score <= KEY_NONE || (count == wanted && score <= scores[count - 1]))
             continue;
         uint32_t at = count < wanted ? count++ : count - 1;
-        for (; at > 0 && r->scores[best[at - 1]] < r->scores[i]; at--)
+        for (; at > 0 && scores[at - 1] < score; at--) {
             best[at] = best[at - 1];
+            scores[at] = scores[at - 1];
+        }
         best[at] = i;
+        scores[at] = score;
     }
     m->scores = arena_array(a, Pb__NodeScore *, (size_t)count + 1);
     for (uint32_t i = 0; i < count; i++)

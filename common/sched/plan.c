@@ -1,4 +1,5 @@
 #include "sched/sched.h"
+#include "sched/affinity.h"
 #include "sched/ask.h"
 #include "sched/feasible.h"
 #include "sched/fit.h"
@@ -189,7 +190,7 @@ static void note_placed(struct planner *p, struct rank *r, uint32_t i, const Pb_
     for (size_t k = 0; k < n->n_ports; k++)
         ports += is_dynamic(n->ports[k]->value);
     r->dynamic_ports[i] -= ports < r->dynamic_ports[i] ? ports : r->dynamic_ports[i];
-    rank_update(r, p->fleet, i);
+    rank_placed(r, p->fleet, i);
     if (p->at_node == NULL)
         return;
     struct at_node *at = &p->at_node[r->slots[i]];
@@ -261,6 +262,16 @@ static uint32_t find_candidate(const struct rank *r, const struct fleet *f, cons
     return UINT32_MAX;
 }
 
+/* The node where what it follows has failed is the last choice. */
+static void penalize(struct planner *p, struct rank *r, const struct wanted *w)
+{
+    bool failed =
+        w->previous != NULL && w->previous->client_status == PB__ALLOC__CLIENT_STATUS__FAILED;
+    if (failed || r->penalized != UINT32_MAX)
+        rank_penalize(r, p->fleet,
+                      failed ? find_candidate(r, p->fleet, w->previous->node_id.data) : UINT32_MAX);
+}
+
 static bool has_port(const Pb__Alloc *alloc, uint32_t port)
 {
     for (size_t i = 0; i < alloc->n_ports; i++)
@@ -316,6 +327,7 @@ static void place_wanted(struct planner *p, const Pb__TaskGroup *group,
             p->more = true;
             return;
         }
+        penalize(p, r, w);
         full = full || !place_one(p, group, r, w);
         if (!full) {
             spend(p, w->replaces ? 2 : 1);
@@ -333,6 +345,17 @@ static void place_wanted(struct planner *p, const Pb__TaskGroup *group,
             add_stop(p, w->previous, DESCRIBE_UPDATING, false);
         }
     }
+}
+
+/* What is spread, or must be distinct, counts the allocations that are there already. */
+static void prepare_cells(struct planner *p, struct rank *r, const Pb__TaskGroup *group)
+{
+    r->cells = cells_new(p->arena, p->fleet, p->job, group);
+    if (r->cells == NULL || p->at_node == NULL)
+        return;
+    for (uint32_t i = 0; i < p->fleet->count; i++)
+        if (p->at_node[i].of_job > 0)
+            cells_count(r->cells, i, p->at_node[i].of_job, p->at_node[i].of_group);
 }
 
 /* Marks where the group's other allocations are, or takes the marks away again. */
@@ -372,13 +395,18 @@ static void place_group(struct planner *p, size_t place)
     rank_init(&rank, p->arena, &ask, p->fleet->count);
     rank.group_count = group->count;
     rank.distinct_hosts = x->distinct_hosts_of_job || x->distinct_hosts_of_group;
+    rank.spreads_load =
+        p->job->scheduler_algorithm != NULL && strcmp(p->job->scheduler_algorithm, "spread") == 0;
     tally_init(&tally, p->arena, p->fleet, x);
     if (p->at_node != NULL)
         mark_group(p, g, true);
     collect_candidates(p, x, &rank, &tally);
+    rank.affinity = affinity_scores(p->arena, p->fleet, p->job, group, rank.slots, rank.count);
+    prepare_cells(p, &rank, group);
     if (p->at_node != NULL)
         mark_group(p, g, false);
     rank_build(&rank, p->arena, p->fleet);
+    penalize(p, &rank, &g->wanted[0]);
 
     Pb__PlacementMetrics *before =
         metrics_new(p->arena, p->fleet, group, x, &tally, &rank, score_count(p));

@@ -36,26 +36,37 @@ static inline double free_share(int32_t left, int32_t total)
 
 /* The clamps are on whole numbers, because those on floating point would keep the loop below from
  * becoming vector code. */
-static inline double binpack(int32_t cpu_left, int32_t memory_left, int32_t cpu_total,
-                             int32_t memory_total)
+static inline double emptiness(int32_t cpu_left, int32_t memory_left, int32_t cpu_total,
+                               int32_t memory_total)
 {
-    return (20.0 - pow10_unit(free_share(cpu_left, cpu_total)) -
-            pow10_unit(free_share(memory_left, memory_total))) *
-           (1.0 / 18);
+    return pow10_unit(free_share(cpu_left, cpu_total)) +
+           pow10_unit(free_share(memory_left, memory_total));
 }
 
-static void score_all(uint32_t n, int32_t ask_cpu, int32_t ask_memory, const int32_t *restrict cpu,
-                      const int32_t *restrict memory, const int32_t *restrict cpu_total,
-                      const int32_t *restrict memory_total, double *restrict scores)
+/* Both algorithms are (start + sign * emptiness) / 18. */
+static double start_of(const struct rank *r)
+{
+    return r->spreads_load ? -2.0 / 18 : 20.0 / 18;
+}
+
+static double sign_of(const struct rank *r)
+{
+    return r->spreads_load ? 1.0 / 18 : -1.0 / 18;
+}
+
+static void score_all(uint32_t n, double start, double sign, int32_t ask_cpu, int32_t ask_memory,
+                      const int32_t *restrict cpu, const int32_t *restrict memory,
+                      const int32_t *restrict cpu_total, const int32_t *restrict memory_total,
+                      double *restrict scores)
 {
     for (uint32_t i = 0; i < n; i++)
-        scores[i] =
-            binpack(cpu[i] - ask_cpu, memory[i] - ask_memory, cpu_total[i], memory_total[i]);
+        scores[i] = start + sign * emptiness(cpu[i] - ask_cpu, memory[i] - ask_memory, cpu_total[i],
+                                             memory_total[i]);
 }
 
 void rank_init(struct rank *r, struct arena *a, const struct ask *ask, uint32_t room)
 {
-    *r = (struct rank){.ask = ask};
+    *r = (struct rank){.ask = ask, .penalized = UINT32_MAX};
     size_t n = (size_t)room + 1;
     r->slots = arena_array(a, uint32_t, n);
     r->cpu = arena_array(a, int32_t, n);
@@ -109,9 +120,9 @@ static bool has_room(const struct rank *r, const struct fleet *f, uint32_t i)
 
 double rank_binpack(const struct rank *r, uint32_t i)
 {
-    return binpack(r->cpu[i] - (int32_t)r->ask->amount->cpu,
-                   r->memory[i] - (int32_t)r->ask->amount->memory_mb, r->cpu_total[i],
-                   r->memory_total[i]);
+    return start_of(r) + sign_of(r) * emptiness(r->cpu[i] - (int32_t)r->ask->amount->cpu,
+                                                r->memory[i] - (int32_t)r->ask->amount->memory_mb,
+                                                r->cpu_total[i], r->memory_total[i]);
 }
 
 double rank_anti_affinity(const struct rank *r, uint32_t i)
@@ -121,16 +132,27 @@ double rank_anti_affinity(const struct rank *r, uint32_t i)
     return -((double)r->collisions[i] + 1) / (r->group_count > 0 ? r->group_count : 1);
 }
 
-static double combine(const struct rank *r, uint32_t i, double packing)
+double rank_affinity(const struct rank *r, uint32_t i)
 {
-    return r->collisions[i] == 0 ? packing : (packing + rank_anti_affinity(r, i)) / 2;
+    return r->affinity != NULL ? r->affinity[i] : 0;
 }
 
-static uint32_t better(const struct rank *r, uint32_t left, uint32_t right)
+double rank_penalty(const struct rank *r, uint32_t i)
 {
-    if (left == UINT32_MAX || right == UINT32_MAX)
-        return left == UINT32_MAX ? right : left;
-    return r->scores[right] > r->scores[left] ? right : left; /* ties: left has the lower id */
+    return r->penalized == i ? -1 : 0;
+}
+
+static inline double combine(const struct rank *r, uint32_t i, double packing)
+{
+    double sum = packing;
+    int parts = 1;
+    if (r->collisions[i] > 0)
+        sum += rank_anti_affinity(r, i), parts++;
+    if (r->affinity != NULL)
+        sum += r->affinity[i], parts++;
+    if (r->penalized == i)
+        sum -= 1, parts++;
+    return sum / parts;
 }
 
 void rank_build(struct rank *r, struct arena *a, const struct fleet *f)
@@ -138,30 +160,54 @@ void rank_build(struct rank *r, struct arena *a, const struct fleet *f)
     const Pb__Amount *ask = r->ask->amount;
     bool absurd = ask->cpu > INT32_MAX || ask->memory_mb > INT32_MAX || ask->disk_mb > INT32_MAX;
     if (!absurd)
-        score_all(r->count, (int32_t)ask->cpu, (int32_t)ask->memory_mb, r->cpu, r->memory,
-                  r->cpu_total, r->memory_total, r->scores);
+        score_all(r->count, start_of(r), sign_of(r), (int32_t)ask->cpu, (int32_t)ask->memory_mb,
+                  r->cpu, r->memory, r->cpu_total, r->memory_total, r->scores);
     for (uint32_t i = 0; i < r->count; i++)
-        r->scores[i] = !absurd && has_room(r, f, i) ? combine(r, i, r->scores[i]) : RANK_NONE;
-
-    for (r->leaves = 1; r->leaves < r->count; r->leaves *= 2)
-        ;
-    r->winners = arena_array(a, uint32_t, 2 * (size_t)r->leaves);
-    for (uint32_t i = 0; i < r->leaves; i++)
-        r->winners[r->leaves + i] = i < r->count ? i : UINT32_MAX;
-    for (uint32_t i = r->leaves - 1; i > 0; i--)
-        r->winners[i] = better(r, r->winners[2 * i], r->winners[2 * i + 1]);
+        r->scores[i] = !absurd && has_room(r, f, i) ? combine(r, i, r->scores[i]) : KEY_NONE;
+    if (r->cells != NULL)
+        cells_build(r->cells, r->slots, r->count, r->scores);
+    else if (r->count > 0)
+        winner_init(&r->winner, a, NULL, r->count, r->scores, NULL);
 }
 
 uint32_t rank_best(const struct rank *r)
 {
-    uint32_t best = r->winners[1];
-    return best != UINT32_MAX && r->scores[best] > RANK_NONE ? best : UINT32_MAX;
+    if (r->cells != NULL)
+        return cells_best(r->cells);
+    uint32_t best = r->count > 0 ? winner_best(&r->winner) : UINT32_MAX;
+    return best != UINT32_MAX && r->scores[best] > KEY_NONE ? best : UINT32_MAX;
 }
 
 void rank_update(struct rank *r, const struct fleet *f, uint32_t candidate)
 {
     r->scores[candidate] =
-        has_room(r, f, candidate) ? combine(r, candidate, rank_binpack(r, candidate)) : RANK_NONE;
-    for (uint32_t i = (r->leaves + candidate) / 2; i > 0; i /= 2)
-        r->winners[i] = better(r, r->winners[2 * i], r->winners[2 * i + 1]);
+        has_room(r, f, candidate) ? combine(r, candidate, rank_binpack(r, candidate)) : KEY_NONE;
+    if (r->cells != NULL)
+        cells_changed(r->cells, candidate);
+    else
+        winner_update(&r->winner, candidate);
+}
+
+void rank_placed(struct rank *r, const struct fleet *f, uint32_t candidate)
+{
+    rank_update(r, f, candidate);
+    if (r->cells != NULL)
+        cells_placed(r->cells, candidate);
+}
+
+void rank_penalize(struct rank *r, const struct fleet *f, uint32_t candidate)
+{
+    uint32_t before = r->penalized;
+    if (before == candidate)
+        return;
+    r->penalized = candidate;
+    if (before != UINT32_MAX)
+        rank_update(r, f, before);
+    if (candidate != UINT32_MAX)
+        rank_update(r, f, candidate);
+}
+
+double rank_score(const struct rank *r, uint32_t i)
+{
+    return r->cells != NULL ? cells_score(r->cells, i) : r->scores[i];
 }

@@ -1,19 +1,24 @@
 /* Which of the feasible nodes is best for the next allocation of a group. Every one of them is
- * looked at; after a placement only one score has changed, so a winner tree finds the next best in
- * O(log n).
+ * looked at; after a placement only one score has changed, and the shares of what is spread
+ * (sched/cells.h), so a winner tree finds the next best in O(log n).
  *
  * Order: 1. the higher score; 2. the lower node id.
  * The score is the mean of those parts that have something to say, as in Nomad:
- *   binpack            BestFit v3: (20 - 10^free_cpu - 10^free_memory) / 18, within 0..1, with the
- *                      shares free once the allocation is there
- *   job-anti-affinity  -(allocations of the group already there + 1) / the group's count; silent
- *                      where there is none */
+ *   binpack                  BestFit v3: (20 - 10^free_cpu - 10^free_memory) / 18, within 0..1,
+ * with the shares free once the allocation is there; of a job that asks for the algorithm "spread":
+ * 1 less that job-anti-affinity        -(allocations of the group already there + 1) / the group's
+ * count; silent where there is none node-reschedule-penalty  -1 where the allocation that it
+ * follows has failed; else silent node-affinity            the weights of the affinities that hold
+ * there, as a share of all; silent where the group has none and then, where the group asks for
+ * spread, the mean of that and allocation-spread. */
 #ifndef SCHED_RANK_H
 #define SCHED_RANK_H
 
 #include "base/arena.h"
 #include "sched/ask.h"
+#include "sched/cells.h"
 #include "sched/fleet.h"
+#include "sched/winner.h"
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -21,6 +26,8 @@ struct rank {
     const struct ask *ask;
     uint32_t group_count; /* for anti-affinity */
     bool distinct_hosts;  /* a node that has `others` is no candidate */
+    bool spreads_load;    /* the algorithm "spread" */
+    struct cells *cells;  /* NULL: nothing is to be shared out */
     /* candidates, in order of their nodes' ids */
     uint32_t count;
     uint32_t *slots;
@@ -29,13 +36,12 @@ struct rank {
     uint32_t *collisions;              /* allocations of this group there */
     uint32_t *others;                  /* those that distinct_hosts minds */
     uint32_t *dynamic_ports;           /* left */
+    double *affinity;                  /* NULL: the group has none */
     struct taken_port **taken;         /* ports given out by this plan */
-    double *scores;                    /* RANK_NONE: no room */
-    uint32_t leaves;                   /* of the tree; a power of two */
-    uint32_t *winners;                 /* winners[1] is the best of all */
+    uint32_t penalized;                /* a candidate, or UINT32_MAX */
+    double *scores;                    /* but for spread; KEY_NONE: no room */
+    struct winner winner;              /* without cells */
 };
-
-#define RANK_NONE (-1e9)
 
 /* Room for this many candidates; the caller fills in the arrays but scores, then calls rank_build.
  */
@@ -43,8 +49,12 @@ void rank_init(struct rank *r, struct arena *a, const struct ask *ask, uint32_t 
 void rank_build(struct rank *r, struct arena *a, const struct fleet *f);
 /* Its place among the candidates; UINT32_MAX: no node has room. */
 uint32_t rank_best(const struct rank *r);
-/* What is left there has changed: one was placed. */
+/* What is left there has changed. */
 void rank_update(struct rank *r, const struct fleet *f, uint32_t candidate);
+/* One was placed there: what is left has been counted already. */
+void rank_placed(struct rank *r, const struct fleet *f, uint32_t candidate);
+/* That one is to be avoided, and the one before no longer; UINT32_MAX: none. */
+void rank_penalize(struct rank *r, const struct fleet *f, uint32_t candidate);
 
 /* Why there is no room for one more at candidate i; EXHAUSTED_STATIC + i: for the ask's i-th static
  * port. */
@@ -59,9 +69,13 @@ enum exhausted {
     EXHAUSTED_STATIC,
 };
 size_t rank_exhausted(const struct rank *r, const struct fleet *f, uint32_t i);
-/* The parts of candidate i's score. */
+/* The whole score; KEY_NONE: no room. */
+double rank_score(const struct rank *r, uint32_t i);
+/* The parts of candidate i's score; 0 where they are silent. */
 double rank_binpack(const struct rank *r, uint32_t i);
 double rank_anti_affinity(const struct rank *r, uint32_t i);
+double rank_affinity(const struct rank *r, uint32_t i);
+double rank_penalty(const struct rank *r, uint32_t i);
 
 /* 10^x for 0 <= x <= 1, within 1e-9; the same on every machine. */
 double rank_pow10(double x);

@@ -21,13 +21,14 @@ static void add_node(struct fleet *f, struct prng *r, uint32_t i)
     Pb__Node n = PB__NODE__INIT;
     Pb__DriverInfo d = PB__DRIVER_INFO__INIT, *drivers[] = {&d};
     Pb__KeyValue arch = PB__KEY_VALUE__INIT, rack = PB__KEY_VALUE__INIT,
-                 *attributes[] = {&arch, &rack};
+                 shelf = PB__KEY_VALUE__INIT, *attributes[] = {&arch, &rack, &shelf};
     uint8_t id[ID_SIZE];
     for (size_t k = 0; k < ID_SIZE; k++)
         id[k] = (uint8_t)prng_next(r);
-    char name[32], rack_name[32];
+    char name[32], rack_name[32], shelf_name[32];
     snprintf(name, sizeof(name), "n%u", i);
     snprintf(rack_name, sizeof(rack_name), "r%u", i % 20);
+    snprintf(shelf_name, sizeof(shelf_name), "s%u", i % 500);
     n.has_id = 1;
     n.id = (ProtobufCBinaryData){ID_SIZE, id};
     n.name = name;
@@ -39,21 +40,27 @@ static void add_node(struct fleet *f, struct prng *r, uint32_t i)
     n.drivers = drivers, n.n_drivers = 1;
     arch.key = (char *)"cpu.arch", arch.value = (char *)"amd64";
     rack.key = (char *)"rack", rack.value = rack_name;
-    n.attributes = attributes, n.n_attributes = 2;
+    shelf.key = (char *)"shelf", shelf.value = shelf_name;
+    n.attributes = attributes, n.n_attributes = 3;
     Pb__Amount total = PB__AMOUNT__INIT;
     total.cpu = 16000, total.memory_mb = 65536, total.disk_mb = 1000000;
     n.total = &total;
     fleet_set_node(f, &n);
 }
 
-static void measure(struct fleet *f, uint32_t count, bool with_port, const char *what)
+enum wish { PORT = 1, SPREAD = 2, AFFINITY = 4, PROPERTY = 8 };
+
+static void measure(struct fleet *f, uint32_t count, unsigned wishes, const char *what)
 {
+    Pb__Spread spread = PB__SPREAD__INIT, *spreads[] = {&spread};
+    Pb__Affinity affinity = PB__AFFINITY__INIT, *affinities[] = {&affinity};
+    Pb__Constraint property = PB__CONSTRAINT__INIT;
     Pb__Task task = PB__TASK__INIT, *tasks[] = {&task};
     Pb__Resources resources = PB__RESOURCES__INIT;
     Pb__TaskGroup group = PB__TASK_GROUP__INIT, *groups[] = {&group};
     Pb__Network network = PB__NETWORK__INIT, *networks[] = {&network};
     Pb__Port port = PB__PORT__INIT, *ports[] = {&port};
-    Pb__Constraint constraint = PB__CONSTRAINT__INIT, *constraints[] = {&constraint};
+    Pb__Constraint constraint = PB__CONSTRAINT__INIT, *constraints[] = {&constraint, &property};
     Pb__Job job = PB__JOB__INIT;
     char *datacenters[] = {(char *)"dc1"};
     Pb__JobView view = PB__JOB_VIEW__INIT;
@@ -64,12 +71,19 @@ static void measure(struct fleet *f, uint32_t count, bool with_port, const char 
     group.name = (char *)"g", group.tasks = tasks, group.n_tasks = 1, group.count = count;
     port.label = (char *)"http";
     network.dynamic_ports = ports, network.n_dynamic_ports = 1;
-    group.networks = networks, group.n_networks = with_port;
+    group.networks = networks, group.n_networks = (wishes & PORT) != 0;
+    spread.attribute = (char *)"${attr.rack}", spread.weight = 50;
+    group.spreads = spreads, group.n_spreads = (wishes & SPREAD) != 0;
+    affinity.l_target = (char *)"${attr.shelf}", affinity.operand = (char *)"regexp";
+    affinity.r_target = (char *)"^s[0-9]$", affinity.weight = 50;
+    group.affinities = affinities, group.n_affinities = (wishes & AFFINITY) != 0;
+    property.l_target = (char *)"${attr.shelf}", property.operand = (char *)"distinct_property";
+    property.r_target = (char *)"100";
     constraint.l_target = (char *)"${attr.cpu.arch}", constraint.r_target = (char *)"amd64";
     job.id = (char *)"web", job.type = (char *)"service";
     job.datacenters = datacenters, job.n_datacenters = 1;
     job.task_groups = groups, job.n_task_groups = 1;
-    job.constraints = constraints, job.n_constraints = 1;
+    job.constraints = constraints, job.n_constraints = wishes & PROPERTY ? 2 : 1;
     view.job = &job;
     eval.id = (ProtobufCBinaryData){ID_SIZE, id};
     eval.job_id = job.id;
@@ -83,7 +97,7 @@ static void measure(struct fleet *f, uint32_t count, bool with_port, const char 
         arena_free(a);
         plans++;
     } while ((took = now_s() - start) < 1);
-    printf("%-28s %9.0f placements/s %9.0f plans/s\n", what, (double)placed / took,
+    printf("%-48s %9.0f placements/s %9.0f plans/s\n", what, (double)placed / took,
            (double)plans / took);
 }
 
@@ -97,10 +111,14 @@ int main(int argc, char **argv)
         add_node(f, &r, i);
     fleet_set_index(f, 1);
     printf("%u nodes\n", nodes);
-    measure(f, 20000, false, "one job of 20,000");
-    measure(f, 20000, true, "... with a dynamic port");
-    measure(f, 100, false, "jobs of 100");
-    measure(f, 1, false, "jobs of one");
+    measure(f, 20000, 0, "one job of 20,000");
+    measure(f, 20000, PORT, "... with a dynamic port");
+    measure(f, 20000, SPREAD, "... with spread");
+    measure(f, 20000, SPREAD | AFFINITY | PROPERTY,
+            "... with spread, affinity and distinct_property");
+    measure(f, 1000, SPREAD | AFFINITY | PROPERTY, "jobs of 1,000, all three");
+    measure(f, 100, 0, "jobs of 100");
+    measure(f, 1, 0, "jobs of one");
     fleet_free(f);
     return 0;
 }

@@ -56,6 +56,7 @@ struct naive {
     int64_t cpu, memory, disk;
     uint32_t collisions;
     bool port_taken;
+    bool failed; /* what is to be placed has failed there before */
 };
 
 static bool usage_has_port(const Pb__NodeUsage *u, uint32_t port)
@@ -79,9 +80,12 @@ static double naive_score(const struct onejob *c, const Pb__TaskGroup *g, size_t
         return -10;
     double packing =
         (20 - pow(10, cpu / u->capacity->cpu) - pow(10, memory / u->capacity->memory_mb)) / 18;
-    if (at->collisions == 0)
-        return packing;
-    return (packing - (at->collisions + 1.0) / g->count) / 2;
+    double sum = packing, parts = 1;
+    if (at->collisions > 0)
+        sum -= (at->collisions + 1.0) / g->count, parts++;
+    if (at->failed)
+        sum -= 1, parts++;
+    return sum / parts;
 }
 
 static size_t node_of(const struct onejob *c, ProtobufCBinaryData id)
@@ -108,6 +112,14 @@ static bool stays(const struct onejob *c, const Pb__Plan *plan, const Pb__Alloc 
     return alloc->desired == PB__ALLOC__DESIRED__RUN && !alloc_is_terminal(alloc);
 }
 
+static const Pb__Alloc *find_previous(const struct onejob *c, const Pb__Placement *p)
+{
+    for (size_t i = 0; p->previous_alloc.len > 0 && i < c->view.n_allocs; i++)
+        if (id_equal(c->view.allocs[i]->id.data, p->previous_alloc.data))
+            return c->view.allocs[i];
+    return NULL;
+}
+
 /* Follows the plan placement by placement: each is on a feasible node that has room, and no other
  * feasible node has a better score. At the end, what was not placed fits nowhere. */
 static void check_against_naive(struct onejob *c, const Pb__Plan *plan, unsigned seed)
@@ -126,6 +138,12 @@ static void check_against_naive(struct onejob *c, const Pb__Plan *plan, unsigned
     for (size_t i = 0; i < c->node_count; i++)
         at[i].port_taken = fixed > 0 && usage_has_port(c->usages[i], fixed);
     for (size_t p = 0; p <= plan->n_placements; p++) {
+        const Pb__Alloc *previous =
+            p < plan->n_placements ? find_previous(c, plan->placements[p]) : NULL;
+        for (size_t i = 0; i < c->node_count; i++)
+            at[i].failed = previous != NULL &&
+                           previous->client_status == PB__ALLOC__CLIENT_STATUS__FAILED &&
+                           id_equal(previous->node_id.data, c->nodes[i]->id.data);
         double best = -1e9;
         for (size_t i = 0; i < c->node_count; i++)
             if (naive_feasible(c->view.job, g, c->nodes[i]) && !(distinct && at[i].collisions > 0))
