@@ -1,6 +1,7 @@
 #include "daemon/daemon.h"
 #include "base/clock.h"
 #include "daemon/process.h"
+#include "daemon/secure.h"
 #include <errno.h>
 #include <grp.h>
 #include <malloc.h>
@@ -27,6 +28,7 @@ enum { EXIT_STOPPED = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
 
 /* What every daemon takes beside its own settings. */
 struct common {
+    struct secure_settings secure; /* first: its settings are rows of ours */
     const char *log_level;
     const char *user;
     bool exit_with_parent;
@@ -37,12 +39,14 @@ static const struct setting common_settings[] = {
     SETTING(common, user, TEXT, "",
             "becomes this user once sockets and files are open; needs root"),
     SETTING(common, exit_with_parent, BOOL, "false", "ends with the process that started it"),
+    SECURE_SETTINGS,
     SETTING_END,
 };
 
 struct running {
     struct process process;
     struct common common;
+    struct secure secure;
     struct setting table[MOST_SETTINGS]; /* the service's settings, then the common ones */
     int argc;
     char **argv;
@@ -99,14 +103,16 @@ static void print_help(const struct running *r)
     const struct service *s = r->process.service;
     printf("%s: %s\n\nUsage: %s [--config FILE] [options]\n\n"
            "Settings come from the group \"%s\" of the libconfig file FILE, then from the options; "
-           "an option --a-b is the key a_b.\n\n"
+           "an option --a-b is the key a_b. --tls-a is the key a of the group \"tls\", which all "
+           "daemons share.\n\n"
            "  --config FILE\n      the file\n  --check-config\n      says whether the settings are "
            "good, and ends\n"
            "  --help, --version\n\n",
            s->name, s->summary != NULL ? s->summary : "", s->name, s->name);
     settings_print_help(r->table, stdout);
     puts("\nExit codes: 0 asked to stop, 1 failed, 2 wrong usage or settings.\n"
-         "Signals: TERM and INT drain, then end; HUP reads log_level again; USR1 logs a summary.");
+         "Signals: TERM and INT drain, then end; HUP reads log_level and the files of the group "
+         "tls again; USR1 logs a summary.");
 }
 
 /* Removes word from the arguments. */
@@ -163,6 +169,7 @@ static void on_hup(struct running *r)
     free(block);
     if (e == OK && log_level_parse(fresh.log_level, &level)) {
         log_set_level(level);
+        secure_reload(&r->secure, &fresh.secure);
         log_info("reloaded", "log_level=%s", fresh.log_level);
     } else {
         log_error("reload_refused", "why=%s", log_quote(e == OK ? "log_level is none" : why.text));
@@ -292,7 +299,9 @@ static int run(struct running *r)
     const struct process *p = &r->process;
     struct reason why;
     r->signals = watch_open(p->loop, r->signal_fd, WATCH_READ, on_signals, r);
-    enum err e = p->service->open != NULL ? p->service->open(p->self, p->loop, &why) : OK;
+    enum err e = secure_open(&r->secure, p->loop, &r->common.secure, &why);
+    if (e == OK && p->service->open != NULL)
+        e = p->service->open(p->self, p->loop, &why);
     if (e == OK)
         e = become_user(r->common.user, &why);
     if (e == OK && p->service->start != NULL)

@@ -9,9 +9,12 @@
 #include <string.h>
 
 /* One file may serve all daemons of a machine: the groups of the others are skipped. */
-static const char *const services[] = {"jobstore",    "evalbroker", "planqueue",
-                                       "schedworker", "controller", "gossip",
-                                       "gateway",     "nodeagent",  "dev"};
+static const char *const services[] = {"jobstore",   "evalbroker", "planqueue", "schedworker",
+                                       "controller", "gossip",     "gateway",   "nodeagent",
+                                       "dev",        "tls"};
+
+/* The group that all share: its key "x" is the setting "tls_x". */
+static const char shared[] = "tls";
 
 #define MOST_SETTINGS 100
 
@@ -88,12 +91,13 @@ static bool parse_bool(const char *text, bool *out)
 static bool is_address(const char *text)
 {
     return (strncmp(text, "ipc:///", 7) == 0 && text[7] != '\0') ||
-           (strncmp(text, "tcp://", 6) == 0 && text[6] != '\0');
+           (strncmp(text, "tcp://", 6) == 0 && text[6] != '\0') ||
+           (strncmp(text, "tls+tcp://", 10) == 0 && text[10] != '\0');
 }
 
 static const char *const expected[] = {
     [SET_TEXT] = "a text",
-    [SET_ADDR] = "an address such as ipc:///run/norn/x.sock or tcp://10.0.0.1:4647",
+    [SET_ADDR] = "an address such as ipc:///run/norn/x.sock or tls+tcp://10.0.0.1:4647",
     [SET_PATH] = "a path",
     [SET_MSEC] = "a duration such as 250ms, 10s, or a number of milliseconds",
     [SET_COUNT] = "a whole number from 0 up",
@@ -181,20 +185,40 @@ static enum err unknown_name(const char *what, const char *name, const char *con
     return reason_set(why, ERR_INVALID, "unknown %s \"%s\"; --help lists them", what, name);
 }
 
-static enum err read_group(const struct setting *table, const config_setting_t *group,
-                           const char *path, void *target, struct reason *why)
+/* The setting that the key stands for: in the shared group, "x" for "tls_x". */
+static const struct setting *find_key(const struct setting *table, const char *key, bool in_shared)
+{
+    char name[100];
+    if (!in_shared)
+        return settings_find(table, key, '_');
+    snprintf(name, sizeof(name), "%s_%s", shared, key);
+    return settings_find(table, name, '_');
+}
+
+static enum err unknown_key(const struct setting *table, const char *key, bool in_shared,
+                            struct reason *why)
 {
     const char *names[MOST_SETTINGS];
-    size_t count = table_names(table, names);
+    size_t count = table_names(table, names), kept = 0, prefix = sizeof(shared);
+    for (size_t i = 0; i < count && in_shared; i++)
+        if (strncmp(names[i], shared, prefix - 1) == 0 && names[i][prefix - 1] == '_')
+            names[kept++] = names[i] + prefix;
+    return unknown_name("setting", key, names, in_shared ? kept : count, why);
+}
+
+static enum err read_group(const struct setting *table, const config_setting_t *group,
+                           bool in_shared, const char *path, void *target, struct reason *why)
+{
     for (int i = 0; i < config_setting_length(group); i++) {
         const config_setting_t *value = config_setting_get_elem(group, (unsigned)i);
-        const struct setting *s = settings_find(table, config_setting_name(value), '_');
+        const char *key = config_setting_name(value);
+        const struct setting *s = find_key(table, key, in_shared);
         struct strbuf text = STRBUF_INIT;
         enum err e;
         if (s == NULL)
-            e = unknown_name("setting", config_setting_name(value), names, count, why);
+            e = unknown_key(table, key, in_shared, why);
         else if (!value_text(s, value, &text))
-            e = reason_set(why, ERR_INVALID, "%s takes %s", s->name, expected[s->kind]);
+            e = reason_set(why, ERR_INVALID, "%s takes %s", key, expected[s->kind]);
         else
             e = set_value(s, target, strbuf_text(&text), why);
         strbuf_free(&text);
@@ -204,29 +228,58 @@ static enum err read_group(const struct setting *table, const config_setting_t *
     return OK;
 }
 
+static bool is_known(const char *group, const char *service)
+{
+    bool known = strcmp(group, service) == 0;
+    for (size_t k = 0; k < COUNT_OF(services); k++)
+        known |= strcmp(group, services[k]) == 0;
+    return known;
+}
+
+static enum err check_group(const config_setting_t *group, const char *service, const char *path,
+                            struct reason *why)
+{
+    const char *name = config_setting_name(group);
+    unsigned line = config_setting_source_line(group);
+    if (!is_known(name, service)) {
+        enum err e = unknown_name("group", name, services, COUNT_OF(services), why);
+        return reason_add(why, e, "%s:%u", path, line);
+    }
+    if (!config_setting_is_group(group))
+        return reason_set(why, ERR_INVALID, "%s:%u: %s takes a group: %s = { ... };", path, line,
+                          name, name);
+    return OK;
+}
+
+static enum err read_named(const struct setting *table, const config_setting_t *root,
+                           const char *name, bool in_shared, const char *path, void *target,
+                           struct reason *why)
+{
+    const config_setting_t *group = config_setting_get_member(root, name);
+    return group != NULL ? read_group(table, group, in_shared, path, target, why) : OK;
+}
+
+/* A table without settings of the shared group has nothing to do with it: a tool's, a test's. */
+static bool has_shared(const struct setting *table)
+{
+    size_t prefix = sizeof(shared) - 1;
+    for (; table->name != NULL; table++)
+        if (strncmp(table->name, shared, prefix) == 0 && table->name[prefix] == '_')
+            return true;
+    return false;
+}
+
 static enum err read_config(const struct setting *table, const config_t *config,
                             const char *service, const char *path, void *target, struct reason *why)
 {
     const config_setting_t *root = config_root_setting(config);
     for (int i = 0; i < config_setting_length(root); i++) {
-        const config_setting_t *group = config_setting_get_elem(root, (unsigned)i);
-        const char *name = config_setting_name(group);
-        unsigned line = config_setting_source_line(group);
-        bool known = false;
-        for (size_t k = 0; k < COUNT_OF(services); k++)
-            known |= strcmp(name, services[k]) == 0;
-        if (!known && strcmp(name, service) != 0) {
-            enum err e = unknown_name("group", name, services, COUNT_OF(services), why);
-            return reason_add(why, e, "%s:%u", path, line);
-        }
-        if (!config_setting_is_group(group))
-            return reason_set(why, ERR_INVALID, "%s:%u: %s takes a group: %s = { ... };", path,
-                              line, name, name);
-        enum err e = strcmp(name, service) == 0 ? read_group(table, group, path, target, why) : OK;
+        enum err e = check_group(config_setting_get_elem(root, (unsigned)i), service, path, why);
         if (e != OK)
             return e;
     }
-    return OK;
+    enum err e = has_shared(table) ? read_named(table, root, shared, true, path, target, why) : OK;
+    return e == OK ? read_named(table, root, service, false, path, target, why) : e;
 }
 
 static enum err read_file(const struct setting *table, const char *service, const char *path,

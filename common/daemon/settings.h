@@ -38,7 +38,10 @@ struct setting {
         NULL, SET_TEXT, 0, NULL, NULL                                                              \
     }
 
-/* Reads --config F (libconfig), then the options. On failure *why names file, line and key, and the
+/* Settings whose names begin with "tls_" may also stand in the group tls, without that, for all
+ * daemons that read the file; a daemon's own group goes before it.
+ *
+ * Reads --config F (libconfig), then the options. On failure *why names file, line and key, and the
  * nearest known key for an unknown one. Texts live as long as the process. Also for tools and
  * tests. */
 enum err settings_load(const struct setting *table, const char *service, void *target, int argc,

@@ -19,6 +19,7 @@ struct loop {
     struct prng prng;
     pthread_mutex_t posts_lock;
     struct link posts;
+    const void *context;
 };
 
 static bool timer_before(const struct heap_item *a, const struct heap_item *b)
@@ -145,6 +146,16 @@ uint64_t loop_now_ms(const struct loop *l)
 int64_t loop_wall_ns(const struct loop *l)
 {
     return clock_wall_ns();
+}
+
+void loop_set_context(struct loop *l, const void *context)
+{
+    l->context = context;
+}
+
+const void *loop_context(const struct loop *l)
+{
+    return l->context;
 }
 
 uint64_t loop_random(struct loop *l)

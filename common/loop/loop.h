@@ -18,6 +18,9 @@ void loop_stop(struct loop *l);
 
 uint64_t loop_now_ms(const struct loop *l); /* monotonic; constant within one turn of the loop */
 int64_t loop_wall_ns(const struct loop *l); /* since 1970 */
+/* One pointer that a library keeps for all that runs on this loop: net's, see net_secure. */
+void loop_set_context(struct loop *l, const void *context);
+const void *loop_context(const struct loop *l);
 uint64_t loop_random(struct loop *l); /* for jitter and seeds; from the seed in the simulator */
 
 /* A one-shot timer, embedded in its owner; all zero is a valid unarmed timer. */

@@ -1,6 +1,7 @@
 #include "base/clock.h"
 #include "net/envelope.h"
 #include "net/net.h"
+#include "net/tls_internal.h"
 #include <nng/protocol/reqrep0/req.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,8 +10,13 @@
 #define DEFAULT_BUDGET_MS 5000
 #define RECONNECT_MIN_MS  10
 #define RECONNECT_MAX_MS  500
-#define RETRY_MIN_MS      10
-#define RETRY_MAX_MS      1000
+/* Between hosts: thousands of clients lose a server at the same moment, and each handshake costs it
+ * a millisecond. nng waits a random part of the time, and doubles it at each try. */
+#define REMOTE_RECONNECT_MIN_MS           100
+#define REMOTE_RECONNECT_MAX_MS           30000
+#define SERVER_TO_SERVER_RECONNECT_MAX_MS 2000
+#define RETRY_MIN_MS                      10
+#define RETRY_MAX_MS                      1000
 #define NEARLY_OVER_MS                                                                             \
     3 /* a timeout earlier than this before the end is nng's, not ours: see settle */
 
@@ -49,8 +55,9 @@ struct client {
     char *addr;
     Pb__Service__Name service; /* behind the door at addr */
     nng_socket socket;
-    int pipes;    /* atomic: connections that are up */
-    bool closing; /* atomic */
+    struct tls_end *end; /* NULL: not by TLS */
+    int pipes;           /* atomic: connections that are up */
+    bool closing;        /* atomic */
     struct link idle, calls;
     struct slot **slots;
     size_t slot_count, slot_room;
@@ -157,10 +164,13 @@ static void fail(struct call *call, Pb__Reply__Code code, const char *why)
 
 static void fail_by_error(struct call *call, int error, bool sent)
 {
-    char why[300];
+    char why[900], refusal[500] = "";
+    if (call->client->end != NULL && !sent)
+        tls_end_failure(call->client->end, refusal, sizeof(refusal));
     if (error == NNG_ETIMEDOUT) {
-        snprintf(why, sizeof(why), "%s %s within %u ms", sent ? "no answer from" : "cannot reach",
-                 call->client->addr, call->budget_ms);
+        snprintf(why, sizeof(why), "%s %s within %u ms%s%s",
+                 sent ? "no answer from" : "cannot reach", call->client->addr, call->budget_ms,
+                 refusal[0] != '\0' ? ": " : "", refusal);
         fail(call, PB__REPLY__CODE__TIMEOUT, why);
     } else {
         snprintf(why, sizeof(why), "the connection to %s broke: %s", call->client->addr,
@@ -286,7 +296,37 @@ static enum err cut_service(char *addr, Pb__Service__Name *service, struct reaso
                       addr, name);
 }
 
-enum err client_open(struct client **out, struct loop *l, const char *addr, struct reason *why)
+static void set_reconnect(const struct client *c)
+{
+    int least = RECONNECT_MIN_MS, most = RECONNECT_MAX_MS;
+    if (c->end != NULL) {
+        least = REMOTE_RECONNECT_MIN_MS;
+        most =
+            tls_end_of_server(c->end) ? SERVER_TO_SERVER_RECONNECT_MAX_MS : REMOTE_RECONNECT_MAX_MS;
+    }
+    must(nng_socket_set_ms(c->socket, NNG_OPT_RECONNMINT, least) == 0);
+    must(nng_socket_set_ms(c->socket, NNG_OPT_RECONNMAXT, most) == 0);
+}
+
+static enum err dial(struct client *c, unsigned peers, struct reason *why)
+{
+    nng_dialer dialer;
+    enum err e = net_check_address(c->loop, c->addr, why);
+    if (e != OK)
+        return e;
+    int error = nng_dialer_create(&dialer, c->socket, c->addr);
+    if (error != 0)
+        return reason_set(why, ERR_INVALID, "%s", nng_strerror(error));
+    e = tls_set_dialer(dialer, c->loop, c->addr, peers, &c->end, why);
+    if (e != OK)
+        return e;
+    set_reconnect(c);
+    error = nng_dialer_start(dialer, NNG_FLAG_NONBLOCK);
+    return error == 0 ? OK : reason_set(why, ERR_INVALID, "%s", nng_strerror(error));
+}
+
+enum err client_open_to(struct client **out, struct loop *l, const char *addr, unsigned peers,
+                        struct reason *why)
 {
     struct client *c = xcalloc(1, sizeof(*c));
     c->loop = l;
@@ -303,17 +343,20 @@ enum err client_open(struct client **out, struct loop *l, const char *addr, stru
     /* A re-sent request would be executed twice without anybody knowing. */
     must(nng_socket_set_ms(c->socket, NNG_OPT_REQ_RESENDTIME, NNG_DURATION_INFINITE) == 0);
     must(nng_socket_set_size(c->socket, NNG_OPT_RECVMAXSZ, WIRE_MAX_MESSAGE) == 0);
-    must(nng_socket_set_ms(c->socket, NNG_OPT_RECONNMINT, RECONNECT_MIN_MS) == 0);
-    must(nng_socket_set_ms(c->socket, NNG_OPT_RECONNMAXT, RECONNECT_MAX_MS) == 0);
     must(nng_pipe_notify(c->socket, NNG_PIPE_EV_ADD_POST, on_pipe, c) == 0);
     must(nng_pipe_notify(c->socket, NNG_PIPE_EV_REM_POST, on_pipe, c) == 0);
-    int error = nng_dial(c->socket, c->addr, NULL, NNG_FLAG_NONBLOCK);
-    if (error != 0) {
+    e = dial(c, peers, why);
+    if (e != OK) {
         client_close(c);
-        return reason_set(why, ERR_INVALID, "dial %s: %s", addr, nng_strerror(error));
+        return reason_add(why, e, "dial %s", addr);
     }
     *out = c;
     return OK;
+}
+
+enum err client_open(struct client **out, struct loop *l, const char *addr, struct reason *why)
+{
+    return client_open_to(out, l, addr, PEER_SERVER, why);
 }
 
 void client_close(struct client *c)
@@ -336,6 +379,7 @@ void client_close(struct client *c)
         free(slot);
     }
     bool closed = socket_close(c->socket);
+    tls_end_drop(c->end);
     free(c->slots);
     free(c->addr);
     arena_pool_fini(&c->arenas);

@@ -12,6 +12,7 @@
 #include "base/err.h"
 #include "base/id.h"
 #include "loop/loop.h"
+#include "net/tls.h"
 #include "wire/wire.h"
 
 /* ---- serving */
@@ -28,6 +29,12 @@ struct method {
                    struct request *req); /* owns req: must reply or fail, now or later */
 };
 
+/* A method that only some may call. */
+struct restriction {
+    uint32_t method;
+    unsigned peers; /* PEER_ of net/tls.h */
+};
+
 struct server_options {
     const struct method
         *methods; /* ends with one whose name is NULL; PING is answered by the server itself */
@@ -40,10 +47,16 @@ struct server_options {
     /* A door: requests for other daemons (their service is set) come here, whatever their method:
      * their payload is not looked into. NULL: they are refused. */
     void (*relay)(void *self, struct request *req);
+    /* tls+tcp: who may connect, a set of PEER_. 0: servers and clients of our region. By ipc and
+     * plain tcp every peer is PEER_LOCAL, and may. */
+    unsigned peers;
+    const struct restriction *restricted; /* ends with one whose peers are 0; NULL: none */
+    unsigned relay_peers; /* whose requests go to relay; 0: PEER_LOCAL and PEER_SERVER */
 };
 
 /* addr: "ipc:///path" (the directory must exist; a stale socket is replaced, one in use by a live
- * listener is an error that says so), or "tcp://host:port". */
+ * listener is an error that says so), "tls+tcp://host:port" (the loop must have been given
+ * certificates: net_secure), or "tcp://host:port" (on loopback, unless net_secure allows more). */
 enum err server_open(struct server **out, struct loop *l, const char *addr,
                      const struct server_options *o, struct reason *why);
 void server_close(struct server *s); /* unanswered requests are failed UNAVAILABLE */
@@ -56,6 +69,11 @@ struct arena *request_arena(struct request *req);        /* ends with the reques
 const uint8_t *request_id(const struct request *req);    /* 16 bytes */
 uint64_t request_deadline_ms(const struct request *req); /* on loop_now_ms's clock */
 uint32_t request_peer(const struct request *req);        /* names the connection; see peer_gone */
+unsigned request_peer_kind(const struct request *req);   /* one of PEER_ */
+/* From the peer's certificate: "server.eu.norn" and "eu". "" for PEER_LOCAL. In the request's
+ * arena. */
+const char *request_peer_name(const struct request *req);
+const char *request_peer_region(const struct request *req);
 /* A parked request: gone(owner, req) is called if the peer's connection ends first. req is then
  * dead once gone returns: forget it, do not reply. */
 void request_park(struct request *req, void (*gone)(void *owner, struct request *req), void *owner);
@@ -108,7 +126,10 @@ struct call_options {
  * it is meant: "tcp://10.0.0.1:4647#jobstore-poll". */
 enum err client_open(struct client **out, struct loop *l, const char *addr,
                      struct reason *why); /* does not wait */
-void client_close(struct client *c);      /* cancels its calls */
+/* The same, tls+tcp, for others than a server of our own region: peers is a set of PEER_. */
+enum err client_open_to(struct client **out, struct loop *l, const char *addr, unsigned peers,
+                        struct reason *why);
+void client_close(struct client *c); /* cancels its calls */
 struct call *client_call(struct client *c, const struct call_options *o);
 void call_cancel(struct call *call); /* done is not called */
 bool client_is_connected(const struct client *c);

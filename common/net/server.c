@@ -1,6 +1,7 @@
 #include "base/map.h"
 #include "net/envelope.h"
 #include "net/net.h"
+#include "net/tls_internal.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <nng/protocol/reqrep0/rep.h>
@@ -48,7 +49,8 @@ struct request {
     nng_msg *msg; /* kept for a payload that is relayed; else NULL */
     ProtobufCBinaryData payload;
     uint64_t deadline_ms;
-    struct peer *peer; /* while parked */
+    const struct identity *identity; /* in the arena; NULL: PEER_LOCAL */
+    struct peer *peer;               /* while parked */
     struct link of_peer;
     void (*gone)(void *owner, struct request *req);
     void *owner;
@@ -58,6 +60,13 @@ struct request {
 struct peer {
     uint32_t pipe;
     struct link parked;
+};
+
+/* Who is at the other end of a connection by TLS. */
+struct identity {
+    uint32_t pipe;
+    unsigned kind; /* one of PEER_ */
+    struct tls_name name;
 };
 
 /* Posted when a connection has ended. */
@@ -72,7 +81,10 @@ struct server {
     struct loop *loop;
     struct server_options options;
     bool check_uid;
-    bool closing; /* atomic */
+    struct tls *tls; /* NULL: not by TLS */
+    struct tls_name own;
+    struct map *identities; /* pipe -> struct identity; NULL: not by TLS. Under departures_lock */
+    bool closing;           /* atomic */
     nng_socket socket;
     struct slot **slots;
     size_t slot_count, slot_room;
@@ -174,6 +186,25 @@ uint64_t request_deadline_ms(const struct request *req)
 uint32_t request_peer(const struct request *req)
 {
     return pipe_number(req->slot->pipe);
+}
+
+unsigned request_peer_kind(const struct request *req)
+{
+    return req->identity != NULL ? req->identity->kind : PEER_LOCAL;
+}
+
+const char *request_peer_name(const struct request *req)
+{
+    char name[TLS_NAME_SIZE];
+    if (req->identity == NULL)
+        return "";
+    tls_name_print(&req->identity->name, name);
+    return arena_strdup(req->arena, name);
+}
+
+const char *request_peer_region(const struct request *req)
+{
+    return req->identity != NULL ? req->identity->name.region : "";
 }
 
 void *request_owner(const struct request *req)
@@ -309,13 +340,47 @@ static const struct method *find_method(const struct server *s, uint32_t number)
     return NULL;
 }
 
+/* Connections by TLS only. A peer that has just gone is nobody any more, and gets nothing. */
+static void identify(struct server *s, struct request *req)
+{
+    struct identity *copy = arena_alloc(req->arena, sizeof(*copy));
+    uint32_t pipe = pipe_number(req->slot->pipe);
+    memset(copy, 0, sizeof(*copy));
+    pthread_mutex_lock(&s->departures_lock);
+    const struct identity *known = map_get(s->identities, &pipe, sizeof(pipe));
+    if (known != NULL)
+        *copy = *known;
+    pthread_mutex_unlock(&s->departures_lock);
+    req->identity = copy;
+}
+
+/* Whose requests for this method are taken. */
+static unsigned allowed_peers(const struct server *s, uint32_t method)
+{
+    for (const struct restriction *r = s->options.restricted; r != NULL && r->peers != 0; r++)
+        if (r->method == method)
+            return r->peers;
+    return ~0u;
+}
+
+static const char *describe_peer(const struct request *req)
+{
+    return req->identity != NULL ? request_peer_name(req) : "a program of this host";
+}
+
 /* The method of the request and its body; NULL: *why is the refusal. */
-static const struct method *read_body(struct server *s, struct request *req, const char **why)
+static const struct method *read_body(struct server *s, struct request *req, const char **why,
+                                      Pb__Reply__Code *code)
 {
     struct arena *a = req->arena;
     const struct method *m = find_method(s, req->envelope->method);
     if (m == NULL) {
         *why = arena_printf(a, "there is no method %u here", req->envelope->method);
+        return NULL;
+    }
+    if ((allowed_peers(s, m->number) & request_peer_kind(req)) == 0) {
+        *why = arena_printf(a, "%s is not for %s", m->name, describe_peer(req));
+        *code = PB__REPLY__CODE__DENIED;
         return NULL;
     }
     req->body = wire_unpack(a, m->body, req->payload.data, req->payload.len);
@@ -327,7 +392,8 @@ static const struct method *read_body(struct server *s, struct request *req, con
 }
 
 /* Everything of msg that the handler needs; false: *why is the refusal. */
-static bool read_request(struct server *s, struct request *req, const char **why, nng_msg *msg)
+static bool read_request(struct server *s, struct request *req, const char **why,
+                         Pb__Reply__Code *code, nng_msg *msg)
 {
     static const struct method relayed = {.name = "relayed"};
     struct arena *a = req->arena;
@@ -344,10 +410,13 @@ static bool read_request(struct server *s, struct request *req, const char **why
     req->deadline_ms =
         loop_now_ms(s->loop) + (envelope->has_budget_ms ? envelope->budget_ms : DEFAULT_BUDGET_MS);
     if (envelope->service == PB__SERVICE__NAME__SELF)
-        req->method = read_body(s, req, why);
-    else if (s->options.relay != NULL)
+        req->method = read_body(s, req, why, code);
+    else if (s->options.relay != NULL && (s->options.relay_peers & request_peer_kind(req)) != 0)
         req->method = &relayed;
-    else
+    else if (s->options.relay != NULL) {
+        *why = arena_printf(a, "the daemons behind this door are not for %s", describe_peer(req));
+        *code = PB__REPLY__CODE__DENIED;
+    } else
         *why = "this is a daemon's own socket, no door to others: call the gateway's listen_rpc";
     return req->method != NULL;
 }
@@ -384,8 +453,11 @@ static void on_request_posted(void *arg)
     req->arena = a;
     slot->request = req;
     s->unanswered++;
+    if (s->identities != NULL)
+        identify(s, req);
     const char *why = NULL;
-    bool good = read_request(s, req, &why, msg);
+    Pb__Reply__Code code = PB__REPLY__CODE__INVALID;
+    bool good = read_request(s, req, &why, &code, msg);
     bool relayed = good && req->envelope->service != PB__SERVICE__NAME__SELF;
     if (relayed) {
         req->msg = msg; /* its payload is read yet */
@@ -394,7 +466,7 @@ static void on_request_posted(void *arg)
         nng_msg_free(msg);
     }
     if (!good)
-        request_fail(req, PB__REPLY__CODE__INVALID, "%s", why);
+        request_fail(req, code, "%s", why);
     else if (s->unanswered > s->max_unanswered + SPARE_CONTEXTS / 2)
         request_fail(req, PB__REPLY__CODE__BUSY, "%zu requests are waiting here already",
                      s->max_unanswered);
@@ -414,6 +486,8 @@ static void on_departed(void *arg)
     struct server *s = d->server;
     pthread_mutex_lock(&s->departures_lock);
     list_remove(&d->link);
+    if (s->identities != NULL)
+        free(map_remove(s->identities, &d->pipe, sizeof(d->pipe)));
     pthread_mutex_unlock(&s->departures_lock);
     s->just_departed[s->departed_count++ % JUST_DEPARTED] = d->pipe;
     struct request *req;
@@ -430,12 +504,30 @@ static void on_departed(void *arg)
     free(d);
 }
 
+/* On a thread of nng's. The handshake let nobody in who is not taken. */
+static void remember_identity(struct server *s, nng_pipe pipe)
+{
+    struct identity *i = xcalloc(1, sizeof(*i));
+    i->pipe = pipe_number(pipe);
+    if (!tls_pipe_name(s->tls, pipe, &i->name)) {
+        free(i);
+        nng_pipe_close(pipe);
+        return;
+    }
+    i->kind = tls_peer_kind(&s->own, &i->name);
+    pthread_mutex_lock(&s->departures_lock);
+    free(map_put(s->identities, &i->pipe, sizeof(i->pipe), i));
+    pthread_mutex_unlock(&s->departures_lock);
+}
+
 /* On a thread of nng's. */
 static void on_pipe(nng_pipe pipe, nng_pipe_ev event, void *arg)
 {
     struct server *s = arg;
     uint64_t uid;
     if (event == NNG_PIPE_EV_ADD_PRE) {
+        if (s->identities != NULL)
+            remember_identity(s, pipe);
         if (s->check_uid && (nng_pipe_get_uint64(pipe, NNG_OPT_IPC_PEER_UID, &uid) != 0 ||
                              (uid != 0 && uid != (uint64_t)geteuid())))
             nng_pipe_close(pipe);
@@ -508,6 +600,9 @@ static enum err start_listener(struct server *s, const char *addr, struct reason
     if (error == 0 && strncmp(addr, ipc, strlen(ipc)) == 0)
         error = nng_listener_setopt_int(listener, NNG_OPT_IPC_PERMISSIONS,
                                         s->options.any_uid ? 0666 : 0600);
+    enum err e = error == 0 ? tls_set_listener(listener, s->loop, addr, s->options.peers, why) : OK;
+    if (e != OK)
+        return e;
     if (error == 0)
         error = nng_listener_start(listener, 0);
     if (error == NNG_EADDRINUSE)
@@ -556,6 +651,10 @@ enum err server_open(struct server **out, struct loop *l, const char *addr,
     s->options = *o;
     if (s->options.max_message == 0)
         s->options.max_message = WIRE_MAX_MESSAGE;
+    if (s->options.peers == 0)
+        s->options.peers = PEER_SERVER | PEER_CLIENT;
+    if (s->options.relay_peers == 0)
+        s->options.relay_peers = PEER_LOCAL | PEER_SERVER;
     s->max_unanswered = o->max_parked > 0 ? o->max_parked : DEFAULT_PARKED;
     s->peers = map_new();
     list_init(&s->departures);
@@ -564,7 +663,15 @@ enum err server_open(struct server **out, struct loop *l, const char *addr,
     must(nng_socket_set_size(s->socket, NNG_OPT_RECVMAXSZ, s->options.max_message) == 0);
     for (int i = 0; i < SPARE_CONTEXTS; i++)
         open_slot(s);
-    enum err e = listen_at(s, addr, why);
+    int64_t unused;
+    enum err e = net_check_address(l, addr, why);
+    if (e == OK && addr_is_tls(addr)) {
+        s->identities = map_new();
+        s->tls = net_tls(l);
+        tls_own(s->tls, &s->own, &unused);
+    }
+    if (e == OK)
+        e = listen_at(s, addr, why);
     if (e != OK) {
         server_close(s);
         return reason_add(why, e, "listen on %s", addr);
@@ -595,6 +702,18 @@ static void wait_for_sends(const struct server *s)
         }
 }
 
+static void free_identities(struct server *s)
+{
+    size_t i = 0;
+    void *identity;
+    if (s->identities == NULL)
+        return;
+    while (map_next(s->identities, &i, NULL, NULL, &identity))
+        free(identity);
+    map_free(s->identities);
+    s->identities = NULL;
+}
+
 void server_close(struct server *s)
 {
     if (s == NULL)
@@ -622,6 +741,7 @@ void server_close(struct server *s)
         free(d);
     }
     pthread_mutex_unlock(&s->departures_lock);
+    free_identities(s);
     map_free(s->peers);
     arena_pool_fini(&s->arenas);
     if (!closed)

@@ -91,7 +91,8 @@ static struct remote *remote_get(struct forward *f, const char *address)
     make_room(f);
     r = xcalloc(1, sizeof(*r));
     snprintf(r->address, sizeof(r->address), "%s", address);
-    if (client_open(&r->client, f->loop, r->address, &why) != OK) {
+    if (client_open_to(&r->client, f->loop, r->address, PEER_SERVER | PEER_FOREIGN_SERVER, &why) !=
+        OK) {
         free(r);
         return NULL;
     }

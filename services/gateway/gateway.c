@@ -125,6 +125,28 @@ static const struct method door_methods[] = {
     {0, NULL, NULL, NULL},
 };
 
+/* Who is taken at the door for other hosts. Whose daemons the relayed requests are for: servers of
+ * our region, which is what net takes without being told. */
+enum {
+    AGENTS = PEER_LOCAL | PEER_SERVER | PEER_CLIENT,
+    SERVERS = PEER_LOCAL | PEER_SERVER,
+    ANY_SERVER = SERVERS | PEER_FOREIGN_SERVER
+};
+
+static const struct restriction door_restrictions[] = {
+    {PB__GATEWAY__METHOD__NODE_REGISTER, AGENTS},
+    {PB__GATEWAY__METHOD__HEARTBEAT, AGENTS},
+    {PB__GATEWAY__METHOD__NODE_POLL, AGENTS},
+    {PB__GATEWAY__METHOD__ALLOC_UPDATE, AGENTS},
+    {PB__GATEWAY__METHOD__AGENT_RESULT, AGENTS},
+    {PB__GATEWAY__METHOD__LEADER, AGENTS},
+    {PB__GATEWAY__METHOD__HTTP, ANY_SERVER},
+    {PB__GATEWAY__METHOD__HTTP_MORE, ANY_SERVER},
+    {PB__GATEWAY__METHOD__HAS_NODE, SERVERS},
+    {PB__DAEMON__METHOD__METRICS, SERVERS},
+    {0, 0},
+};
+
 static void on_relay(void *self, struct request *req)
 {
     struct gateway *g = self;
@@ -156,7 +178,9 @@ static enum err open_rpc(struct gateway *g, struct reason *why)
                                 .self = g,
                                 .max_parked = (uint32_t)(g->max_nodes + 2 * g->max_relayed + 1024),
                                 .peer_gone = on_peer_gone,
-                                .relay = on_relay};
+                                .relay = on_relay,
+                                .peers = PEER_SERVER | PEER_CLIENT | PEER_FOREIGN_SERVER,
+                                .restricted = door_restrictions};
     return server_open(&g->rpc_door, g->loop, g->listen_rpc, &so, why);
 }
 

@@ -9,6 +9,8 @@ for path in "$SOURCE"/services/*/main.c; do
   # The group of this daemon, comments included.
   awk -v g="$daemon" '$0 ~ "^" g ": *{" {on = 1} on {print} on && /^};/ {exit}' "$example" >"$WORK/group"
   [ -s "$WORK/group" ] || fail "the example has no group $daemon"
+  # The group tls is for all: its key x is the option --tls-x.
+  awk '/^tls: *{/ {on = 1} on {print} on && /^};/ {exit}' "$example" | sed 's/^\( *#* *\)\([a-z_]* *=\)/\1tls_\2/' >>"$WORK/group"
   sed -n 's/^ *--\([a-z][a-z-]*\)[ =].*/\1/p; s/^ *--\([a-z][a-z-]*\)$/\1/p' "$WORK/help" | sort -u |
     grep -vxE 'config|check-config|help|version' | tr - _ >"$WORK/settings"
   [ "$(wc -l <"$WORK/settings")" -ge 3 ] || fail "$daemon --help lists no settings: $(cat "$WORK/help")"

@@ -6,6 +6,8 @@
 #include <string.h>
 #include <strings.h>
 
+#define MOST_WORDS 3 /* of a command's name: "tls ca create" */
+
 const struct flag global_flags[] = {
     {"address", FLAG_TEXT, "URL",
      "where the gateway answers HTTP; else NORN_ADDR, NOMAD_ADDR, http://127.0.0.1:4646"},
@@ -133,11 +135,12 @@ static const char *flag_name(const char *arg, size_t *len)
     return arg;
 }
 
-/* The first two arguments that are no flags: the words a command may be named by. */
-static int leading_words(const struct command *const *table, int argc, char **argv, char *words[2])
+/* The first three arguments that are no flags: the words a command may be named by. */
+static int leading_words(const struct command *const *table, int argc, char **argv,
+                         char *words[MOST_WORDS])
 {
     int count = 0;
-    for (int i = 0; i < argc && count < 2; i++) {
+    for (int i = 0; i < argc && count < MOST_WORDS; i++) {
         if (strcmp(argv[i], "--") == 0)
             break;
         if (!looks_like_flag(argv[i])) {
@@ -277,7 +280,7 @@ static bool count_is_right(const struct args *a, char *error, size_t size)
 bool args_parse(const struct command *const *table, int argc, char **argv, char **items,
                 struct args *out, char *error, size_t error_size)
 {
-    char *words[2];
+    char *words[MOST_WORDS];
     int used;
     memset(out, 0, sizeof(*out));
     out->items = items;
