@@ -181,6 +181,11 @@ static void validate_task_needs(struct texts *errors, const Pb__Task *task)
         texts_add(errors, "lifecycle " NOT_YET);
 }
 
+static bool is_text(const char *text, const char *expected)
+{
+    return text != NULL && strcmp(text, expected) == 0;
+}
+
 static void warn_about_task(struct validation *v, const Pb__TaskGroup *group, const Pb__Task *task)
 {
     const struct {
@@ -190,7 +195,7 @@ static void warn_about_task(struct validation *v, const Pb__TaskGroup *group, co
         {task->services_json != NULL, "service"},
         {task->vault_json != NULL, "vault"},
         {task->scaling_policies_json != NULL, "scaling"},
-        {task->resources->memory_max_mb > 0, "memory_max"},
+        {task->resources->memory_max_mb > 0 && !is_text(task->driver, "exec"), "memory_max"},
     };
     for (size_t i = 0; i < COUNT_OF(wishes); i++)
         if (wishes[i].wanted)

@@ -42,6 +42,7 @@ void task_run_on_state(void *owner, const struct shim_message *m)
                               .now_ns = m->finished_at,
                               .exit_code = m->exit_code,
                               .signal = m->signal,
+                              .oom_kills = m->oom_kills,
                           });
         break;
     default:
@@ -55,12 +56,10 @@ void task_run_on_state(void *owner, const struct shim_message *m)
  * behind. */
 static void kill_remains(struct task_run *t, const struct shim_message *m)
 {
-    char path[600];
     const struct cgroups *c = t->alloc->runner->options.cgroups;
     if (m != NULL && supervisor_process_lives(m))
         kill(m->pid, SIGKILL);
-    cgroups_task_path(c, t->alloc->id, t->name, path, sizeof path);
-    cgroups_clear(c, path, 50);
+    cgroups_clear(c, t->alloc->id, t->name, 50);
     remains_kill(t->alloc->id, t->name);
 }
 

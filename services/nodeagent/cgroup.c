@@ -49,54 +49,143 @@ static bool use(struct cgroups *c, const char *mount, enum shim_tree kind, const
     return true;
 }
 
-void cgroups_init(struct cgroups *c, const char *setting)
+/* ---- controllers */
+
+static const char *const v1_names[SHIM_CONTROLLERS] = {
+    [SHIM_MEMORY] = "memory", [SHIM_CPU] = "cpu", [SHIM_PIDS] = "pids", [SHIM_IO] = "blkio"};
+static const char *const v2_names[SHIM_CONTROLLERS] = {
+    [SHIM_MEMORY] = "memory", [SHIM_CPU] = "cpu", [SHIM_PIDS] = "pids", [SHIM_IO] = "io"};
+
+static bool put_text(const char *dir, const char *file, const char *text)
+{
+    char path[512];
+    snprintf(path, sizeof path, "%s/%s", dir, file);
+    FILE *f = fopen(path, "we");
+    if (f == NULL)
+        return false;
+    bool put = fputs(text, f) >= 0;
+    return fclose(f) == 0 && put;
+}
+
+static bool lists(const char *dir, const char *file, const char *name)
+{
+    char path[512], word[64];
+    bool found = false;
+    snprintf(path, sizeof path, "%s/%s", dir, file);
+    FILE *f = fopen(path, "re");
+    while (f != NULL && !found && fscanf(f, "%63s", word) == 1)
+        found = strcmp(word, name) == 0;
+    if (f != NULL)
+        fclose(f);
+    return found;
+}
+
+static void enable_v2(const char *dir)
+{
+    char request[32];
+    for (int i = 0; i < SHIM_CONTROLLERS; i++) {
+        snprintf(request, sizeof request, "+%s", v2_names[i]);
+        if (!lists(dir, "cgroup.subtree_control", v2_names[i]))
+            put_text(dir, "cgroup.subtree_control", request);
+    }
+}
+
+static bool find_limits_v2(struct cgroups *c, const char *mount)
+{
+    enable_v2(mount);
+    enable_v2(c->base);
+    for (int i = 0; i < SHIM_CONTROLLERS; i++)
+        if (lists(c->base, "cgroup.subtree_control", v2_names[i]))
+            snprintf(c->limits[i], sizeof c->limits[i], "%s", c->base);
+    c->limits_v2 = c->limits[SHIM_MEMORY][0] != '\0';
+    return c->limits_v2;
+}
+
+static void find_limits_v1(struct cgroups *c)
 {
     char mount[200];
+    for (int i = 0; i < SHIM_CONTROLLERS; i++) {
+        c->limits[i][0] = '\0';
+        if (!find_mount("cgroup", v1_names[i], mount, sizeof mount))
+            continue;
+        snprintf(c->limits[i], sizeof c->limits[i], "%s/norn", mount);
+        if ((mkdir(c->limits[i], 0755) != 0 && errno != EEXIST) || access(c->limits[i], W_OK) != 0)
+            c->limits[i][0] = '\0';
+    }
+}
+
+static void find_tree(struct cgroups *c, const char *setting, char mount[200])
+{
     struct statfs fs;
-    *c = (struct cgroups){.kind = SHIM_TREE_WALK};
-    if (strcmp(setting, "none") == 0)
-        return;
     if (strcmp(setting, "auto") != 0) {
         bool two = statfs(setting, &fs) == 0 && fs.f_type == CGROUP2_MAGIC;
+        snprintf(mount, 200, "%s", setting);
         use(c, setting, two ? SHIM_TREE_CGROUP2 : SHIM_TREE_FREEZER, two ? "norn.slice" : "norn");
         return;
     }
-    if (find_mount("cgroup2", NULL, mount, sizeof mount) &&
-        use(c, mount, SHIM_TREE_CGROUP2, "norn.slice"))
+    if (find_mount("cgroup2", NULL, mount, 200) && use(c, mount, SHIM_TREE_CGROUP2, "norn.slice"))
         return;
-    if (find_mount("cgroup", "freezer", mount, sizeof mount))
+    if (find_mount("cgroup", "freezer", mount, 200))
         use(c, mount, SHIM_TREE_FREEZER, "norn");
+}
+
+void cgroups_init(struct cgroups *c, const char *setting)
+{
+    char mount[200] = "";
+    *c = (struct cgroups){.kind = SHIM_TREE_WALK};
+    if (strcmp(setting, "none") == 0)
+        return;
+    find_tree(c, setting, mount);
+    if (c->kind == SHIM_TREE_WALK)
+        return;
+    if (c->kind != SHIM_TREE_CGROUP2 || !find_limits_v2(c, mount))
+        find_limits_v1(c);
 }
 
 void cgroups_prepare(const struct cgroups *c)
 {
     /* Where it fails, the shim falls back to walking the tree. */
-    if (c->kind != SHIM_TREE_WALK && mkdir(c->base, 0755) != 0)
-        errno = 0;
+    if (c->kind != SHIM_TREE_WALK && mkdir(c->base, 0755) == 0 && c->limits_v2)
+        enable_v2(c->base);
     if (c->shims[0] != '\0' && mkdir(c->shims, 0755) != 0)
         errno = 0;
+    for (int i = 0; i < SHIM_CONTROLLERS && !c->limits_v2; i++)
+        if (c->limits[i][0] != '\0' && mkdir(c->limits[i], 0755) != 0)
+            errno = 0;
+}
+
+static void task_path(const char *base, const uint8_t alloc[16], const char *task, char *out,
+                      size_t room)
+{
+    char id[ID_TEXT_SIZE];
+    out[0] = '\0';
+    if (base[0] == '\0')
+        return;
+    id_format(alloc, id);
+    if (strlen(task) <= 128)
+        snprintf(out, room, "%s/%s.%s.scope", base, id, task);
+    else
+        snprintf(out, room, "%s/%s.%016llx.scope", base, id,
+                 (unsigned long long)hash_bytes(task, strlen(task), 0));
 }
 
 void cgroups_task_path(const struct cgroups *c, const uint8_t alloc[16], const char *task,
                        char *out, size_t room)
 {
-    char id[ID_TEXT_SIZE];
-    out[0] = '\0';
-    if (c->kind == SHIM_TREE_WALK)
-        return;
-    id_format(alloc, id);
-    if (strlen(task) <= 128)
-        snprintf(out, room, "%s/%s.%s.scope", c->base, id, task);
-    else
-        snprintf(out, room, "%s/%s.%016llx.scope", c->base, id,
-                 (unsigned long long)hash_bytes(task, strlen(task), 0));
+    task_path(c->kind == SHIM_TREE_WALK ? "" : c->base, alloc, task, out, room);
 }
 
-void cgroups_clear(const struct cgroups *c, const char *path, int wait_ms)
+void cgroups_limit_path(const struct cgroups *c, enum shim_controller controller,
+                        const uint8_t alloc[16], const char *task, char *out, size_t room)
+{
+    task_path(c->limits[controller], alloc, task, out, room);
+}
+
+static void clear_tree(const struct cgroups *c, const char *path, int wait_ms)
 {
     struct tree t;
     struct stat st;
-    if (c->kind == SHIM_TREE_WALK || path[0] == '\0' || stat(path, &st) != 0)
+    if (path[0] == '\0' || stat(path, &st) != 0)
         return;
     tree_init(&t, (int)c->kind, path);
     while (!tree_kill_cgroup(&t) && wait_ms-- > 0)
@@ -106,6 +195,18 @@ void cgroups_clear(const struct cgroups *c, const char *path, int wait_ms)
     rmdir(path);
 }
 
+void cgroups_clear(const struct cgroups *c, const uint8_t alloc[16], const char *task, int wait_ms)
+{
+    char path[600];
+    cgroups_task_path(c, alloc, task, path, sizeof path);
+    clear_tree(c, path, wait_ms);
+    for (int i = 0; i < SHIM_CONTROLLERS; i++) {
+        cgroups_limit_path(c, (enum shim_controller)i, alloc, task, path, sizeof path);
+        if (path[0] != '\0')
+            rmdir(path);
+    }
+}
+
 void cgroups_fini(const struct cgroups *c)
 {
     if (c->kind == SHIM_TREE_WALK)
@@ -113,4 +214,7 @@ void cgroups_fini(const struct cgroups *c)
     if (c->shims[0] != '\0')
         rmdir(c->shims);
     rmdir(c->base);
+    for (int i = 0; i < SHIM_CONTROLLERS && !c->limits_v2; i++)
+        if (c->limits[i][0] != '\0')
+            rmdir(c->limits[i]);
 }

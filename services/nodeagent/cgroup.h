@@ -5,6 +5,7 @@
 #define NODEAGENT_CGROUP_H
 
 #include "shim/shim.h"
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -12,6 +13,8 @@ struct cgroups {
     enum shim_tree kind;
     char base[256];  /* ".../norn.slice"; "" with SHIM_TREE_WALK */
     char shims[280]; /* where taskshims go; "" where that is of no use */
+    bool limits_v2;
+    char limits[SHIM_CONTROLLERS][256]; /* as base, of each controller; "": not to be had */
 };
 
 /* setting: "auto", "none", or the mount point of a hierarchy to use. Falls back to SHIM_TREE_WALK
@@ -23,9 +26,12 @@ void cgroups_prepare(const struct cgroups *c);
 /* Of one task; "" with SHIM_TREE_WALK. */
 void cgroups_task_path(const struct cgroups *c, const uint8_t alloc[16], const char *task,
                        char *out, size_t room);
-/* Kills what is left in a task's cgroup and removes it, waiting up to wait_ms. Nothing happens if
- * there is none. */
-void cgroups_clear(const struct cgroups *c, const char *path, int wait_ms);
+/* The same task's directory of one controller; "" if there is none. */
+void cgroups_limit_path(const struct cgroups *c, enum shim_controller controller,
+                        const uint8_t alloc[16], const char *task, char *out, size_t room);
+/* Kills what is left in a task's cgroups and removes them, waiting up to wait_ms. Nothing happens
+ * if there are none. */
+void cgroups_clear(const struct cgroups *c, const uint8_t alloc[16], const char *task, int wait_ms);
 /* Removes our directories if nothing is in them. */
 void cgroups_fini(const struct cgroups *c);
 

@@ -24,6 +24,7 @@ struct launch {
     Pb__Job *job;
     const Pb__TaskGroup *group;
     const Pb__Task *task;
+    const struct driver *driver;
     char *alloc_dir, *task_dir, *shim_dir;
     struct driver_plan plan;
     bool set_user;
@@ -44,7 +45,13 @@ static enum err find_task(struct launch *l, struct reason *why)
     for (size_t i = 0; l->group != NULL && i < l->group->n_tasks; i++)
         if (strcmp(l->group->tasks[i]->name, l->run->name) == 0)
             l->task = l->group->tasks[i];
-    return l->task != NULL ? OK : reason_set(why, ERR_NOT_FOUND, "its job is not known here");
+    if (l->task == NULL)
+        return reason_set(why, ERR_NOT_FOUND, "its job is not known here");
+    l->driver = driver_find(l->task->driver);
+    return l->driver != NULL
+               ? OK
+               : reason_set(why, ERR_INVALID, "driver \"%s\" is not known on this node",
+                            l->task->driver == NULL ? "" : l->task->driver);
 }
 
 /* Here and not in the shim: name services are too heavy for that. */
@@ -55,6 +62,8 @@ static enum err find_user(struct launch *l, const Pb__Task *task, struct reason 
     l->uid = geteuid();
     l->gid = getegid();
     if (name == NULL || *name == '\0')
+        name = l->driver->default_user;
+    if (name == NULL)
         return OK;
     errno = 0;
     const struct passwd *p = getpwnam(name);
@@ -78,6 +87,7 @@ static enum err find_user(struct launch *l, const Pb__Task *task, struct reason 
 static void make_env(struct launch *l)
 {
     struct runner *r = l->run->alloc->runner;
+    const bool own_root = l->driver->own_root;
     const struct taskenv_input in = {
         .alloc = l->local->alloc,
         .job = l->job,
@@ -86,9 +96,9 @@ static void make_env(struct launch *l)
         .node = r->options.node,
         .region = r->options.region,
         .ip = fingerprint_address(r->options.node),
-        .alloc_dir = arena_printf(l->arena, "%s/alloc", l->alloc_dir),
-        .task_dir = arena_printf(l->arena, "%s/local", l->task_dir),
-        .secrets_dir = arena_printf(l->arena, "%s/secrets", l->task_dir),
+        .alloc_dir = own_root ? "/alloc" : arena_printf(l->arena, "%s/alloc", l->alloc_dir),
+        .task_dir = own_root ? "/local" : arena_printf(l->arena, "%s/local", l->task_dir),
+        .secrets_dir = own_root ? "/secrets" : arena_printf(l->arena, "%s/secrets", l->task_dir),
         .host = environ,
     };
     l->env = taskenv_new(l->arena, &in);
@@ -96,10 +106,6 @@ static void make_env(struct launch *l)
 
 static enum err make_plan(struct launch *l, struct reason *why)
 {
-    const struct driver *d = driver_find(l->task->driver);
-    if (d == NULL)
-        return reason_set(why, ERR_INVALID, "driver \"%s\" is not known on this node",
-                          l->task->driver == NULL ? "" : l->task->driver);
     if (l->run->kill_signal == 0)
         return reason_set(why, ERR_INVALID, "kill_signal \"%s\" is not a signal",
                           l->task->kill_signal);
@@ -108,11 +114,30 @@ static enum err make_plan(struct launch *l, struct reason *why)
         .task = l->task,
         .env = l->env,
         .task_dir = l->task_dir,
-        .shim = l->run->alloc->runner->options.shim,
+        .alloc_dir = arena_printf(l->arena, "%s/alloc", l->alloc_dir),
+        .node = l->run->alloc->runner->options.node,
+        .host = l->run->alloc->runner->options.host,
     };
-    enum err e = driver_make_plan(d, &ask, &l->plan, why);
+    enum err e = driver_make_plan(l->driver, &ask, &l->plan, why);
     l->recoverable = l->plan.recoverable;
     return e;
+}
+
+static bool has_limits(const struct shim_limits *l)
+{
+    return l->memory_bytes != 0 || l->cpu_shares != 0 || l->cpu_quota_us != 0 || l->pids != 0 ||
+           l->io_weight != 0;
+}
+
+static void find_controllers(const struct launch *l, struct supervisor_spec *spec)
+{
+    const struct task_run *t = l->run;
+    char path[600];
+    for (int i = 0; i < SHIM_CONTROLLERS; i++) {
+        cgroups_limit_path(t->alloc->runner->options.cgroups, (enum shim_controller)i, t->alloc->id,
+                           t->name, path, sizeof path);
+        spec->controllers[i] = arena_strdup(l->arena, path);
+    }
 }
 
 static enum err spawn(struct launch *l, struct reason *why)
@@ -126,12 +151,12 @@ static enum err spawn(struct launch *l, struct reason *why)
     const struct supervisor_handlers h = {task_run_on_state, task_run_on_lost, t};
     cgroups_prepare(r->options.cgroups);
     cgroups_task_path(r->options.cgroups, t->alloc->id, t->name, cgroup, sizeof cgroup);
-    const struct supervisor_spec spec = {
+    struct supervisor_spec spec = {
         .shim = r->options.shim,
         .dir = l->shim_dir,
         .log_dir = arena_printf(l->arena, "%s/alloc/logs", l->alloc_dir),
         .task = t->name,
-        .cwd = l->task_dir,
+        .cwd = l->driver->own_root ? "/" : l->task_dir,
         .tree = r->options.cgroups->kind,
         .cgroup = cgroup,
         .shims_cgroup = r->options.cgroups->shims,
@@ -150,7 +175,16 @@ static enum err spawn(struct launch *l, struct reason *why)
         .gid = l->gid,
         .groups = l->groups,
         .group_count = (size_t)l->group_count,
+        .limits_v2 = r->options.cgroups->limits_v2,
+        .limits = l->plan.limits,
+        .ulimits = l->plan.ulimits,
+        .ulimit_count = l->plan.ulimit_count,
+        .isolate = l->driver->own_root,
+        .mounts = l->plan.mounts,
+        .mount_count = l->plan.mount_count,
     };
+    if (has_limits(&l->plan.limits))
+        find_controllers(l, &spec);
     l->recoverable = true;
     return supervisor_spawn(&t->shim, r->loop, &spec, &h, why);
 }
@@ -180,7 +214,7 @@ static void launch(struct launch *l)
     if (e == OK)
         e = find_user(l, l->task, &why);
     if (e != OK) {
-        refuse(l, TASK_IN_START_FAILED, &why);
+        refuse(l, e == ERR_INVALID ? TASK_IN_INVALID : TASK_IN_START_FAILED, &why);
         return;
     }
     l->alloc_dir = allocdir_path(l->arena, r->options.data_dir, t->alloc->id);

@@ -1,8 +1,8 @@
 #include "nodeagent.h"
 #include "allocdir.h"
 #include "base/id.h"
-#include "drivers/driver.h"
 #include "fingerprint.h"
+#include "host.h"
 #include "wire/wire.h"
 #include <errno.h>
 #include <limits.h>
@@ -83,31 +83,6 @@ static enum err split_ports(struct arena *a, const char *text, Pb__Node *node, s
     return OK;
 }
 
-static void add_drivers(struct arena *a, Pb__Node *node, int64_t now_ns)
-{
-    size_t count = 0;
-    while (driver_at(count) != NULL)
-        count++;
-    node->drivers = arena_array(a, Pb__DriverInfo *, count);
-    for (size_t i = 0; i < count; i++) {
-        const char *attribute = arena_printf(a, "driver.%s", driver_at(i)->name);
-        Pb__DriverInfo *d = arena_alloc(a, sizeof *d);
-        pb__driver_info__init(d);
-        d->name = arena_strdup(a, driver_at(i)->name);
-        d->has_detected = d->detected = d->has_healthy = d->healthy = d->has_update_time = true;
-        d->health_description = arena_strdup(a, "Healthy");
-        d->update_time = now_ns;
-        d->attributes = arena_array(a, Pb__KeyValue *, 1);
-        d->attributes[0] = arena_alloc(a, sizeof **d->attributes);
-        pb__key_value__init(d->attributes[0]);
-        d->attributes[0]->key = arena_strdup(a, attribute);
-        d->attributes[0]->value = arena_strdup(a, "true");
-        d->n_attributes = 1;
-        node->drivers[node->n_drivers++] = d;
-        fingerprint_set(a, node, attribute, "1");
-    }
-}
-
 static Pb__Amount *amount(struct arena *a, uint64_t cpu, uint64_t memory_mb, uint64_t disk_mb)
 {
     Pb__Amount *m = arena_alloc(a, sizeof *m);
@@ -141,7 +116,8 @@ static enum err describe_node(struct nodeagent *na, struct reason *why)
     node->has_status = true;
     node->status = PB__NODE__STATUS__READY;
     fingerprint_machine(a, &o, node);
-    add_drivers(a, node, loop_wall_ns(na->loop));
+    host_look(a, &na->cgroups, na->taskshim, na->chroot, &na->host);
+    host_describe(a, &na->host, node, loop_wall_ns(na->loop));
     fingerprint_set(a, node, "norn.version", NORN_VERSION);
     /* Job files ask for it; what they mean is what Nomad 1.1 could do. */
     fingerprint_set(a, node, "nomad.version", "1.1.0");
@@ -289,6 +265,7 @@ static enum err open_parts(struct nodeagent *na, struct reason *why)
         .shim = na->taskshim,
         .region = na->region,
         .cgroups = &na->cgroups,
+        .host = &na->host,
         .node = na->node,
         .local = na->local,
         .starts = na->starts,
@@ -325,14 +302,15 @@ enum err nodeagent_open(void *self, struct loop *l, struct reason *why)
         e = allocdir_prepare(na->data_dir, why);
     if (e == OK)
         e = take_identity(na, why);
-    if (e == OK)
-        e = describe_node(na, why);
+    if (e != OK)
+        return e;
+    cgroups_init(&na->cgroups, na->cgroup);
+    e = describe_node(na, why);
     if (e != OK)
         return e;
     /* Shims are our children while we live: none of them is to become a zombie, and we never ask
      * how they ended. */
     sigaction(SIGCHLD, &(struct sigaction){.sa_handler = SIG_DFL, .sa_flags = SA_NOCLDWAIT}, NULL);
-    cgroups_init(&na->cgroups, na->cgroup);
     return open_parts(na, why);
 }
 

@@ -13,7 +13,7 @@ struct nodeagent {
     /* settings */
     const char *gateway, *gateway_poll, *servers, *data_dir, *name, *datacenter, *node_class, *meta,
         *region;
-    const char *network_interface, *taskshim, *cgroup, *http_addr, *reserved_ports;
+    const char *network_interface, *taskshim, *cgroup, *chroot, *http_addr, *reserved_ports;
     uint64_t cpu_mhz, memory_mb, disk_mb;
     uint64_t reserved_cpu, reserved_memory_mb, reserved_disk_mb;
     uint64_t max_kill_timeout_ms;
@@ -25,6 +25,7 @@ struct nodeagent {
     bool same_boot;
     uint32_t starts; /* with this identity, this one included */
     struct cgroups cgroups;
+    struct driver_host host;
     struct local *local;
     struct runner *runner;
     struct uplink *uplink;

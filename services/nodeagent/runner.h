@@ -9,6 +9,7 @@
 
 #include "base/err.h"
 #include "cgroup.h"
+#include "drivers/driver.h"
 #include "gateway.pb-c.h"
 #include "local.h"
 #include "loop/loop.h"
@@ -18,6 +19,7 @@ struct runner;
 struct runner_options {
     const char *data_dir, *shim, *region;
     const struct cgroups *cgroups;
+    const struct driver_host *host;
     const Pb__Node *node; /* for ${node...}, ${attr...} and the address of ports */
     struct local *local;
     uint32_t starts; /* of the agent: reports of this one are newer than those of the one before */

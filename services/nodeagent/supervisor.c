@@ -71,7 +71,14 @@ static int spec_memory(const struct supervisor_spec *s, struct reason *why)
         .set_user = s->set_user,
         .uid = s->uid,
         .gid = s->gid,
+        .isolate = s->isolate,
+        .mount_count = (uint32_t)s->mount_count,
+        .limits_v2 = s->limits_v2,
+        .limits = s->limits,
     };
+    must(s->mount_count <= SHIM_MAX_MOUNTS && s->ulimit_count <= SHIM_MAX_ULIMITS);
+    for (size_t i = 0; i < s->ulimit_count; i++)
+        head.ulimits[head.ulimit_count++] = s->ulimits[i];
     for (size_t i = 0; i < s->group_count && i < SHIM_MAX_GROUPS; i++)
         head.groups[head.group_count++] = s->groups[i];
     strbuf_add(&b, &head, sizeof head);
@@ -79,6 +86,13 @@ static int spec_memory(const struct supervisor_spec *s, struct reason *why)
                             s->cgroup, s->shims_cgroup, s->program};
     for (size_t i = 0; i < COUNT_OF(fields); i++)
         add_string(&b, fields[i]);
+    for (size_t i = 0; i < SHIM_CONTROLLERS; i++)
+        add_string(&b, s->controllers[i] == NULL ? "" : s->controllers[i]);
+    for (size_t i = 0; i < s->mount_count; i++) {
+        add_string(&b, s->mounts[i].source);
+        add_string(&b, s->mounts[i].place);
+        add_string(&b, s->mounts[i].writable ? "w" : "r");
+    }
     for (size_t i = 0; i < s->argc; i++)
         add_string(&b, s->argv[i]);
     for (size_t i = 0; i < s->envc; i++)

@@ -5,6 +5,7 @@
 #include "base/err.h"
 #include "loop/loop.h"
 #include "shim/shim.h"
+#include "shim/spec.h"
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -36,6 +37,14 @@ struct supervisor_spec {
     uint32_t uid, gid;
     const uint32_t *groups;
     size_t group_count;
+    const char *controllers[SHIM_CONTROLLERS]; /* NULL: none */
+    bool limits_v2;
+    struct shim_limits limits;
+    const struct shim_ulimit *ulimits;
+    size_t ulimit_count;
+    bool isolate;
+    const struct spec_mount *mounts; /* for a task with a root of its own */
+    size_t mount_count;
 };
 
 /* Makes the socket, then the shim, which starts the task at once. */

@@ -1,5 +1,6 @@
 #include "task.h"
 #include "base/err.h"
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -136,6 +137,20 @@ static bool has_process(const struct task *t)
     return t->phase == TASK_RUNNING || t->phase == TASK_DELAYING || t->phase == TASK_STOPPING;
 }
 
+/* A task lives on when another than its first process was killed; its end then still tells of it.
+ */
+static void note_end(struct task *t, const struct task_input *in)
+{
+    bool oom_killed = in->oom_kills > 0 && in->signal == SIGKILL;
+    const char *text = in->text;
+    if (text == NULL && oom_killed)
+        text = "OOM Killed";
+    else if (text == NULL && in->oom_kills > 0)
+        text = "processes of it were killed for its memory limit";
+    EVENT(t, in, TERMINATED, text, .exit_code = in->exit_code, .signal = in->signal,
+          .oom_killed = oom_killed);
+}
+
 static unsigned on_exited(struct task *t, const struct task_input *in)
 {
     unsigned todo = 0;
@@ -143,7 +158,7 @@ static unsigned on_exited(struct task *t, const struct task_input *in)
         todo = on_started(t, in); /* it was so quick, or we were away, that only the end is told */
     if (!has_process(t))
         return 0;
-    EVENT(t, in, TERMINATED, in->text, .exit_code = in->exit_code, .signal = in->signal);
+    note_end(t, in);
     if (t->phase == TASK_DELAYING || t->phase == TASK_STOPPING)
         return killed(t, in) | TASK_DO_RELEASE;
     bool well = in->exit_code == 0 && in->signal == 0;

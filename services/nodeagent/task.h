@@ -53,6 +53,7 @@ struct task_input {
     const char *text;
     bool recoverable;
     int32_t exit_code, signal;
+    uint32_t oom_kills; /* of its processes, for its memory limit */
 };
 
 enum {

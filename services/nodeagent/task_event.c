@@ -59,7 +59,7 @@ static void pack_terminated(struct arena *a, Pb__TaskEvent *pb, const struct tas
         text = arena_printf(a, "%s, Exit Message: \"%s\"", text, e->text);
         pb->message = text_of(a, e);
     }
-    add_detail(a, pb, "oom_killed", arena_strdup(a, "false"));
+    add_detail(a, pb, "oom_killed", arena_strdup(a, e->oom_killed ? "true" : "false"));
     add_detail(a, pb, "signal", arena_printf(a, "%d", e->signal));
     pb->display_message = text;
 }
@@ -223,6 +223,8 @@ struct task_event task_event_unpack(const Pb__TaskEvent *pb)
             e.type = (enum task_event_type)i;
     e.amount_ns = pb->kill_timeout_ns != 0 ? pb->kill_timeout_ns : pb->start_delay_ns;
     e.fails_task = pb->fails_task;
+    const char *oom_killed = detail(pb, "oom_killed");
+    e.oom_killed = oom_killed != NULL && strcmp(oom_killed, "true") == 0;
     const char *text = detail(pb, text_key(e.type));
     e.text = text == NULL ? NULL : xstrdup(text);
     return e;

@@ -36,7 +36,7 @@ struct task_event {
     int64_t time_ns;
     int64_t amount_ns;
     int32_t exit_code, signal;
-    bool fails_task;
+    bool fails_task, oom_killed;
     char *text; /* owned by whoever holds the event; may be NULL */
 };
 

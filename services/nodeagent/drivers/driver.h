@@ -1,22 +1,36 @@
-/* A driver knows how to make a process of a task. One table of functions each; drivers.c lists
- * them. They only describe what is to run: taskshim runs it. */
+/* A driver knows how to make a process of a task. One file and one table of functions each;
+ * drivers.c lists them. They only describe what is to run, where, and within which limits: taskshim
+ * runs it, so starting, adoption, signals, output, statistics, the kill of a whole tree and
+ * cleaning up are the same for all (docs/driver.md). */
 #ifndef NODEAGENT_DRIVERS_DRIVER_H
 #define NODEAGENT_DRIVERS_DRIVER_H
 
 #include "base/arena.h"
 #include "base/err.h"
+#include "nodeagent/shim/spec.h"
 #include "nodeagent/taskenv.h"
 #include <jansson.h>
 #include <stdbool.h>
 #include <sys/types.h>
+
+/* What a driver may need of the machine. */
+struct driver_host {
+    bool root;              /* the agent runs as root */
+    const char *shim;       /* the program taskshim */
+    const char *chroot;     /* setting: "PATH,SOURCE:PATH,..." */
+    const char *no_cgroups; /* why limits cannot be kept; NULL: they can */
+    char *no_namespaces;    /* why a task gets no namespaces; NULL: it does */
+};
 
 struct driver_ask {
     struct arena *arena;
     const Pb__Task *task;
     const json_t *config; /* an object */
     const struct taskenv *env;
-    const char *task_dir; /* TASK, the working directory */
-    const char *shim;     /* the program taskshim */
+    const char *task_dir;  /* TASK, the working directory */
+    const char *alloc_dir; /* alloc/, shared by the allocation's tasks */
+    const Pb__Node *node;
+    const struct driver_host *host;
 };
 
 struct driver_plan {
@@ -25,11 +39,21 @@ struct driver_plan {
     size_t argc;
     uint32_t start_delay_ms;
     bool recoverable; /* of a failure: trying again may help */
+    struct shim_limits limits;
+    struct shim_ulimit ulimits[SHIM_MAX_ULIMITS];
+    size_t ulimit_count;
+    /* With own_root: what the root is made of; program is sought in there. */
+    struct spec_mount *mounts;
+    size_t mount_count;
 };
 
 struct driver {
     const char *name;
-    const char *const *keys; /* known in the task's config; ends with NULL */
+    const char *const *keys;  /* known in the task's config; ends with NULL */
+    bool own_root;            /* tasks see /alloc, /local, /secrets and no other file of the node */
+    const char *default_user; /* NULL: the agent's */
+    /* Whether it can work on this machine; NULL: always. Not OK: the reason is told to all. */
+    enum err (*fingerprint)(const struct driver_host *h, struct reason *why);
     /* ERR_INVALID: the configuration is wrong. Any other error: it could not start. */
     enum err (*plan)(const struct driver_ask *ask, struct driver_plan *out, struct reason *why);
 };
@@ -50,6 +74,9 @@ enum err config_number(const struct driver_ask *ask, const char *key, int64_t *o
 enum err config_bool(const struct driver_ask *ask, const char *key, bool *out, struct reason *why);
 enum err config_duration_ms(const struct driver_ask *ask, const char *key, int64_t *out,
                             struct reason *why);
+/* A block of names and texts, as HCL writes it or as an object; names ends with NULL. */
+enum err config_pairs(const struct driver_ask *ask, const char *key, char ***names, char ***values,
+                      struct reason *why);
 /* A list of texts; one text counts as a list of one. */
 enum err config_list(const struct driver_ask *ask, const char *key, char ***out, size_t *count,
                      struct reason *why);

@@ -5,9 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-extern const struct driver driver_raw_exec, driver_mock;
+extern const struct driver driver_raw_exec, driver_exec, driver_mock;
 
-static const struct driver *const drivers[] = {&driver_raw_exec, &driver_mock};
+static const struct driver *const drivers[] = {&driver_raw_exec, &driver_exec, &driver_mock};
 
 const struct driver *driver_at(size_t i)
 {
@@ -137,6 +137,32 @@ enum err config_duration_ms(const struct driver_ask *ask, const char *key, int64
     if (e != OK || !duration_parse(text, &ns) || ns < 0)
         return wrong_type(ask, key, "a duration like \"10s\"", why);
     *out = ns / 1000000;
+    return OK;
+}
+
+enum err config_pairs(const struct driver_ask *ask, const char *key, char ***names, char ***values,
+                      struct reason *why)
+{
+    json_t *v = (json_t *)(uintptr_t)value_of(ask, key), *item;
+    const char *name;
+    size_t count = 0;
+    if (json_is_array(v) && json_array_size(v) == 1)
+        v = json_array_get(v, 0);
+    if (v != NULL && !json_is_object(v))
+        return wrong_type(ask, key, "a block of names and values", why);
+    *names = arena_array(ask->arena, char *, json_object_size(v) + 1);
+    *values = arena_array(ask->arena, char *, json_object_size(v) + 1);
+    json_object_foreach(v, name, item)
+    {
+        if (!json_is_string(item) && !json_is_integer(item))
+            return wrong_type(ask, key, "a block of names and values", why);
+        (*names)[count] = arena_strdup(ask->arena, name);
+        (*values)[count++] =
+            json_is_string(item)
+                ? taskenv_expand(ask->env, ask->arena, json_string_value(item))
+                : arena_printf(ask->arena, "%lld", (long long)json_integer_value(item));
+    }
+    (*names)[count] = NULL;
     return OK;
 }
 

@@ -72,10 +72,10 @@ static enum err plan(const struct driver_ask *ask, struct driver_plan *out, stru
     if (m.start_error != NULL && *m.start_error != '\0')
         return reason_set(why, ERR_UNAVAILABLE, "%s", m.start_error);
     struct arena *a = ask->arena;
-    out->program = ask->shim;
+    out->program = ask->host->shim;
     out->start_delay_ms = (uint32_t)m.start_block_ms;
     out->argv = arena_array(a, char *, 12);
-    out->argv[out->argc++] = arena_strdup(a, ask->shim);
+    out->argv[out->argc++] = arena_strdup(a, ask->host->shim);
     out->argv[out->argc++] = arena_strdup(a, "--mock");
     out->argv[out->argc++] = arena_printf(a, "run_for_ms=%lld", (long long)m.run_for_ms);
     out->argv[out->argc++] = arena_printf(a, "exit_code=%lld", (long long)m.exit_code);

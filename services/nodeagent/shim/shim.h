@@ -14,10 +14,13 @@
 
 enum { SHIM_FD_SPEC = 3, SHIM_FD_LISTEN = 4, SHIM_FD_AGENT = 5 };
 
-#define SHIM_MAGIC      0x4d484953u /* "SHIM" */
-#define SHIM_VERSION    1
-#define SHIM_MAX_GROUPS 64
-#define SHIM_MAX_SPEC   (4u << 20)
+#define SHIM_MAGIC         0x4d484953u /* "SHIM" */
+#define SHIM_VERSION       2
+#define SHIM_MAX_GROUPS    64
+#define SHIM_MAX_SPEC      (4u << 20)
+#define SHIM_MAX_MOUNTS    128
+#define SHIM_MAX_ULIMITS   16
+#define SHIM_CPU_PERIOD_US 100000
 
 enum shim_tree {                     /* how all of a task's processes are found when it must go */
                  SHIM_TREE_WALK = 0, /* the shim's descendants; orphans come to it, a subreaper */
@@ -25,8 +28,27 @@ enum shim_tree {                     /* how all of a task's processes are found 
                  SHIM_TREE_FREEZER = 2, /* cgroup v1 */
 };
 
-/* Strings follow, each ending in NUL: dir, log_dir, task, cwd, cgroup, shims_cgroup, program, then
- * argc arguments and envc variables. */
+/* The controllers of cgroups that limit a task. Without one its limits are not kept. */
+enum shim_controller { SHIM_MEMORY, SHIM_CPU, SHIM_PIDS, SHIM_IO, SHIM_CONTROLLERS };
+
+struct shim_limits { /* 0: none */
+    uint64_t memory_bytes, memory_reserved_bytes;
+    uint32_t cpu_shares;
+    uint32_t cpu_quota_us; /* of each SHIM_CPU_PERIOD_US */
+    uint32_t pids;
+    uint32_t io_weight; /* 1 to 10000 */
+};
+
+struct shim_ulimit {
+    uint64_t soft, hard;
+    uint32_t resource, reserved; /* RLIMIT_... */
+};
+
+/* Strings follow, each ending in NUL: dir, log_dir, task, cwd, cgroup, shims_cgroup, program, the
+ * task's directory of each controller ("": there is none), then for each mount its source, its
+ * place and "r" or "w", then argc arguments and envc variables. With `isolate` the task has
+ * namespaces and a root of its own (room.h): cwd, program and the places of mounts are paths in
+ * there. */
 struct shim_spec {
     uint32_t magic, version;
     uint32_t size; /* of all */
@@ -38,6 +60,11 @@ struct shim_spec {
     uint32_t uid, gid;
     uint32_t group_count;
     uint32_t groups[SHIM_MAX_GROUPS];
+    uint32_t isolate, mount_count;
+    uint32_t limits_v2; /* the controllers' directories are of cgroup2 */
+    uint32_t ulimit_count;
+    struct shim_limits limits;
+    struct shim_ulimit ulimits[SHIM_MAX_ULIMITS];
 };
 
 enum shim_kind {
@@ -60,7 +87,7 @@ struct shim_message {
     int32_t signal;
     int32_t error;
     uint32_t timeout_ms;
-    uint32_t reserved;
+    uint32_t oom_kills;  /* how often the kernel killed for its memory limit */
     uint64_t pid_start;  /* field 22 of /proc/PID/stat: the pid may be used again */
     int64_t started_at;  /* ns since 1970 */
     int64_t finished_at; /* ns since 1970 */

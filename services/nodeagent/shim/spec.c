@@ -23,7 +23,8 @@ bool spec_map(struct spec_view *v, int fd)
         return false;
     v->head = v->map;
     if (v->head->magic != SHIM_MAGIC || v->head->version != SHIM_VERSION ||
-        v->head->size != st.st_size || v->head->group_count > SHIM_MAX_GROUPS)
+        v->head->size != st.st_size || v->head->group_count > SHIM_MAX_GROUPS ||
+        v->head->mount_count > SHIM_MAX_MOUNTS || v->head->ulimit_count > SHIM_MAX_ULIMITS)
         return false;
     const char *at = (const char *)v->map + sizeof *v->head;
     const char *end = (const char *)v->map + v->head->size;
@@ -31,6 +32,13 @@ bool spec_map(struct spec_view *v, int fd)
                              &v->cgroup, &v->shims_cgroup, &v->program};
     for (size_t i = 0; i < sizeof fields / sizeof fields[0]; i++)
         if ((*fields[i] = next_string(&at, end)) == NULL)
+            return false;
+    for (size_t i = 0; i < SHIM_CONTROLLERS; i++)
+        if ((v->controllers[i] = next_string(&at, end)) == NULL)
+            return false;
+    v->mounts = at;
+    for (uint32_t i = 0; i < 3 * v->head->mount_count; i++)
+        if (next_string(&at, end) == NULL)
             return false;
     v->strings = at;
     for (uint64_t i = 0; i < (uint64_t)v->head->argc + v->head->envc; i++)
@@ -48,6 +56,15 @@ void spec_vectors(const struct spec_view *v, char **room)
     for (uint32_t i = 0; i < v->head->envc; i++)
         *room++ = (char *)(uintptr_t)next_string(&at, end);
     *room = NULL;
+}
+
+struct spec_mount spec_next_mount(const struct spec_view *v, const char **at)
+{
+    const char *end = (const char *)v->map + v->head->size;
+    const char *source = next_string(at, end);
+    const char *place = next_string(at, end);
+    const char *mode = next_string(at, end);
+    return (struct spec_mount){source, place + strspn(place, "/"), mode[0] == 'w'};
 }
 
 void spec_unmap(struct spec_view *v)

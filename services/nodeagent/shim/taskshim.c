@@ -9,7 +9,10 @@
  *
  * If it is killed, its task is killed too: a task without a parent has no exit status and would run
  * beside its own replacement. */
+#include "confine.h"
+#include "limits.h"
 #include "mock.h"
+#include "room.h"
 #include "rotate.h"
 #include "shim.h"
 #include "spec.h"
@@ -55,8 +58,10 @@ struct shim {
     int output[2]; /* read ends: stdout, stderr; -1 closed */
     struct rotate logs[2];
     struct tree tree;
+    struct room room;
+    struct limits limits;
     int64_t kill_at, give_up_at; /* monotonic ms */
-    char task[256], cgroup[512];
+    char task[256], cgroup[512], controllers[SHIM_CONTROLLERS][512];
 };
 
 static char buffer[65536];
@@ -121,15 +126,26 @@ static void tell_all(const struct shim *s)
             tell(s, s->agents[i]);
 }
 
+/* Before an end is told: the task's next run makes cgroups of the same names. */
+static void remove_cgroups(struct shim *s)
+{
+    limits_fini(&s->limits, s->controllers);
+    if (s->tree.cgroup >= 0)
+        rmdir(s->cgroup);
+}
+
 static void set_failed(struct shim *s, int error, const char *what)
 {
+    if (s->room.init != 0) {
+        kill(s->room.init, SIGKILL);
+        waitpid(s->room.init, NULL, 0);
+    }
     s->state.kind = SHIM_START_FAILED;
     s->state.error = error;
     snprintf(s->state.text, sizeof s->state.text, "%s: %s", what, strerror(error));
     s->state.finished_at = wall_ns();
     s->phase = ENDED;
-    if (s->tree.cgroup >= 0)
-        rmdir(s->cgroup);
+    remove_cgroups(s);
 }
 
 /* ---- starting */
@@ -159,6 +175,60 @@ static void become_user(const struct shim_spec *h, int report)
         child_fails(report, "set user");
 }
 
+/* A task may open its output anew (/dev/stdout), also when it is not ours. */
+static void give_streams(const struct shim_spec *h, const int ends[2], int report)
+{
+    int null = open("/dev/null", O_RDONLY);
+    if (null < 0 || dup2(null, 0) < 0 || dup2(ends[0], 1) < 0 || dup2(ends[1], 2) < 0)
+        child_fails(report, "set up standard streams");
+    if (h->set_user && (fchown(1, h->uid, h->gid) != 0 || fchown(2, h->uid, h->gid) != 0))
+        child_fails(report, "give the task its output");
+}
+
+/* A program without a slash is sought in /local and along PATH, as far as the task can see. */
+static _Noreturn void exec_inside(const char *program, char **argv, char **envp, int report)
+{
+    static const char usual[] = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+    char path[4096];
+    const char *dirs = usual;
+    if (strchr(program, '/') != NULL) {
+        execve(program, argv, envp);
+        child_fails(report, "exec");
+    }
+    for (char **e = envp; *e != NULL; e++)
+        if (strncmp(*e, "PATH=", 5) == 0)
+            dirs = *e + 5;
+    snprintf(path, sizeof path, "/local/%s", program);
+    for (;;) {
+        execve(path, argv, envp);
+        if (errno != ENOENT && errno != ENOTDIR && errno != EACCES)
+            child_fails(report, "exec");
+        if (*dirs == '\0')
+            break;
+        size_t len = strcspn(dirs, ":");
+        snprintf(path, sizeof path, "%.*s/%s", (int)len, dirs, program);
+        dirs += len;
+        dirs += *dirs == ':';
+    }
+    child_fails(report, "find the command in the task's root");
+}
+
+static void take_place(const struct shim *s, const struct spec_view *v, int report)
+{
+    if (!tree_enter(&s->tree) || !limits_enter(&s->limits))
+        child_fails(report, "enter cgroup");
+    if (v->head->isolate && !room_enter(&s->room))
+        child_fails(report, "enter the task's root");
+    if (!confine_ulimits(v->head))
+        child_fails(report, "set ulimit");
+    if (v->head->isolate && !confine_bounding_set())
+        child_fails(report, "drop capabilities");
+    become_user(v->head, report);
+    /* A change of user takes this back, so it comes after. In a room the init has it. */
+    if (!v->head->isolate)
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+}
+
 static _Noreturn void run_child(const struct shim *s, const struct spec_view *v, char **vectors,
                                 const int ends[2], int report)
 {
@@ -167,25 +237,39 @@ static _Noreturn void run_child(const struct shim *s, const struct spec_view *v,
     /* An agent started in the background of a shell ignores INT, and exec would hand that on. */
     for (int i = 1; i < NSIG; i++)
         signal(i, SIG_DFL);
-    if (!tree_enter(&s->tree))
-        child_fails(report, "enter cgroup");
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
     setsid();
-    int null = open("/dev/null", O_RDONLY);
-    if (null < 0 || dup2(null, 0) < 0 || dup2(ends[0], 1) < 0 || dup2(ends[1], 2) < 0)
-        child_fails(report, "set up standard streams");
+    give_streams(v->head, ends, report);
     int score = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
     if (score >= 0 && write(score, "0", 1) < 0)
         errno = 0; /* not ours to lower; the task lives with it */
-    become_user(v->head, report);
+    take_place(s, v, report);
     if (chdir(v->cwd) != 0)
         child_fails(report, "enter the task's directory");
     umask(022);
     /* Descriptors that an agent's libraries forgot to close on exec are no business of the task. */
     syscall(SYS_close_range, 3, ~0U, 4 /* CLOSE_RANGE_CLOEXEC */);
     sigprocmask(SIG_SETMASK, &none, NULL);
-    execve(v->program, vectors, vectors + v->head->argc + 1);
+    char **envp = vectors + v->head->argc + 1;
+    if (v->head->isolate) {
+        if (!confine_self())
+            child_fails(report, "confine the task");
+        exec_inside(v->program, vectors, envp, report);
+    }
+    execve(v->program, vectors, envp);
     child_fails(report, "exec");
+}
+
+static bool prepare_place(struct shim *s, const struct spec_view *v)
+{
+    for (int i = 0; i < SHIM_CONTROLLERS; i++)
+        snprintf(s->controllers[i], sizeof s->controllers[i], "%s", v->controllers[i]);
+    tree_init(&s->tree, (int)v->head->tree, v->cgroup);
+    const char *failed = limits_init(&s->limits, v);
+    if (failed == NULL && v->head->isolate)
+        failed = room_open(&s->room, v);
+    if (failed != NULL)
+        set_failed(s, errno, failed);
+    return failed == NULL;
 }
 
 static void start_child(struct shim *s, const struct spec_view *v)
@@ -199,7 +283,7 @@ static void start_child(struct shim *s, const struct spec_view *v)
         return;
     }
     spec_vectors(v, vectors);
-    pid_t pid = fork();
+    pid_t pid = v->head->isolate ? room_fork(&s->room) : fork();
     if (pid == 0)
         run_child(s, v, vectors, (const int[2]){out[1], err[1]}, report[1]);
     int fork_error = errno;
@@ -285,9 +369,9 @@ static bool shim_init(struct shim *s)
     s->signals = signalfd(-1, &chld, SFD_CLOEXEC | SFD_NONBLOCK);
     leave_agents_cgroup(v.shims_cgroup);
     snprintf(s->cgroup, sizeof s->cgroup, "%s", v.cgroup);
-    tree_init(&s->tree, (int)v.head->tree, v.cgroup);
     open_logs(s, &v);
-    start_child(s, &v);
+    if (prepare_place(s, &v))
+        start_child(s, &v);
     spec_unmap(&v);
     save_state(s, s->phase == ENDED);
     tell_all(s);
@@ -363,9 +447,8 @@ static void end_rest(struct shim *s)
         }
         rotate_fini(&s->logs[i]);
     }
-    /* Before the end is told: the task's next run makes a cgroup of the same name. */
-    if (s->tree.cgroup >= 0)
-        rmdir(s->cgroup);
+    s->state.oom_kills = limits_oom_kills(&s->limits);
+    remove_cgroups(s);
     s->phase = ENDED;
     s->state.kind = SHIM_EXITED;
     save_state(s, true);
@@ -504,10 +587,20 @@ static void turn(struct shim *s)
         end_rest(s);
 }
 
+static int say_whether_we_can_isolate(void)
+{
+    const char *missing = room_probe();
+    if (missing != NULL && write(STDOUT_FILENO, missing, strlen(missing)) < 0)
+        return 2;
+    return missing == NULL ? 0 : 1;
+}
+
 int main(int argc, char **argv)
 {
     if (argc > 1 && strcmp(argv[1], "--mock") == 0)
         return mock_main(argc - 2, argv + 2);
+    if (argc > 1 && strcmp(argv[1], "--can-isolate") == 0)
+        return say_whether_we_can_isolate();
     struct shim s;
     if (argc != 1 || !shim_init(&s)) {
         static const char text[] = "taskshim is started by nodeagent, one for each task\n";

@@ -128,11 +128,14 @@ static enum err plan(const char *driver, const char *config, struct driver_plan 
     task.config_json = arena_strdup(a, config);
     const struct taskenv_input in = {&alloc, &job, &group, &task, &node, "global",
                                      "::1",  "/a", "/t",   "/s",  NULL};
+    static const struct driver_host host = {.root = true, .shim = "/taskshim", .chroot = "/usr"};
     struct driver_ask ask = {.arena = a,
                              .task = &task,
                              .env = taskenv_new(a, &in),
                              .task_dir = root,
-                             .shim = "/taskshim"};
+                             .alloc_dir = "/alloc",
+                             .node = &node,
+                             .host = &host};
     return driver_make_plan(driver_find(driver), &ask, out, why);
 }
 

@@ -374,7 +374,7 @@ Test(shim, the_task_dies_with_its_shim)
     cr_assert(lost);
     poll(NULL, 0, 50);
     cr_assert_eq(count_processes(), 0);
-    cgroups_clear(&cgroups, cgroup, 100);
+    cgroups_clear(&cgroups, alloc_id, strrchr(dir, '-'), 100);
     supervisor_close(sup);
     sup = NULL;
 }

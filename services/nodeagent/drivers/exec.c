@@ -1,0 +1,246 @@
+/* exec: the command in namespaces of its own, with a root made of read-only directories of the node
+ * (setting `chroot`) and the task's own, as user nobody unless the job says otherwise, within the
+ * memory and processor time it asked for.
+ * Config: command, args, cpu_hard_limit, pids_limit, io_weight, ulimit. */
+#include "driver.h"
+#include <string.h>
+#include <sys/resource.h>
+
+#define MIB                (1ull << 20)
+#define DEFAULT_PIDS_LIMIT 4096
+
+static const char *const keys[] = {"command",    "args",      "cpu_hard_limit",
+                                   "pids_limit", "io_weight", "pid_mode",
+                                   "ipc_mode",   "ulimit",    NULL};
+
+static enum err fingerprint(const struct driver_host *h, struct reason *why)
+{
+    if (!h->root)
+        return reason_set(why, ERR_DENIED, "the agent does not run as root");
+    if (h->no_cgroups != NULL)
+        return reason_set(why, ERR_UNAVAILABLE, "%s", h->no_cgroups);
+    if (h->no_namespaces != NULL)
+        return reason_set(why, ERR_UNAVAILABLE, "%s", h->no_namespaces);
+    return OK;
+}
+
+/* ---- the root */
+
+static enum err add_mount(const struct driver_ask *ask, struct driver_plan *out, const char *source,
+                          const char *place, bool writable, struct reason *why)
+{
+    if (out->mount_count == SHIM_MAX_MOUNTS)
+        return reason_set(why, ERR_INVALID, "chroot names more than %d directories",
+                          SHIM_MAX_MOUNTS);
+    out->mounts[out->mount_count++] = (struct spec_mount){
+        arena_strdup(ask->arena, source), arena_strdup(ask->arena, place), writable};
+    return OK;
+}
+
+static enum err add_chroot(const struct driver_ask *ask, struct driver_plan *out,
+                           struct reason *why)
+{
+    char *rest = arena_strdup(ask->arena, ask->host->chroot), *one;
+    enum err e = OK;
+    while (e == OK && (one = strsep(&rest, ",")) != NULL) {
+        one += strspn(one, " ");
+        if (*one == '\0')
+            continue;
+        char *place = strchr(one, ':');
+        if (place != NULL)
+            *place++ = '\0';
+        else
+            place = one;
+        if (one[0] != '/' || place[0] != '/' || place[1] == '\0' || strstr(place, "..") != NULL)
+            return reason_set(why, ERR_INVALID,
+                              "setting chroot: \"%s\" is not an absolute path or SOURCE:PATH", one);
+        e = add_mount(ask, out, one, place, false, why);
+    }
+    return e;
+}
+
+static enum err make_root(const struct driver_ask *ask, struct driver_plan *out, struct reason *why)
+{
+    static const char *const own[] = {"local", "secrets", "tmp"};
+    out->mounts = arena_array(ask->arena, struct spec_mount, SHIM_MAX_MOUNTS);
+    enum err e = add_chroot(ask, out, why);
+    if (e == OK)
+        e = add_mount(ask, out, ask->alloc_dir, "/alloc", true, why);
+    for (size_t i = 0; e == OK && i < COUNT_OF(own); i++)
+        e = add_mount(ask, out, arena_printf(ask->arena, "%s/%s", ask->task_dir, own[i]), own[i],
+                      true, why);
+    return e;
+}
+
+/* ---- limits */
+
+static enum err in_range(const char *key, int64_t value, int64_t least, int64_t most,
+                         struct reason *why)
+{
+    if (value >= least && value <= most)
+        return OK;
+    return reason_set(why, ERR_INVALID, "config key \"%s\" must be %lld to %lld", key,
+                      (long long)least, (long long)most);
+}
+
+static uint32_t quota_us(const struct driver_ask *ask)
+{
+    const Pb__Node *n = ask->node;
+    uint64_t total = n->total == NULL || n->total->cpu == 0 ? 1 : n->total->cpu;
+    uint64_t quota = (uint64_t)ask->task->resources->cpu * (n->cores == 0 ? 1 : n->cores) *
+                     SHIM_CPU_PERIOD_US / total;
+    return quota < 1000 ? 1000 : (uint32_t)quota; /* the kernel takes no less */
+}
+
+static enum err read_limits(const struct driver_ask *ask, struct shim_limits *l, struct reason *why)
+{
+    const Pb__Resources *r = ask->task->resources;
+    int64_t pids = DEFAULT_PIDS_LIMIT, weight = 0;
+    bool hard = false;
+    enum err e = config_number(ask, "pids_limit", &pids, why);
+    if (e == OK)
+        e = config_number(ask, "io_weight", &weight, why);
+    if (e == OK)
+        e = config_bool(ask, "cpu_hard_limit", &hard, why);
+    if (e == OK)
+        e = in_range("pids_limit", pids, 1, 4 << 20, why);
+    if (e == OK)
+        e = in_range("io_weight", weight, 0, 10000, why);
+    l->pids = (uint32_t)pids;
+    l->io_weight = (uint32_t)weight;
+    if (e != OK || r == NULL)
+        return e;
+    l->cpu_shares = r->cpu;
+    if (hard)
+        l->cpu_quota_us = quota_us(ask);
+    l->memory_bytes = r->memory_mb * MIB;
+    if (r->memory_max_mb > r->memory_mb) {
+        l->memory_reserved_bytes = l->memory_bytes;
+        l->memory_bytes = r->memory_max_mb * MIB;
+    }
+    return OK;
+}
+
+static const struct {
+    const char *name;
+    uint32_t resource;
+} ulimits[] = {
+    {"as", RLIMIT_AS},           {"core", RLIMIT_CORE},     {"cpu", RLIMIT_CPU},
+    {"data", RLIMIT_DATA},       {"fsize", RLIMIT_FSIZE},   {"locks", RLIMIT_LOCKS},
+    {"memlock", RLIMIT_MEMLOCK}, {"nofile", RLIMIT_NOFILE}, {"nproc", RLIMIT_NPROC},
+    {"rss", RLIMIT_RSS},         {"stack", RLIMIT_STACK},
+};
+
+static bool read_ulimit_value(const char **text, uint64_t *out)
+{
+    if (strncmp(*text, "-1", 2) == 0) {
+        *out = RLIM_INFINITY;
+        *text += 2;
+        return true;
+    }
+    uint64_t value = 0;
+    const char *p = *text;
+    for (; *p >= '0' && *p <= '9' && p - *text < 18; p++)
+        value = value * 10 + (uint64_t)(*p - '0');
+    bool any = p != *text;
+    *text = p;
+    *out = value;
+    return any;
+}
+
+/* "1024" or "1024:4096"; -1 is no limit. */
+static enum err read_ulimit(const char *name, const char *text, struct shim_ulimit *out,
+                            struct reason *why)
+{
+    const char *p = text;
+    size_t i = 0;
+    while (i < COUNT_OF(ulimits) && strcmp(ulimits[i].name, name) != 0)
+        i++;
+    if (i == COUNT_OF(ulimits))
+        return reason_set(why, ERR_INVALID, "config key \"ulimit\": \"%.60s\" is not a limit",
+                          name);
+    out->resource = ulimits[i].resource;
+    bool fine = read_ulimit_value(&p, &out->soft);
+    out->hard = out->soft;
+    if (fine && *p == ':') {
+        p++;
+        fine = read_ulimit_value(&p, &out->hard);
+    }
+    if (!fine || *p != '\0' || out->soft > out->hard)
+        return reason_set(why, ERR_INVALID,
+                          "config key \"ulimit\": %s = \"%.60s\" is not SOFT or SOFT:HARD", name,
+                          text);
+    return OK;
+}
+
+static enum err read_ulimits(const struct driver_ask *ask, struct driver_plan *out,
+                             struct reason *why)
+{
+    char **names, **values;
+    enum err e = config_pairs(ask, "ulimit", &names, &values, why);
+    for (size_t i = 0; e == OK && names[i] != NULL; i++) {
+        if (out->ulimit_count == SHIM_MAX_ULIMITS)
+            return reason_set(why, ERR_INVALID, "config key \"ulimit\" names too many limits");
+        e = read_ulimit(names[i], values[i], &out->ulimits[out->ulimit_count++], why);
+    }
+    return e;
+}
+
+/* ---- the plan */
+
+static enum err must_be_private(const struct driver_ask *ask, const char *key, struct reason *why)
+{
+    const char *mode = "private";
+    enum err e = config_text(ask, key, &mode, why);
+    if (e == OK && strcmp(mode, "private") != 0)
+        e = reason_set(why, ERR_INVALID, "config key \"%s\" must be \"private\"", key);
+    return e;
+}
+
+static enum err read_command(const struct driver_ask *ask, struct driver_plan *out,
+                             struct reason *why)
+{
+    const char *command = NULL;
+    char **args;
+    size_t count;
+    enum err e = config_text(ask, "command", &command, why);
+    if (e == OK)
+        e = config_list(ask, "args", &args, &count, why);
+    if (e != OK)
+        return e;
+    if (command == NULL || *command == '\0')
+        return reason_set(why, ERR_INVALID, "config key \"command\" is missing");
+    out->program = command;
+    out->argv = arena_array(ask->arena, char *, count + 2);
+    out->argv[0] = arena_strdup(ask->arena, command);
+    for (size_t i = 0; i < count; i++)
+        out->argv[i + 1] = args[i];
+    out->argc = count + 1;
+    return OK;
+}
+
+static enum err plan(const struct driver_ask *ask, struct driver_plan *out, struct reason *why)
+{
+    enum err e = fingerprint(ask->host, why);
+    if (e == OK)
+        e = read_command(ask, out, why);
+    if (e == OK)
+        e = must_be_private(ask, "pid_mode", why);
+    if (e == OK)
+        e = must_be_private(ask, "ipc_mode", why);
+    if (e == OK)
+        e = read_limits(ask, &out->limits, why);
+    if (e == OK)
+        e = read_ulimits(ask, out, why);
+    return e == OK ? make_root(ask, out, why) : e;
+}
+
+extern const struct driver driver_exec;
+const struct driver driver_exec = {
+    .name = "exec",
+    .keys = keys,
+    .own_root = true,
+    .default_user = "nobody",
+    .fingerprint = fingerprint,
+    .plan = plan,
+};

@@ -1,0 +1,89 @@
+#include "host.h"
+#include "fingerprint.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <spawn.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+/* Another process tries it, since one cannot leave a namespace again. NULL: it works. */
+static char *why_no_namespaces(struct arena *a, const char *shim)
+{
+    char *argv[] = {arena_strdup(a, shim), (char[]){"--can-isolate"}, NULL};
+    posix_spawn_file_actions_t actions;
+    char said[200];
+    int ends[2], status = 0;
+    pid_t pid;
+    if (pipe2(ends, O_CLOEXEC) != 0)
+        return arena_strdup(a, strerror(errno));
+    posix_spawn_file_actions_init(&actions);
+    posix_spawn_file_actions_adddup2(&actions, ends[1], STDOUT_FILENO);
+    int error = posix_spawn(&pid, shim, &actions, NULL, argv, environ);
+    posix_spawn_file_actions_destroy(&actions);
+    close(ends[1]);
+    ssize_t n = error == 0 ? read(ends[0], said, sizeof said - 1) : 0;
+    close(ends[0]);
+    if (error != 0)
+        return arena_printf(a, "taskshim does not start: %s", strerror(error));
+    if (waitpid(pid, &status, 0) == pid && WIFEXITED(status) && WEXITSTATUS(status) == 0)
+        return NULL;
+    said[n < 0 ? 0 : n] = '\0';
+    return arena_strdup(a, n > 0 ? said : "taskshim could not try namespaces");
+}
+
+void host_look(struct arena *a, const struct cgroups *c, const char *shim, const char *chroot,
+               struct driver_host *out)
+{
+    *out = (struct driver_host){.root = geteuid() == 0, .shim = shim, .chroot = chroot};
+    if (c->limits[SHIM_MEMORY][0] == '\0')
+        out->no_cgroups = "there is no cgroup controller for memory that we may use";
+    if (out->root)
+        out->no_namespaces = why_no_namespaces(a, shim);
+}
+
+static Pb__KeyValue *pair(struct arena *a, const char *key, const char *value)
+{
+    Pb__KeyValue *kv = arena_alloc(a, sizeof *kv);
+    pb__key_value__init(kv);
+    kv->key = arena_strdup(a, key);
+    kv->value = arena_strdup(a, value);
+    return kv;
+}
+
+static void describe(struct arena *a, const struct driver *d, const struct driver_host *h,
+                     Pb__Node *node, Pb__DriverInfo *info)
+{
+    struct reason why = {""};
+    const char *attribute = arena_printf(a, "driver.%s", d->name);
+    info->name = arena_strdup(a, d->name);
+    info->has_detected = info->has_healthy = info->detected = true;
+    info->healthy = d->fingerprint == NULL || d->fingerprint(h, &why) == OK;
+    info->health_description = arena_strdup(a, info->healthy ? "Healthy" : why.text);
+    info->attributes = arena_array(a, Pb__KeyValue *, 1);
+    info->n_attributes = 1;
+    if (info->healthy) {
+        info->attributes[0] = pair(a, attribute, "true");
+        fingerprint_set(a, node, attribute, "1");
+    } else {
+        attribute = arena_printf(a, "%s.unhealthy", attribute);
+        info->attributes[0] = pair(a, attribute, why.text);
+        fingerprint_set(a, node, attribute, why.text);
+    }
+}
+
+void host_describe(struct arena *a, const struct driver_host *h, Pb__Node *node, int64_t now_ns)
+{
+    size_t count = 0;
+    while (driver_at(count) != NULL)
+        count++;
+    node->drivers = arena_array(a, Pb__DriverInfo *, count);
+    for (size_t i = 0; i < count; i++) {
+        Pb__DriverInfo *info = arena_alloc(a, sizeof *info);
+        pb__driver_info__init(info);
+        info->has_update_time = true;
+        info->update_time = now_ns;
+        describe(a, driver_at(i), h, node, info);
+        node->drivers[node->n_drivers++] = info;
+    }
+}

@@ -1,0 +1,374 @@
+/* The driver exec with real namespaces and cgroups: what a task sees, what it may use, how it tries
+ * to get away, and that nothing of it stays. */
+#include "base/id.h"
+#include "fake_gateway.h"
+#include <criterion/criterion.h>
+#include <dirent.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define RUNNING    PB__ALLOC__CLIENT_STATUS__RUNNING
+#define COMPLETE   PB__ALLOC__CLIENT_STATUS__COMPLETE
+#define FAILED     PB__ALLOC__CLIENT_STATUS__FAILED
+#define SH(script) "{\"command\": \"/bin/sh\", \"args\": [\"-c\", \"" script "\"]}"
+
+static struct fake *f;
+
+static const char *attribute(const char *key)
+{
+    for (size_t i = 0; f->node != NULL && i < f->node->n_attributes; i++)
+        if (strcmp(f->node->attributes[i]->key, key) == 0)
+            return f->node->attributes[i]->value;
+    return NULL;
+}
+
+static bool is_registered(struct fake *w)
+{
+    return w->node != NULL;
+}
+
+static void begin(void)
+{
+    f = fake_new();
+    fake_start_agent(f);
+    cr_assert(fake_until(f, is_registered, 10000));
+    const char *missing = attribute("driver.exec.unhealthy");
+    if (missing != NULL && f->extra[0] == NULL) {
+        fprintf(stderr, "skipped: %s\n", missing);
+        cr_skip("%s", missing);
+    }
+}
+static void end(void)
+{
+    fake_free(f);
+}
+TestSuite(exec, .init = begin, .fini = end, .timeout = 90);
+
+static Pb__Job *job_of(const char *type, const char *config)
+{
+    Pb__Job *job = fake_job(f, type, "exec", config);
+    Pb__Task *t = job->task_groups[0]->tasks[0];
+    t->resources = arena_alloc(f->arena, sizeof *t->resources);
+    pb__resources__init(t->resources);
+    t->resources->has_cpu = t->resources->has_memory_mb = true;
+    t->resources->cpu = 100;
+    t->resources->memory_mb = 32;
+    return job;
+}
+
+static const char *output(int i)
+{
+    return fake_content(f, i, "alloc/logs/t.stdout.0");
+}
+
+static const char *errors(int i)
+{
+    return fake_content(f, i, "alloc/logs/t.stderr.0");
+}
+
+static const char *run(const char *config)
+{
+    int i = fake_place(f, job_of("batch", config));
+    cr_assert(fake_await(f, i, COMPLETE, 15000), "%s; %s", fake_events(f, i, "t"), errors(i));
+    return output(i);
+}
+
+static int with_output;
+static bool has_said(struct fake *w)
+{
+    return strchr(fake_content(w, with_output, "alloc/logs/t.stdout.0"), '\n') != NULL;
+}
+static void await_output(int i)
+{
+    with_output = i;
+    cr_assert(fake_until(f, has_said, 15000), "%s; %s", fake_events(f, i, "t"), errors(i));
+}
+
+/* Cgroups named after an allocation, in all hierarchies. */
+static int count_cgroups(int i)
+{
+    char id[ID_TEXT_SIZE], command[200], line[64] = "0";
+    id_format(f->allocs[i].alloc->id.data, id);
+    snprintf(command, sizeof command, "find /sys/fs/cgroup -maxdepth 3 -type d -name '%s*' | wc -l",
+             id);
+    FILE *p = popen(command, "r");
+    cr_assert(p != NULL && fgets(line, sizeof line, p) != NULL);
+    pclose(p);
+    return (int)strtol(line, NULL, 10);
+}
+
+static int watched;
+static bool has_no_cgroups(struct fake *w)
+{
+    return count_cgroups(watched) == 0;
+}
+static void expect_no_cgroups(int i)
+{
+    watched = i;
+    cr_assert(fake_until(f, has_no_cgroups, 5000), "cgroups are left");
+}
+
+Test(exec, a_task_is_nobody_and_may_gain_nothing)
+{
+    const char *said = run(SH("id -u; id -G; grep -E '^(CapEff|CapPrm|NoNewPrivs|Seccomp):' "
+                              "/proc/self/status"));
+    cr_assert_str_eq(said, "65534\n65534\nCapPrm:\t0000000000000000\nCapEff:\t0000000000000000\n"
+                           "NoNewPrivs:\t1\nSeccomp:\t2\n");
+}
+
+Test(exec, a_task_sees_only_its_own_processes_and_directories)
+{
+    const char *said = run(SH("ls -d /proc/[0-9]* | wc -l; echo $NOMAD_TASK_DIR $NOMAD_ALLOC_DIR "
+                              "$NOMAD_SECRETS_DIR; ls /; pwd"));
+    cr_assert(said[0] >= '2' && said[0] <= '5' && said[1] == '\n', "%s", said);
+    cr_assert(strstr(said, "/local /alloc /secrets\n") != NULL, "%s", said);
+    cr_assert(strstr(said, "\nlocal\n") != NULL && strstr(said, "\nroot\n") == NULL &&
+                  strstr(said, "\nhome\n") == NULL,
+              "%s", said);
+}
+
+Test(exec, the_nodes_directories_are_read_only_and_its_own_are_not)
+{
+    const char *said = run(SH("echo x > /local/a && echo x > /alloc/data/b && echo x > /tmp/c && "
+                              "cat /local/a /alloc/data/b /tmp/c; echo x > /usr/x || echo no; "
+                              "echo x > /x || echo no; echo x > /etc/x || echo no"));
+    cr_assert_str_eq(said, "x\nx\nx\nno\nno\nno\n");
+}
+
+Test(exec, root_in_a_task_is_refused_the_nodes_insides)
+{
+    Pb__Job *job =
+        job_of("batch",
+               SH("id -u; mount -t tmpfs x /tmp && echo mounted; unshare -m true && echo unshared;"
+                  "unshare -U true && echo user; echo 1 > /proc/sysrq-trigger && echo sysrq; "
+                  "echo x > /proc/sys/kernel/hostname && echo host; echo x > /usr/x && echo usr; "
+                  "mknod /tmp/d b 8 0 && echo device; head -c 1 /proc/kcore | wc -c; chroot / "
+                  "ls /root; mount -o remount,rw /usr && echo remounted; echo done"));
+    job->task_groups[0]->tasks[0]->user = (char[]){"root"};
+    int i = fake_place(f, job);
+    cr_assert(fake_await(f, i, COMPLETE, 15000), "%s", errors(i));
+    cr_assert_str_eq(output(i), "0\n0\ndone\n");
+}
+
+Test(exec, a_path_of_dots_leads_nowhere)
+{
+    const char *said =
+        run(SH("ls /../../../../../../root 2>/dev/null || echo none; cd /local && ls "
+               "../../../../../../../data 2>/dev/null || echo none; ln -s /etc/shadow /local/s; "
+               "cat /local/s 2>/dev/null || echo none; ls /proc/1/root/root 2>/dev/null || echo "
+               "none"));
+    cr_assert_str_eq(said, "none\nnone\nnone\nnone\n");
+}
+
+Test(exec, a_command_is_found_in_local_and_along_the_path)
+{
+    cr_assert_str_eq(run("{\"command\": \"echo\", \"args\": [\"${NOMAD_TASK_NAME}\"]}"), "t\n");
+    int i = fake_place(f, job_of("batch", "{\"command\": \"no-such-thing\"}"));
+    cr_assert(fake_await(f, i, FAILED, 15000));
+    cr_assert(strstr(fake_task(f, i, "t")->events[2]->display_message,
+                     "find the command in the task's root: No such file") != NULL,
+              "%s", fake_task(f, i, "t")->events[2]->display_message);
+    expect_no_cgroups(i);
+}
+
+Test(exec, its_exit_code_and_signal_are_told)
+{
+    int i = fake_place(f, job_of("batch", SH("exit 7")));
+    int k = fake_place(f, job_of("batch", SH("kill -SEGV $$")));
+    cr_assert(fake_await(f, i, FAILED, 15000) && fake_await(f, k, FAILED, 15000));
+    cr_assert_eq(fake_task(f, i, "t")->events[3]->exit_code, 7);
+    cr_assert_eq(fake_task(f, k, "t")->events[3]->signal, SIGSEGV);
+}
+
+Test(exec, it_may_open_its_output_anew_and_close_it)
+{
+    const char *said = run(SH("echo one > /dev/stdout; exec 3>/proc/self/fd/1; exec 1>&- 2>&-; "
+                              "sleep 0.1; exec 1>&3; echo two"));
+    cr_assert_str_eq(said, "one\ntwo\n");
+}
+
+Test(exec, a_memory_hog_is_killed_and_that_is_said)
+{
+    int i =
+        fake_place(f, job_of("batch", "{\"command\": \"/usr/bin/perl\", \"args\": [\"-e\", "
+                                      "\"my $x = 'a' x (256 * 1024 * 1024); print 'alive'\"]}"));
+    cr_assert(fake_await(f, i, FAILED, 30000), "%s; %s", fake_events(f, i, "t"), output(i));
+    const Pb__TaskEvent *e = fake_task(f, i, "t")->events[3];
+    cr_assert_eq(e->signal, SIGKILL);
+    cr_assert_str_eq(e->display_message, "Exit Code: 137, Signal: 9, Exit Message: \"OOM Killed\"");
+    bool told = false;
+    for (size_t k = 0; k < e->n_details; k++)
+        told |= strcmp(e->details[k]->key, "oom_killed") == 0 &&
+                strcmp(e->details[k]->value, "true") == 0;
+    cr_assert(told);
+    expect_no_cgroups(i);
+}
+
+Test(exec, memory_max_lets_it_use_more)
+{
+    Pb__Job *job =
+        job_of("batch", "{\"command\": \"/usr/bin/perl\", \"args\": [\"-e\", \"my $x = 'a' "
+                        "x (64 * 1024 * 1024); print 'alive'\"]}");
+    Pb__Resources *r = job->task_groups[0]->tasks[0]->resources;
+    r->has_memory_max_mb = true;
+    r->memory_max_mb = 256;
+    int i = fake_place(f, job);
+    cr_assert(fake_await(f, i, COMPLETE, 30000), "%s", fake_events(f, i, "t"));
+    cr_assert_str_eq(output(i), "alive");
+}
+
+Test(exec, a_fork_bomb_stays_within_its_limit_and_is_killed_whole)
+{
+    int i = fake_place(
+        f,
+        job_of("service", arena_printf(f->arena,
+                                       "{\"command\": \"/bin/sh\", \"pids_limit\": 40, \"args\": "
+                                       "[\"-c\", \"echo up; b() { while :; do sleep %s & done; "
+                                       "}; b & b & b & while :; do sleep 0.1; done\"]}",
+                                       fake_mark())));
+    await_output(i);
+    fake_run(f, 500);
+    cr_assert_leq(fake_count_processes(fake_mark()), 41);
+    fake_stop(f, i);
+    cr_assert(fake_await(f, i, COMPLETE, 20000));
+    cr_assert_eq(fake_count_processes(fake_mark()), 0);
+    expect_no_cgroups(i);
+}
+
+Test(exec, one_that_ignores_term_and_leaves_its_session_is_killed_whole)
+{
+    int i = fake_place(
+        f,
+        job_of("service",
+               arena_printf(f->arena,
+                            SH("trap '' INT TERM HUP; (setsid sh -c 'setsid sleep %s & exit' &) ; "
+                               "echo up; while :; do sleep 0.1; done"),
+                            fake_mark())));
+    await_output(i);
+    fake_stop(f, i);
+    cr_assert(fake_await(f, i, COMPLETE, 20000));
+    cr_assert_eq(fake_count_processes(fake_mark()), 0);
+    expect_no_cgroups(i);
+}
+
+Test(exec, signals_reach_the_task_and_not_the_init_beside_it)
+{
+    Pb__Job *job = job_of("service", SH("trap 'echo bye; exit 0' TERM; echo up; while :; do sleep "
+                                        "0.05; done"));
+    Pb__Task *t = job->task_groups[0]->tasks[0];
+    t->kill_signal = (char[]){"SIGTERM"};
+    t->kill_timeout_ns = 20000000000;
+    int i = fake_place(f, job);
+    await_output(i);
+    fake_stop(f, i);
+    cr_assert(fake_await(f, i, COMPLETE, 10000));
+    cr_assert_str_eq(output(i), "up\nbye\n");
+}
+
+static bool has_no_marked(struct fake *w)
+{
+    return fake_count_processes(fake_mark()) == 0;
+}
+
+static pid_t shim_of(int i)
+{
+    char id[ID_TEXT_SIZE], command[300], line[32] = "0";
+    id_format(f->allocs[i].alloc->id.data, id);
+    /* Its state holds the pid of the task; the shim is that one's parent. */
+    snprintf(
+        command, sizeof command,
+        "p=$(od -An -tu4 -j8 -N4 %s/data/shim/%s/t/state | tr -d ' '); awk '/^PPid/{print $2}' "
+        "/proc/$p/status",
+        f->dir, id);
+    FILE *p = popen(command, "r");
+    cr_assert(p != NULL && fgets(line, sizeof line, p) != NULL);
+    pclose(p);
+    return (int)strtol(line, NULL, 10);
+}
+
+Test(exec, nothing_is_left_when_the_shim_is_killed)
+{
+    int i = fake_place(
+        f, job_of("service", arena_printf(f->arena, SH("setsid sleep %s & echo up; sleep %s"),
+                                          fake_mark(), fake_mark())));
+    await_output(i);
+    pid_t shim = shim_of(i);
+    cr_assert_gt(shim, 1);
+    kill(shim, SIGKILL);
+    cr_assert(fake_await(f, i, FAILED, 10000), "%s", fake_events(f, i, "t"));
+    cr_assert(fake_until(f, has_no_marked, 5000));
+    expect_no_cgroups(i);
+}
+
+Test(exec, nothing_is_left_when_agent_and_shim_are_killed)
+{
+    int i = fake_place(
+        f, job_of("service", arena_printf(f->arena, SH("setsid sleep %s & echo up; sleep %s"),
+                                          fake_mark(), fake_mark())));
+    await_output(i);
+    pid_t shim = shim_of(i);
+    fake_kill_agent(f, SIGKILL);
+    kill(shim, SIGKILL);
+    cr_assert(fake_until(f, has_no_marked, 5000));
+    fake_start_agent(f);
+    cr_assert(fake_await(f, i, FAILED, 10000), "%s", fake_events(f, i, "t"));
+    expect_no_cgroups(i);
+}
+
+Test(exec, a_new_agent_adopts_it)
+{
+    int i = fake_place(f, job_of("service", SH("echo up; while :; do sleep 0.1; done")));
+    await_output(i);
+    fake_kill_agent(f, SIGKILL);
+    fake_start_agent(f);
+    fake_run(f, 300);
+    cr_assert_str_eq(output(i), "up\n");
+    cr_assert(fake_is(f, i, RUNNING));
+    fake_stop(f, i);
+    cr_assert(fake_await(f, i, COMPLETE, 10000));
+    expect_no_cgroups(i);
+}
+
+Test(exec, limits_are_set_and_wrong_ones_refused)
+{
+    cr_assert_str_eq(
+        run("{\"command\": \"/bin/sh\", \"args\": [\"-c\", \"ulimit -Sn; ulimit -Hn\"], "
+            "\"ulimit\": [{\"nofile\": \"100:200\"}]}"),
+        "100\n200\n");
+    static const char *const wrong[][2] = {
+        {"{\"command\": \"/bin/sh\", \"ulimit\": [{\"nofiles\": \"1\"}]}", "is not a limit"},
+        {"{\"command\": \"/bin/sh\", \"ulimit\": [{\"nofile\": \"9:x\"}]}", "SOFT or SOFT:HARD"},
+        {"{\"command\": \"/bin/sh\", \"pids_limit\": 0}", "must be 1 to"},
+        {"{\"command\": \"/bin/sh\", \"pid_mode\": \"host\"}", "must be \"private\""},
+        {"{}", "\"command\" is missing"},
+    };
+    for (size_t k = 0; k < COUNT_OF(wrong); k++) {
+        int i = fake_place(f, job_of("batch", wrong[k][0]));
+        cr_assert(fake_await(f, i, FAILED, 10000));
+        const char *text = fake_task(f, i, "t")->events[2]->display_message;
+        cr_assert(strstr(text, wrong[k][1]) != NULL, "%s", text);
+    }
+}
+
+Test(exec, a_hard_limit_of_cpu_is_kept)
+{
+    Pb__Job *job =
+        job_of("batch", "{\"command\": \"/bin/sh\", \"cpu_hard_limit\": true, \"args\": "
+                        "[\"-c\", \"i=0; while [ $i -lt 60000 ]; do i=$((i+1)); done; cat "
+                        "/sys/fs/cgroup/none 2>/dev/null; echo $i; times\"]}");
+    job->task_groups[0]->tasks[0]->resources->cpu =
+        (uint32_t)(f->node->total->cpu / f->node->cores / 10);
+    int i = fake_place(f, job);
+    cr_assert(fake_await(f, i, COMPLETE, 30000), "%s", errors(i));
+    const Pb__TaskState *t = fake_task(f, i, "t");
+    /* "0m0.120000s 0m0.000000s": of the shell itself */
+    char *rest = strchr(output(i), 'm');
+    cr_assert_not_null(rest, "%s", output(i));
+    double seconds = strtod(rest + 1, NULL);
+    cr_assert_gt(seconds, 0);
+    double wall = (double)(t->finished_at - t->started_at) / 1e9;
+    cr_assert(wall > 3 * seconds, "%f s of processor in %f s", seconds, wall);
+}
