@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { POLL_WAIT_MS = 60000, BUDGET_MS = 60000, RETRY_MS = 500, REGISTER_WINDOW = 64 };
+enum { POLL_WAIT_MS = 60000, BUDGET_MS = 60000, RETRY_MS = 500, REGISTER_WINDOW = 64, RACKS = 20 };
 
 struct node {
     struct agents *agents;
@@ -254,6 +254,14 @@ static void on_registered(void *owner, const struct response *r)
         poll_send(n);
 }
 
+static void add_attribute(Pb__Node *node, struct arena *a, const char *key, char *value)
+{
+    Pb__KeyValue *kv = node->attributes[node->n_attributes++] = arena_array(a, Pb__KeyValue, 1);
+    pb__key_value__init(kv);
+    kv->key = arena_strdup(a, key);
+    kv->value = value;
+}
+
 static void node_fill(struct node *n, Pb__Node *node, struct arena *a)
 {
     static const struct {
@@ -270,14 +278,11 @@ static void node_fill(struct node *n, Pb__Node *node, struct arena *a)
     node->datacenter = arena_strdup(a, "dc1");
     node->version = arena_strdup(a, NORN_VERSION);
     node->status = PB__NODE__STATUS__READY;
-    node->n_attributes = COUNT_OF(pairs) + 1;
-    node->attributes = arena_array(a, Pb__KeyValue *, COUNT_OF(pairs) + 1);
-    for (size_t i = 0; i <= COUNT_OF(pairs); i++) {
-        Pb__KeyValue *kv = node->attributes[i] = arena_array(a, Pb__KeyValue, 1);
-        pb__key_value__init(kv);
-        kv->key = arena_strdup(a, i < COUNT_OF(pairs) ? pairs[i].key : "unique.hostname");
-        kv->value = i < COUNT_OF(pairs) ? arena_strdup(a, pairs[i].value) : node->name;
-    }
+    node->attributes = arena_array(a, Pb__KeyValue *, COUNT_OF(pairs) + 2);
+    for (size_t i = 0; i < COUNT_OF(pairs); i++)
+        add_attribute(node, a, pairs[i].key, arena_strdup(a, pairs[i].value));
+    add_attribute(node, a, "rack", arena_printf(a, "r%zu", n->number % RACKS));
+    add_attribute(node, a, "unique.hostname", node->name);
     node->n_drivers = 1;
     node->drivers = arena_array(a, Pb__DriverInfo *, 1);
     Pb__DriverInfo *driver = node->drivers[0] = arena_array(a, Pb__DriverInfo, 1);

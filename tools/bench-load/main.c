@@ -42,7 +42,7 @@ struct load {
     const char *type;
     size_t nodes, jobs, count, concurrent;
     int port;
-    bool watch;
+    bool watch, spread, mixed;
     uint64_t run_for_ms, limit_ms, hold_ms;
     /* progress */
     struct http *submitters[MAX_CONCURRENT];
@@ -99,6 +99,22 @@ static void on_submitted(void *owner, int status, const char *body, size_t len)
     submit_next(b, h);
 }
 
+#define DISTINCT_HOSTS "{\"Operand\":\"distinct_hosts\",\"RTarget\":\"true\"}"
+#define ON_SOME_RACKS                                                                              \
+    "{\"LTarget\":\"${attr.rack}\",\"Operand\":\"regexp\",\"RTarget\":\"^r[0-9]$\"}"
+
+/* What the number-th job asks for: spread over racks, and with --mixed every third one each. */
+static void add_wishes(struct strbuf *body, const struct load *b, size_t number)
+{
+    if (b->spread && (!b->mixed || number % 3 == 0))
+        strbuf_puts(body, "\"Spreads\":[{\"Attribute\":\"${attr.rack}\",\"Weight\":100}],");
+    if (b->mixed)
+        strbuf_printf(body, "\"Constraints\":[%s],",
+                      number % 3 == 1   ? DISTINCT_HOSTS
+                      : number % 3 == 2 ? ON_SOME_RACKS
+                                        : "");
+}
+
 static void submit_next(struct load *b, struct http *h)
 {
     if (b->next_job == b->jobs)
@@ -111,12 +127,16 @@ static void submit_next(struct load *b, struct http *h)
     strbuf_printf(
         &body,
         "{\"Job\":{\"ID\":\"bench-%zu\",\"Name\":\"bench-%zu\",\"Type\":\"%s\",\"Priority\":50,"
-        "\"Region\":\"global\",\"Datacenters\":[\"dc1\"],\"TaskGroups\":[{\"Name\":\"group\","
-        "\"Count\":%zu,\"EphemeralDisk\":{\"SizeMB\":10},\"Tasks\":[{\"Name\":\"task\","
-        "\"Driver\":\"mock\",\"Config\":{\"run_for\":\"1h\"},"
-        "\"LogConfig\":{\"MaxFiles\":1,\"MaxFileSizeMB\":5},"
-        "\"Resources\":{\"CPU\":100,\"MemoryMB\":64}}]}]}}",
-        s->number, s->number, b->type, b->count);
+        "\"Region\":\"global\",\"Datacenters\":[\"dc1\"],",
+        s->number, s->number, b->type);
+    add_wishes(&body, b, s->number);
+    strbuf_printf(&body,
+                  "\"TaskGroups\":[{\"Name\":\"group\","
+                  "\"Count\":%zu,\"EphemeralDisk\":{\"SizeMB\":10},\"Tasks\":[{\"Name\":\"task\","
+                  "\"Driver\":\"mock\",\"Config\":{\"run_for\":\"1h\"},"
+                  "\"LogConfig\":{\"MaxFiles\":1,\"MaxFileSizeMB\":5},"
+                  "\"Resources\":{\"CPU\":100,\"MemoryMB\":64}}]}]}}",
+                  b->count);
     b->job[s->number].submitted_ns = now_ns();
     http_send(h, "PUT", "/v1/jobs", strbuf_text(&body), on_submitted, s);
     strbuf_free(&body);
@@ -274,6 +294,8 @@ static const struct option options[] = {
     {"count", required_argument, NULL, 'c'},
     {"concurrent", required_argument, NULL, 'C'},
     {"type", required_argument, NULL, 't'},
+    {"spread", no_argument, NULL, 's'},
+    {"mixed", no_argument, NULL, 'm'},
     {"no-watch", no_argument, NULL, 'w'},
     {"run-for-ms", required_argument, NULL, 'r'},
     {"limit-ms", required_argument, NULL, 'l'},
@@ -305,6 +327,12 @@ static bool options_read(struct load *b, int argc, char **argv, const char **run
             break;
         case 't':
             b->type = optarg;
+            break;
+        case 's':
+            b->spread = true;
+            break;
+        case 'm':
+            b->spread = b->mixed = true;
             break;
         case 'w':
             b->watch = false;
