@@ -5,6 +5,7 @@
 #include "problems.h"
 #include "sched/constraint.h"
 #include "sched/pattern.h"
+#include "sched/reconcile.h"
 #include <stdio.h>
 #include <string.h>
 
@@ -292,12 +293,10 @@ static void validate_identity(struct validation *v)
 static void validate_type(struct validation *v)
 {
     const char *type = v->job->type;
-    if (strcmp(type, "service") == 0 || strcmp(type, "batch") == 0)
+    if (strcmp(type, "service") == 0 || strcmp(type, "batch") == 0 || job_is_system(v->job))
         return;
     if (strcmp(type, "_core") == 0)
         texts_add(v->errors, "job type cannot be core");
-    else if (strcmp(type, "system") == 0 || strcmp(type, "sysbatch") == 0)
-        texts_add(v->errors, "Job type \"%s\" " NOT_YET ": use \"service\" or \"batch\"", type);
     else
         texts_add(v->errors, "Invalid job type: \"%.60s\"", type);
 }
@@ -344,6 +343,25 @@ static void validate_needs(struct validation *v)
         texts_add(v->errors, "Multiregion " NOT_YET);
 }
 
+/* What chooses among nodes means nothing where all of them are taken. */
+static void validate_system(struct validation *v)
+{
+    const Pb__Job *job = v->job;
+    if (!job_is_system(job))
+        return;
+    if (job->n_affinities > 0)
+        texts_add(v->errors, "System jobs may not have an affinity stanza");
+    if (job->n_spreads > 0)
+        texts_add(v->errors, "System jobs may not have a spread stanza");
+    for (size_t i = 0; i < job->n_task_groups; i++)
+        if (job->task_groups[i]->count > 1)
+            texts_add(
+                v->errors,
+                "Job task group %.60s has count %u. Count cannot exceed 1 with system scheduler",
+                job->task_groups[i]->name == NULL ? "" : job->task_groups[i]->name,
+                job->task_groups[i]->count);
+}
+
 static void validate_algorithm(struct validation *v)
 {
     const char *name = v->job->scheduler_algorithm;
@@ -376,6 +394,7 @@ void job_validate(struct arena *a, const Pb__Job *job, struct job_problems *out)
         for (size_t i = 0; i < job->n_task_groups; i++)
             validate_group(&v, job->task_groups[i]);
     }
+    validate_system(&v);
     validate_algorithm(&v);
     validate_needs(&v);
     *out = (struct job_problems){errors.count, errors.items, warnings.count, warnings.items};

@@ -1,6 +1,7 @@
 /* What is wrong with a task group and its tasks. */
 #include "base/duration.h"
 #include "problems.h"
+#include "sched/reconcile.h"
 #include "wire/wire.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -303,7 +304,14 @@ static void validate_policies(struct validation *v, const Pb__TaskGroup *group,
     validate_restart(&restart, group->restart_policy);
     texts_nest(errors, &restart, "%s", "");
     validate_spreads(errors, group->spreads, group->n_spreads);
-    if (group->reschedule_policy != NULL)
+    if (job_is_system(v->job)) {
+        if (group->n_affinities > 0)
+            texts_add(errors, "System jobs may not have an affinity stanza");
+        if (group->n_spreads > 0)
+            texts_add(errors, "System jobs may not have a spread stanza");
+        if (group->reschedule_policy != NULL)
+            texts_add(errors, "System jobs should not have a reschedule policy");
+    } else if (group->reschedule_policy != NULL)
         validate_reschedule(&reschedule, group->reschedule_policy);
     texts_nest(errors, &reschedule, "%s", "");
     if (group->ephemeral_disk->size_mb < 10 || is_negative(group->ephemeral_disk->size_mb))

@@ -202,14 +202,36 @@ static void note_placed(struct planner *p, struct rank *r, uint32_t i, const Pb_
     at->of_job++;
 }
 
-/* False: no node has room. */
+static uint32_t find_candidate(const struct rank *r, const struct fleet *f, const uint8_t *node_id)
+{
+    uint32_t low = 0, high = r->count;
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        int c = memcmp(f->ids[r->slots[middle]].bytes, node_id, ID_SIZE);
+        if (c == 0)
+            return middle;
+        if (c < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return UINT32_MAX;
+}
+
+/* UINT32_MAX: no node has room, or not the one that is wanted. */
+static uint32_t choose(const struct planner *p, const struct rank *r, const struct wanted *w)
+{
+    if (w->node_id == NULL)
+        return rank_best(r);
+    uint32_t i = find_candidate(r, p->fleet, w->node_id);
+    return i != UINT32_MAX && rank_score(r, i) > KEY_NONE ? i : UINT32_MAX;
+}
+
+/* False: there is no room. */
 static bool place_one(struct planner *p, const Pb__TaskGroup *group, struct rank *r,
                       const struct wanted *w)
 {
-    for (;;) {
-        uint32_t i = rank_best(r);
-        if (i == UINT32_MAX)
-            return false;
+    for (uint32_t i; (i = choose(p, r, w)) != UINT32_MAX;) {
         Pb__Port **ports = NULL;
         size_t port_count = 0;
         if (r->ask->fixed_count + r->ask->dynamic_count > 0 &&
@@ -225,6 +247,7 @@ static bool place_one(struct planner *p, const Pb__TaskGroup *group, struct rank
         note_placed(p, r, i, n);
         return true;
     }
+    return false;
 }
 
 /* ---- replacing where there is no room beside the old one */
@@ -244,22 +267,6 @@ static struct credit *credit_for(struct credit *credits, size_t *count, uint32_t
     credits[*count] =
         (struct credit){slot, r->cpu[candidate], r->memory[candidate], r->disk[candidate]};
     return &credits[(*count)++];
-}
-
-static uint32_t find_candidate(const struct rank *r, const struct fleet *f, const uint8_t *node_id)
-{
-    uint32_t low = 0, high = r->count;
-    while (low < high) {
-        uint32_t middle = low + (high - low) / 2;
-        int c = memcmp(f->ids[r->slots[middle]].bytes, node_id, ID_SIZE);
-        if (c == 0)
-            return middle;
-        if (c < 0)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return UINT32_MAX;
 }
 
 /* The node where what it follows has failed is the last choice. */
@@ -328,8 +335,9 @@ static void place_wanted(struct planner *p, const Pb__TaskGroup *group,
             return;
         }
         penalize(p, r, w);
-        full = full || !place_one(p, group, r, w);
-        if (!full) {
+        bool placed = !full && place_one(p, group, r, w);
+        full = !placed && w->node_id == NULL;
+        if (placed) {
             spend(p, w->replaces ? 2 : 1);
             if (w->replaces)
                 add_stop(p, w->previous, DESCRIBE_UPDATING, false);
@@ -539,6 +547,32 @@ static Pb__Plan *new_plan(struct planner *p)
     return plan;
 }
 
+/* The nodes where a system job's group is to be. */
+static void list_nodes(struct planner *p, size_t group, struct group_nodes *nodes)
+{
+    const struct fleet *f = p->fleet;
+    const struct feasible *x = feasible_for(p, group);
+    nodes->ids = arena_array(p->arena, const uint8_t *, f->count + 1);
+    for (uint32_t i = 0; i < f->count; i++) {
+        uint32_t slot = f->by_id[i];
+        if (fleet_node_is_ready(f, slot) && feasible_node(x, f, slot) == NULL)
+            nodes->ids[nodes->count++] = f->ids[slot].bytes;
+    }
+}
+
+static void find_changes(struct planner *p)
+{
+    const Pb__Job *job = p->job;
+    if (job == NULL || !job_is_system(job)) {
+        reconcile(p->arena, p->view, on_node_state, p, &p->changes);
+        return;
+    }
+    struct group_nodes *nodes = arena_array(p->arena, struct group_nodes, job->n_task_groups + 1);
+    for (size_t i = 0; i < job->n_task_groups && !job->stop; i++)
+        list_nodes(p, i, &nodes[i]);
+    reconcile_system(p->arena, p->view, nodes, on_node_state, p, &p->changes);
+}
+
 static void take_room(struct planner *p)
 {
     Pb__Plan *plan = p->plan;
@@ -606,7 +640,7 @@ Pb__Plan *sched_plan(struct arena *a, const struct fleet *f, const Pb__JobView *
     if (p.budget < 2)
         p.budget = 2; /* a replacement is two changes: with less there would be no progress */
     p.plan = new_plan(&p);
-    reconcile(a, view, on_node_state, &p, &p.changes);
+    find_changes(&p);
     take_room(&p);
     carry_out(&p);
     conclude(&p);

@@ -281,7 +281,8 @@ static void emit(struct reconciler *r, const struct judged *j, size_t count,
         else if (j[i].verdict == IN_PLACE)
             r->out->in_place[r->out->in_place_count++] = alloc;
         else if (j[i].verdict == REPLACE)
-            g->wanted[g->wanted_count++] = (struct wanted){alloc->name_index, alloc, true};
+            g->wanted[g->wanted_count++] = (struct wanted){
+                .name_index = alloc->name_index, .previous = alloc, .replaces = true};
     }
 }
 
@@ -335,11 +336,11 @@ static void reconcile_sorted(struct reconciler *r, struct judged *j, size_t coun
             reconcile_group(r, NULL, 0, i);
 }
 
-void reconcile(struct arena *a, const Pb__JobView *view, node_state_fn *node_state, void *owner,
-               struct changes *out)
+static void start(struct reconciler *r, struct arena *a, const Pb__JobView *view,
+                  node_state_fn *node_state, void *owner, struct changes *out)
 {
     const Pb__Job *job = view->job;
-    struct reconciler r = {
+    *r = (struct reconciler){
         .arena = a,
         .view = view,
         .job = job,
@@ -353,12 +354,158 @@ void reconcile(struct arena *a, const Pb__JobView *view, node_state_fn *node_sta
         .stops = arena_array(a, struct stop, view->n_allocs + 1),
         .in_place = arena_array(a, const Pb__Alloc *, view->n_allocs + 1),
     };
-    struct judged *j = arena_array(a, struct judged, view->n_allocs + 1);
-    for (size_t i = 0; i < view->n_allocs; i++)
-        j[i].alloc = view->allocs[i];
-    qsort(j, view->n_allocs, sizeof(*j), compare_judged);
-    if (job == NULL || job->stop)
+}
+
+static struct judged *list_judged(struct reconciler *r, int (*compare)(const void *, const void *))
+{
+    struct judged *j = arena_array(r->arena, struct judged, r->view->n_allocs + 1);
+    for (size_t i = 0; i < r->view->n_allocs; i++)
+        j[i].alloc = r->view->allocs[i];
+    qsort(j, r->view->n_allocs, sizeof(*j), compare);
+    return j;
+}
+
+void reconcile(struct arena *a, const Pb__JobView *view, node_state_fn *node_state, void *owner,
+               struct changes *out)
+{
+    struct reconciler r;
+    start(&r, a, view, node_state, owner, out);
+    struct judged *j = list_judged(&r, compare_judged);
+    if (view->job == NULL || view->job->stop)
         stop_all(&r, j, view->n_allocs);
     else
         reconcile_sorted(&r, j, view->n_allocs);
+}
+
+/* ---- system and sysbatch: one on each node */
+
+bool job_is_system(const Pb__Job *job)
+{
+    return job != NULL && job->type != NULL &&
+           (strcmp(job->type, "system") == 0 || strcmp(job->type, "sysbatch") == 0);
+}
+
+static int compare_by_node(const void *a, const void *b)
+{
+    const Pb__Alloc *x = ((const struct judged *)a)->alloc, *y = ((const struct judged *)b)->alloc;
+    int c = strcmp(x->task_group, y->task_group);
+    if (c == 0)
+        c = memcmp(x->node_id.data, y->node_id.data, ID_SIZE);
+    return c != 0 ? c : memcmp(x->id.data, y->id.data, ID_SIZE);
+}
+
+static enum verdict judge_on_node(struct reconciler *r, const Pb__Alloc *alloc,
+                                  const Pb__TaskGroup *group, size_t place)
+{
+    bool current = alloc->job_version == r->job->version;
+    if (alloc->job_create_index != r->job->create_index || !is_wanted(alloc) || group->count == 0)
+        return judge_unneeded(r, alloc, place);
+    if (alloc->client_status == PB__ALLOC__CLIENT_STATUS__FAILED)
+        return current ? DONE : FREE;
+    if (alloc->client_status == PB__ALLOC__CLIENT_STATUS__COMPLETE)
+        return current && strcmp(r->job->type, "sysbatch") == 0 ? DONE : FREE;
+    if (alloc_is_terminal(alloc))
+        return FREE;
+    enum node_state node = r->node_state(r->owner, alloc, place);
+    if (node == NODE_LOST)
+        return LOST_UNREPLACED;
+    if (current)
+        return KEEP;
+    if (node == NODE_UNSUITABLE)
+        return STOP;
+    return is_destructive(r, alloc, group) ? REPLACE : IN_PLACE;
+}
+
+/* One that runs is worth more than one that has ended; of two of a kind the older stays. */
+static const struct judged *keep_one(struct judged *j, size_t count)
+{
+    struct judged *holder = NULL;
+    for (size_t i = 0; i < count; i++) {
+        if (!takes_name(j[i].verdict))
+            continue;
+        if (holder == NULL) {
+            holder = &j[i];
+        } else if (is_running(j[i].verdict) && !is_running(holder->verdict)) {
+            holder->verdict = FREE;
+            holder = &j[i];
+        } else {
+            j[i].verdict = is_running(j[i].verdict) ? STOP : FREE;
+        }
+    }
+    return holder;
+}
+
+static void want_on(struct group_changes *g, const uint8_t *node_id, const struct judged *j,
+                    size_t count)
+{
+    const Pb__Alloc *previous = NULL;
+    for (size_t i = 0; i < count; i++)
+        if (j[i].verdict == FREE && j[i].alloc->next_alloc.len == 0 &&
+            (j[i].alloc->client_status == PB__ALLOC__CLIENT_STATUS__LOST ||
+             j[i].alloc->client_status == PB__ALLOC__CLIENT_STATUS__FAILED))
+            previous = j[i].alloc;
+    g->wanted[g->wanted_count++] = (struct wanted){.previous = previous, .node_id = node_id};
+}
+
+static void add_replacements(struct group_changes *g)
+{
+    for (size_t i = 0; i < g->wanted_count; i++)
+        if (g->wanted[i].replaces)
+            g->wanted[i].node_id = g->wanted[i].previous->node_id.data;
+}
+
+/* j: the group's allocations, by node. Nodes and allocations are walked side by side. */
+static void reconcile_on_nodes(struct reconciler *r, struct judged *j, size_t count, size_t place,
+                               const struct group_nodes *nodes)
+{
+    const Pb__TaskGroup *group = r->job->task_groups[place];
+    struct group_changes *g = &r->out->groups[place];
+    r->compared = arena_array(r->arena, enum compared, r->view->n_versions + 1);
+    g->wanted = arena_array(r->arena, struct wanted, nodes->count + count + 1);
+    g->staying = arena_array(r->arena, const Pb__Alloc *, count + 1);
+    size_t node_count = group->count > 0 ? nodes->count : 0;
+    for (size_t at = 0, node = 0; at < count || node < node_count;) {
+        int c = at == count          ? 1
+                : node == node_count ? -1
+                                     : memcmp(j[at].alloc->node_id.data, nodes->ids[node], ID_SIZE);
+        size_t end = at;
+        while (c <= 0 && end < count &&
+               id_equal(j[end].alloc->node_id.data, j[at].alloc->node_id.data)) {
+            j[end].verdict = judge_on_node(r, j[end].alloc, group, place);
+            end++;
+        }
+        const struct judged *holder = keep_one(j + at, end - at);
+        if (c >= 0 && holder == NULL)
+            want_on(g, nodes->ids[node], j + at, end - at);
+        node += c >= 0;
+        at = end;
+    }
+    emit(r, j, count, g);
+    add_replacements(g);
+}
+
+void reconcile_system(struct arena *a, const Pb__JobView *view, const struct group_nodes *nodes,
+                      node_state_fn *node_state, void *owner, struct changes *out)
+{
+    struct reconciler r;
+    start(&r, a, view, node_state, owner, out);
+    struct judged *j = list_judged(&r, compare_by_node);
+    const Pb__Job *job = view->job;
+    bool *visited = arena_array(a, bool, job->n_task_groups + 1);
+    for (size_t from = 0, to; from < view->n_allocs; from = to) {
+        for (to = from + 1;
+             to < view->n_allocs && strcmp(j[to].alloc->task_group, j[from].alloc->task_group) == 0;
+             to++)
+            ;
+        size_t place;
+        if (job->stop || find_group(job, j[from].alloc->task_group, &place) == NULL) {
+            stop_all(&r, j + from, to - from);
+            continue;
+        }
+        visited[place] = true;
+        reconcile_on_nodes(&r, j + from, to - from, place, &nodes[place]);
+    }
+    for (size_t i = 0; i < job->n_task_groups && !job->stop; i++)
+        if (!visited[i])
+            reconcile_on_nodes(&r, NULL, 0, i, &nodes[i]);
 }

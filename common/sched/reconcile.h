@@ -13,7 +13,14 @@
  *   of this version                                                      keep
  *   what touches the running task changed, or the node no longer suits   replace, same name
  *   else                                                                 update in place
- * More than count: the highest names go first. Fewer: the lowest free names are placed. */
+ * More than count: the highest names go first. Fewer: the lowest free names are placed.
+ *
+ * Of a system or sysbatch job each group is to be once on each node that can run it, and a node
+ * takes the part of a name. Other rules there: complete or failed: sysbatch and of this version
+ * done: not on this node again failed: system and of this version done: likewise its node is down
+ * or gone                                             lost: stop; nothing elsewhere of an older
+ * version, and the node no longer suits                    stop two on one node the older stays A
+ * node that gets no new allocations keeps what it has. */
 #ifndef SCHED_RECONCILE_H
 #define SCHED_RECONCILE_H
 
@@ -41,6 +48,7 @@ struct wanted {
     uint32_t name_index;
     const Pb__Alloc *previous; /* the one it takes the place of; may be NULL */
     bool replaces;             /* previous still runs: stop it when this is placed */
+    const uint8_t *node_id;    /* there and nowhere else; NULL: anywhere */
 };
 struct group_changes {
     struct wanted *wanted; /* those that fill gaps come before those that replace; each by name */
@@ -64,6 +72,16 @@ struct changes {
 /* Lives in a; borrows view. The same whatever the order of view's allocations. */
 void reconcile(struct arena *a, const Pb__JobView *view, node_state_fn *node_state, void *owner,
                struct changes *out);
+
+bool job_is_system(const Pb__Job *job); /* or sysbatch; NULL is not */
+
+/* Of a job that job_is_system. nodes: by group, the ids of those that can run it, in order. */
+struct group_nodes {
+    const uint8_t **ids;
+    size_t count;
+};
+void reconcile_system(struct arena *a, const Pb__JobView *view, const struct group_nodes *nodes,
+                      node_state_fn *node_state, void *owner, struct changes *out);
 
 /* Whether a change from one to the other needs the tasks to be started anew. */
 bool group_update_is_destructive(struct arena *a, const Pb__Job *was_job, const Pb__TaskGroup *was,

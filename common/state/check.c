@@ -179,15 +179,18 @@ static void check_job(struct view *v, struct arena *a, const Pb__Job *job)
 static void check_jobs(struct view *v, struct arena *a)
 {
     struct scan s;
+    uint64_t system = 0;
     scan_open(&s, v, PB__TABLE__NAME__JOBS, NULL, NULL, NULL);
     while (scan_next(&s)) {
         Pb__Job *job =
             WIRE_UNPACK(a, Pb__Job, pb__job, s.record.message.data, s.record.message.len);
         holds(job != NULL && job->modify_index == s.record.modify_index);
+        system += !job->stop && job->type != NULL && strncmp(job->type, "sys", 3) == 0;
         check_job(v, a, job);
         arena_reset(a);
     }
     scan_close(&s);
+    holds(count_index(v, T_SYSTEM_JOBS) == system);
     uint64_t n = count_index(v, T_JOBS);
     holds(count_index(v, T_JOB_COUNTS) == n && count_index(v, T_SUMMARIES) == n);
 }

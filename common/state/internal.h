@@ -27,6 +27,7 @@ enum {
     T_OUTCOMES,
     T_OUTCOME_ORDER,
     T_CHANGES,
+    T_SYSTEM_JOBS, /* keys only: those that each new node must hear of */
     T_COUNT,
 };
 #define FEED_TABLES (T_NODE_USAGE + 1)
@@ -40,6 +41,7 @@ struct key {
 struct job_counts {
     uint64_t create_index;
     uint64_t stopped;
+    uint64_t system; /* of type system: runs until it is stopped, wherever there are nodes */
     uint64_t status; /* enum job_status, as stored in the job */
     uint64_t wanted; /* allocations desired to run and not terminal */
     uint64_t allocs;

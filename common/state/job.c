@@ -61,6 +61,8 @@ enum job_status job_status_of(const struct job_counts *c)
         return JOB_RUNNING;
     if (c->stopped != 0)
         return JOB_DEAD;
+    if (c->system != 0)
+        return JOB_RUNNING;
     if (c->open_evals > 0)
         return JOB_PENDING;
     return c->allocs > 0 || c->evals > 0 ? JOB_DEAD : JOB_PENDING;
@@ -106,6 +108,26 @@ static Pb__JobSummary *summary_edit(struct view *v, struct job_edit *j)
     return j->summary;
 }
 
+static bool is_for_each_node(const Pb__Job *job)
+{
+    return job->type != NULL && !job->stop &&
+           (strcmp(job->type, "system") == 0 || strcmp(job->type, "sysbatch") == 0);
+}
+
+void state_each_system_job(struct view *v, void *self,
+                           void (*visit)(void *self, const char *ns, const char *id))
+{
+    struct cursor c;
+    char key[STORE_MAX_KEY + 1];
+    cursor_open(&c, v->txn, T_SYSTEM_JOBS);
+    for (bool found = cursor_first(&c); found; found = cursor_next(&c)) {
+        memcpy(key, c.key.data, c.key.len); /* namespace, 0, id */
+        key[c.key.len] = '\0';
+        visit(self, key, key + strlen(key) + 1);
+    }
+    cursor_close(&c);
+}
+
 static void edit_flush(struct view *v, struct job_edit *j)
 {
     struct key k;
@@ -120,6 +142,10 @@ static void edit_flush(struct view *v, struct job_edit *j)
         j->job->has_modify_index = true;
         j->job->modify_index = v->index;
         record_put(v, T_JOBS, key_bytes(&k), &j->job->base);
+        if (is_for_each_node(j->job))
+            txn_put(v->txn, T_SYSTEM_JOBS, key_bytes(&k), bytes_of("", 0));
+        else
+            txn_del(v->txn, T_SYSTEM_JOBS, key_bytes(&k));
     }
     if (j->counts_changed)
         txn_put(v->txn, T_JOB_COUNTS, key_bytes(&k), bytes_of(&j->counts, sizeof j->counts));
@@ -322,6 +348,7 @@ void state_put_job(struct view *v, Pb__Job *job)
     if (j->summary != NULL)
         summary_follow_job(v, j, job);
     j->counts.stopped = job->stop;
+    j->counts.system = job->type != NULL && strcmp(job->type, "system") == 0;
     j->job = job;
 }
 
@@ -353,6 +380,7 @@ bool state_delete_job(struct view *v, const char *ns, const char *id)
     record_del(v, T_JOBS, key_bytes(&k));
     record_del(v, T_SUMMARIES, key_bytes(&k));
     txn_del(v->txn, T_JOB_COUNTS, key_bytes(&k));
+    txn_del(v->txn, T_SYSTEM_JOBS, key_bytes(&k));
     versions_delete(v, ns, id);
     struct job_edit *j = map_remove(v->jobs, k.data, k.len);
     if (j != NULL)

@@ -20,6 +20,7 @@ static const char *const table_names[T_COUNT] = {
     [T_OUTCOMES] = "outcomes",
     [T_OUTCOME_ORDER] = "outcome_order",
     [T_CHANGES] = "changes",
+    [T_SYSTEM_JOBS] = "system_jobs",
 };
 
 #define META_KEY             bytes_of("state", 5)

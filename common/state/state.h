@@ -100,6 +100,11 @@ Pb__Eval *state_eval(struct view *v, struct arena *a, const uint8_t *id);
 /* Sets modify_index and modify_time; for a new one create_index and create_time too. */
 void state_put_eval(struct view *v, Pb__Eval *eval);
 
+/* Those of type system or sysbatch that are not stopped, in order of their keys. ns and id live
+ * during the visit, which changes no job. */
+void state_each_system_job(struct view *v, void *self,
+                           void (*visit)(void *self, const char *ns, const char *id));
+
 /* ---- allocations */
 
 bool alloc_has_ended(const Pb__Alloc *a); /* on its client: it uses the node no more */

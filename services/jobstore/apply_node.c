@@ -83,6 +83,33 @@ static void add_jobs_of(struct view *v, const Pb__Node *n, struct job_set *jobs)
     walk_close(&w);
 }
 
+struct newcomer {
+    struct job_set *jobs;
+    const Pb__Node *node;
+};
+
+static void on_system_job(void *self, const char *ns, const char *id)
+{
+    const struct newcomer *n = self;
+    job_set_add(n->jobs, ns, id, n->node);
+}
+
+/* Those that are to run on each node have something to do on one that has become ready, or another.
+ */
+static void add_system_jobs(struct view *v, const Pb__Node *n, struct job_set *jobs)
+{
+    if (n->status == PB__NODE__STATUS__READY)
+        state_each_system_job(v, &(struct newcomer){jobs, n}, on_system_job);
+}
+
+static void evaluate_system_jobs(struct view *v, const Pb__Node *n)
+{
+    struct job_set *jobs = job_set_new(v);
+    add_system_jobs(v, n, jobs);
+    job_set_evaluate(jobs, "node-update", false);
+    job_set_free(jobs);
+}
+
 /* ---- registration */
 
 static bool node_is_storable(struct view *v, const Pb__Node *n, Pb__Outcome *out)
@@ -144,11 +171,13 @@ static void register_again(struct view *v, Pb__Node *n, const Pb__Node *old, Pb_
         add_event(v, n, "Node re-registered");
         state_put_node(v, n);
         add_jobs_of(v, n, jobs);
+        add_system_jobs(v, n, jobs);
         job_set_evaluate(jobs, "node-update", false);
         job_set_free(jobs);
         return;
     }
     state_put_node(v, n);
+    evaluate_system_jobs(v, n);
 }
 
 void apply_node_register(struct view *v, const Pb__NodeRegister *cmd, Pb__Outcome *out)
@@ -170,6 +199,7 @@ void apply_node_register(struct view *v, const Pb__NodeRegister *cmd, Pb__Outcom
     n->n_events = 0;
     add_event(v, n, "Node registered");
     state_put_node(v, n);
+    evaluate_system_jobs(v, n);
 }
 
 /* ---- status */
@@ -203,6 +233,7 @@ void apply_node_status(struct view *v, const Pb__NodeStatusUpdates *cmd, Pb__Out
         add_event(v, n, event_of(u->status));
         state_put_node(v, n);
         add_jobs_of(v, n, jobs);
+        add_system_jobs(v, n, jobs);
     }
     job_set_evaluate(jobs, "node-update", false);
     job_set_free(jobs);

@@ -587,3 +587,31 @@ Test(apply, the_feed_is_bounded_and_tells_its_low_water_mark)
     cr_assert_gt(view_meta(v)->changes_low, 20);
     view_abort(v);
 }
+
+Test(apply, a_new_node_is_told_of_to_the_jobs_that_run_on_each)
+{
+    ProtobufCBinaryData evals[16];
+    static const char *const types[] = {"system", "sysbatch", "service"};
+    for (size_t i = 0; i < 3; i++) {
+        Pb__Job *job = a_job(c, types[i], 1);
+        job->type = arena_strdup(c->arena, types[i]);
+        register_job(c, job);
+    }
+    cr_assert_str_eq(get_job(c, "system")->status, "running", "until it is stopped");
+    register_node(c, a_node(c, 1, 1000, 1000));
+    set_node_status(c, a_node(c, 1, 0, 0)->id, PB__NODE__STATUS__DOWN);
+    set_node_status(c, a_node(c, 1, 0, 0)->id, PB__NODE__STATUS__READY);
+    static const size_t expect[] = {3, 3, 1};
+    for (size_t i = 0; i < 3; i++)
+        cr_assert_eq(ids_by(c, PB__TABLE__NAME__EVALS, PB__LIST__BY__JOB, types[i], none, evals,
+                            COUNT_OF(evals)),
+                     expect[i], "%s", types[i]);
+    deregister_job(c, "system", false);
+    deregister_job(c, "sysbatch", true);
+    size_t before = ids_by(c, PB__TABLE__NAME__EVALS, PB__LIST__BY__JOB, "system", none, evals,
+                           COUNT_OF(evals));
+    register_node(c, a_node(c, 2, 1000, 1000));
+    cr_assert_eq(ids_by(c, PB__TABLE__NAME__EVALS, PB__LIST__BY__JOB, "system", none, evals,
+                        COUNT_OF(evals)),
+                 before);
+}
