@@ -11,6 +11,7 @@ enum log_level { LOG_DEBUG, LOG_INFO, LOG_WARN, LOG_ERROR };
 /* Once, before threads: svc is kept. */
 void log_init(const char *svc, enum log_level level);
 void log_set_level(enum log_level level);
+const char *log_level_name(enum log_level level);
 bool log_level_parse(const char *text, enum log_level *out);
 bool log_enabled(enum log_level level);
 

@@ -48,11 +48,19 @@ struct service {
 
 /* 0 asked to stop, 1 failed, 2 bad usage or settings (do not restart), abort: a bug. */
 int daemon_main(const struct service *s, int argc, char **argv);
+/* For a shell that cannot go on: ends the process at once. In the simulator, where many daemons
+ * share one, the daemon's own end comes after this turn of its loop: do nothing more in it. */
+void daemon_end(int code);
+/* The simulator runs many services in one process, and has a main of its own. */
+#ifdef NORN_SIMULATOR
+#define DAEMON_MAIN(service_)
+#else
 #define DAEMON_MAIN(service_)                                                                      \
     int main(int argc, char **argv)                                                                \
     {                                                                                              \
         return daemon_main(&(service_), argc, argv);                                               \
     }
+#endif
 
 /* Answers METRICS for the service in its method table: put DAEMON_METHODS into it. */
 void daemon_on_metrics(void *self, struct request *req);

@@ -25,7 +25,7 @@ static const struct setting settings[] = {
     SETTING_END,
 };
 
-static const struct service controller_service = {
+const struct service controller_service = {
     .name = "controller",
     .summary = "does what time makes happen: missed heartbeats",
     .size = sizeof(struct controller),

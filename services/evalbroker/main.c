@@ -29,7 +29,7 @@ static const struct setting settings[] = {
     SETTING_END,
 };
 
-static const struct service evalbroker_service = {
+const struct service evalbroker_service = {
     .name = "evalbroker",
     .summary = "hands each pending evaluation to one scheduler at a time, at least once",
     .size = sizeof(struct evalbroker),

@@ -58,7 +58,7 @@ static void summary(void *self)
              g->counted.writes);
 }
 
-static const struct service gateway_service = {
+const struct service gateway_service = {
     .name = "gateway",
     .summary = "the door of the cluster: the HTTP API, and the agents' long polls",
     .size = sizeof(struct gateway),

@@ -5,7 +5,6 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #define DATA_FORMAT     1 /* of everything in the data directory */
 #define LONGEST_POLL_MS 60000
@@ -274,7 +273,7 @@ static void on_lost(void *self, uint64_t index, const char *why)
 static void on_broken(void *self, const char *why)
 {
     log_error("broken", "reason=%s", log_quote(why));
-    _exit(1); /* what is acknowledged is on the disk; a replica that cannot write stops */
+    daemon_end(1); /* what is acknowledged is on the disk; a replica that cannot write stops */
 }
 
 /* ---- GET, LIST, JOB_VIEWS, STATUS */

@@ -1,4 +1,5 @@
 #include "recovery.h"
+#include "base/boot.h"
 #include "base/fault.h"
 #include "base/log.h"
 #include <dirent.h>
@@ -95,20 +96,9 @@ enum err checkpoint_make(const char *dir, struct store *state, uint64_t index, s
 
 /* ---- the state */
 
-static void boot_id(char out[64])
-{
-    out[0] = '\0';
-    int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
-    ssize_t n = fd < 0 ? -1 : read(fd, out, 63);
-    if (fd >= 0)
-        close(fd);
-    out[n > 0 ? n : 0] = '\0';
-    out[strcspn(out, "\n")] = '\0';
-}
-
 static bool state_is_trusted(struct logstore *log, const char *boot)
 {
-    char was[64], clean[8];
+    char was[BOOT_ID_SIZE], clean[8];
     if (logstore_fact(log, "clean", clean, sizeof clean) && strcmp(clean, "yes") == 0)
         return true;
     return boot[0] != '\0' && logstore_fact(log, "boot", was, sizeof was) && strcmp(was, boot) == 0;
@@ -227,7 +217,7 @@ static enum err rebuild(struct state **out, const char *dir, struct logstore *lo
 enum err recovery_open_state(struct state **out, const char *dir, struct logstore *log,
                              const struct state_options *o, struct reason *why)
 {
-    char boot[64], path[PATH_MAX];
+    char boot[BOOT_ID_SIZE], path[PATH_MAX];
     struct state *s = NULL;
     boot_id(boot);
     snprintf(path, sizeof path, "%s/checkpoint.new", dir);

@@ -50,7 +50,7 @@ static const struct setting settings[] = {
     SETTING_END,
 };
 
-static const struct service nodeagent_service = {
+const struct service nodeagent_service = {
     .name = "nodeagent",
     .summary = "runs allocations on this machine",
     .size = sizeof(struct nodeagent),

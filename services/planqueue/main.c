@@ -20,7 +20,7 @@ static const struct setting settings[] = {
     SETTING_END,
 };
 
-static const struct service planqueue_service = {
+const struct service planqueue_service = {
     .name = "planqueue",
     .summary = "checks each plan against the newest state; commits all, part or none of it",
     .size = sizeof(struct planqueue),

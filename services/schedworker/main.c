@@ -36,7 +36,7 @@ static const struct setting settings[] = {
     SETTING_END,
 };
 
-static const struct service schedworker_service = {
+const struct service schedworker_service = {
     .name = "schedworker",
     .summary = "turns (state, evaluation) into a plan",
     .size = sizeof(struct schedworker),
