@@ -10,4 +10,13 @@
 bool fault_point(const char *place);
 #define FAULT_POINT(place) fault_point(place)
 
+/* Deliberate faults of the product itself, to see that the simulator finds them: in no other build
+ * are they compiled in. At most one is switched on, by its name (docs/simulator.md lists them). */
+#ifdef NORN_SIMULATOR
+bool mutant_is(const char *name);
+#define MUTANT(name) mutant_is(name)
+#else
+#define MUTANT(name) false
+#endif
+
 #endif

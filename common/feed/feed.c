@@ -1,4 +1,5 @@
 #include "feed/feed.h"
+#include "base/fault.h"
 #include "net/net.h"
 #include <stdlib.h>
 #include <string.h>
@@ -179,7 +180,7 @@ static void take_changes(struct feed *f, const Pb__ChangesReply *c)
     if (c->reached < f->index || (c->reached == f->index && c->skip <= f->skip && c->n_objects > 0))
         return;
     take_objects(f, c->objects, c->n_objects, c->reached);
-    f->index = c->reached;
+    f->index = c->reached + MUTANT("feed-skips-an-index");
     f->skip = c->skip;
     if (f->options.synced != NULL && f->skip == 0)
         f->options.synced(f->options.self, f->index);

@@ -1,4 +1,5 @@
 #include "state/internal.h"
+#include "base/fault.h"
 #include <string.h>
 
 bool alloc_has_ended(const Pb__Alloc *a)
@@ -79,7 +80,7 @@ void state_change_alloc(struct view *v, const Pb__Alloc *old, Pb__Alloc *alloc, 
     }
     count_move(v, old, alloc);
     must(!alloc_has_ended(old) || alloc_has_ended(alloc));
-    if (!alloc_has_ended(old) && alloc_has_ended(alloc))
+    if (!alloc_has_ended(old) && alloc_has_ended(alloc) && !MUTANT("usage-kept"))
         usage_remove(v, alloc->node_id.data, alloc->resources, alloc->ports, alloc->n_ports);
 }
 

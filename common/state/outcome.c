@@ -1,10 +1,13 @@
 /* What each request got for an answer, so that its second copy gets the same. Bounded: the oldest
  * goes first. */
 #include "state/internal.h"
+#include "base/fault.h"
 
 Pb__Outcome *state_outcome(struct view *v, struct arena *a, const uint8_t *request_id)
 {
     struct bytes b;
+    if (MUTANT("dedupe-forgotten") || MUTANT("applied-twice"))
+        return NULL;
     if (!txn_get(v->txn, T_OUTCOMES, id_bytes(request_id), &b))
         return NULL;
     return WIRE_UNPACK(a, Pb__Outcome, pb__outcome, b.data, b.len);
@@ -31,6 +34,8 @@ static void forget_oldest(struct view *v)
 void state_put_outcome(struct view *v, const uint8_t *request_id, const Pb__Outcome *outcome)
 {
     uint8_t order[8];
+    if (MUTANT("dedupe-forgotten") || MUTANT("applied-twice"))
+        return;
     u64_store_be(order, v->index);
     ProtobufCBinaryData packed = wire_pack(v->arena, &outcome->base);
     txn_put(v->txn, T_OUTCOMES, id_bytes(request_id), bytes_of(packed.data, packed.len));

@@ -1,4 +1,5 @@
 #include "state/internal.h"
+#include "base/fault.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -203,7 +204,7 @@ void state_command_end(struct view *v)
     usage_edits_flush(v);
     job_edits_flush(v);
     changes_flush(v);
-    v->meta.applied_index = v->index;
+    v->meta.applied_index = v->index - MUTANT("applied-twice");
     v->meta.applied_term = v->term;
     if (v->time > v->meta.last_time)
         v->meta.last_time = v->time;

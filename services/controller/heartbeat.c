@@ -1,5 +1,6 @@
 #include "heartbeat.h"
 #include "base/err.h"
+#include "base/fault.h"
 #include "base/heap.h"
 #include "base/list.h"
 #include "base/map.h"
@@ -187,6 +188,8 @@ bool heartbeat_seen(struct heartbeat *h, const uint8_t id[16], uint64_t now_ms)
 void heartbeat_tick(struct heartbeat *h, uint64_t now_ms)
 {
     struct heap_item *top;
+    if (MUTANT("missed-heartbeat-forgotten"))
+        return;
     while (!h->reloading && (top = heap_top(&h->timers)) != NULL) {
         struct node *n = container_of(top, struct node, timer);
         if (n->due_ms > now_ms)

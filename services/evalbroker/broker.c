@@ -1,5 +1,6 @@
 #include "broker.h"
 #include "base/err.h"
+#include "base/fault.h"
 #include "base/heap.h"
 #include "base/id.h"
 #include "base/list.h"
@@ -535,6 +536,8 @@ void broker_put_usage(struct broker *b, const Pb__NodeUsage *usage)
 static void wake_blocked(struct broker *b)
 {
     uint64_t freed = capacity_last_freed(b->capacity);
+    if (MUTANT("blocked-never-woken"))
+        return;
     if (b->reloading || freed == b->capacity_seen)
         return;
     b->capacity_seen = freed;
@@ -679,6 +682,8 @@ static void retry_lost(struct broker *b, struct item *it, struct moment now)
 void broker_owner_gone(struct broker *b, uint64_t owner, struct moment now)
 {
     struct owner *o; /* goes with the last of its items */
+    if (MUTANT("ack-timer-forgotten"))
+        return;
     while ((o = map_get(b->owners, &owner, sizeof(owner))) != NULL) {
         struct item *it = list_first(&o->out, struct item, link);
         must(it != NULL);
@@ -690,6 +695,8 @@ void broker_owner_gone(struct broker *b, uint64_t owner, struct moment now)
 
 static void timer_fired(struct broker *b, struct item *it, struct moment now)
 {
+    if (MUTANT("ack-timer-forgotten") && it->place == OUT)
+        return;
     switch (it->place) {
     case DELAYED:
         move(b, it, NOWHERE);

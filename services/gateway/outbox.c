@@ -1,5 +1,6 @@
 #include "outbox.h"
 #include "base/err.h"
+#include "base/fault.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -37,7 +38,7 @@ bool outbox_confirm(struct outbox *o, uint64_t since)
         return false;
     size_t kept = 0;
     for (size_t i = 0; i < o->count; i++) {
-        if (o->entries[i].alloc_modify_index > since)
+        if (o->entries[i].alloc_modify_index > since && !MUTANT("news-dropped"))
             o->entries[kept++] = o->entries[i];
         else
             free(o->entries[i].packed);

@@ -58,6 +58,7 @@ enum err logstore_open(struct logstore **out, const char *dir, size_t map_bytes,
                        struct reason *why)
 {
     struct store_options o = {.map_bytes = map_bytes,
+                              .nosync = MUTANT("ack-before-fsync"),
                               .read_only = read_only,
                               .tables = table_names,
                               .table_count = T_COUNT};

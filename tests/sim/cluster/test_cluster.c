@@ -1,0 +1,54 @@
+/* Scenarios, and that the simulator itself is worth its name: it repeats itself exactly, and it
+ * finds what is wrong. A failing run tells how nsim replays it. */
+#include "world.h"
+#include <criterion/criterion.h>
+#include <stdio.h>
+
+#define SHAPE .minutes = 5, .servers = 1, .workers = 2, .nodes = 5
+
+Test(cluster, one_seed_gives_one_trace)
+{
+    struct verdict a, b;
+    struct world_options o = {SHAPE, .seed = 7};
+    world_run(&o, &a);
+    world_run(&o, &b);
+    cr_assert_eq(a.invariant, 0u, "%s", a.text);
+    cr_assert_eq(a.trace, b.trace);
+    cr_assert_eq(a.events, b.events);
+    cr_assert_gt(a.faults, 10u, "a run without faults says little");
+    cr_assert_gt(a.acknowledged, 50u, "a run without load says little");
+}
+
+Test(cluster, another_seed_gives_another_trace)
+{
+    struct verdict a, b;
+    world_run(&(struct world_options){SHAPE, .seed = 8}, &a);
+    world_run(&(struct world_options){SHAPE, .seed = 9}, &b);
+    cr_assert_neq(a.trace, b.trace);
+}
+
+/* ---- deliberate faults (docs/simulator.md). Those here are found by most seeds; which ones may
+ * change with anything that moves a message. */
+
+#define SEEDS_MOST 12
+
+static bool is_found(const char *mutant)
+{
+    struct world_options o = {SHAPE, .mutant = mutant};
+    for (o.seed = 1; o.seed <= SEEDS_MOST; o.seed++) {
+        struct verdict v;
+        world_run(&o, &v);
+        if (v.invariant != 0)
+            return true;
+    }
+    return false;
+}
+
+Test(cluster, deliberate_faults_are_found)
+{
+    static const char *const mutants[] = {"room-unchecked",     "usage-kept",
+                                          "report-not-retried", "blocked-never-woken",
+                                          "dedupe-forgotten",   "ack-timer-forgotten"};
+    for (size_t i = 0; i < COUNT_OF(mutants); i++)
+        cr_expect(is_found(mutants[i]), "%s was not found by %d seeds", mutants[i], SEEDS_MOST);
+}
