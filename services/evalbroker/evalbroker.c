@@ -73,7 +73,8 @@ static void answer(struct evalbroker *eb, struct request *req, uint32_t max)
     while (out.n_deliveries < max &&
            broker_dequeue(eb->broker, ask->types, ask->n_types, request_peer(req), now(eb), &d))
         out.deliveries[out.n_deliveries++] = delivery_message(a, &d);
-    request_reply(req, &out.base, feed_index(eb->feed));
+    /* There is no feed before jobstore has told who leads. */
+    request_reply(req, &out.base, eb->feed != NULL ? feed_index(eb->feed) : 0);
 }
 
 static void on_wait_over(void *owner)

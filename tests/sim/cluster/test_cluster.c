@@ -27,6 +27,28 @@ Test(cluster, another_seed_gives_another_trace)
     cr_assert_neq(a.trace, b.trace);
 }
 
+/* ---- what was found, as small as it can be told */
+
+static void on_jobstore_back(void *arg)
+{
+    world->jobstore[0]->wanted = true;
+    process_start(world->jobstore[0]);
+}
+
+static void jobstore_comes_late(void)
+{
+    world->jobstore[0]->wanted = false;
+    process_kill(world->jobstore[0]);
+    sim_after(60000000, NULL, on_jobstore_back, NULL, NULL);
+}
+
+Test(cluster, workers_may_wait_at_a_broker_that_has_never_heard_of_jobstore)
+{
+    struct verdict v;
+    struct world_options o = {SHAPE, .seed = 203, .calm = true, .script = jobstore_comes_late};
+    cr_assert(world_check(&o, &v), "%s", v.text);
+}
+
 /* ---- deliberate faults (docs/simulator.md). Those here are found by most seeds; which ones may
  * change with anything that moves a message. */
 
