@@ -132,7 +132,7 @@ static void on_aio(void *arg)
         start_receive(slot);
         return;
     }
-    slot->phase = IN_HAND;
+    __atomic_store_n(&slot->phase, IN_HAND, __ATOMIC_RELEASE); /* watch_sends looks */
     slot->post = (struct post){.fire = on_request_posted, .arg = slot};
     loop_post(slot->server->loop, &slot->post);
 }
@@ -260,7 +260,7 @@ static void send_reply(struct request *req, nng_msg *msg)
 {
     struct slot *slot = req->slot;
     request_end(req);
-    slot->phase = SENDING;
+    __atomic_store_n(&slot->phase, SENDING, __ATOMIC_RELEASE);
     slot->sent_at_ms = loop_now_ms(slot->server->loop);
     nng_aio_set_msg(slot->aio, msg);
     nng_ctx_send(slot->ctx, slot->aio);

@@ -349,7 +349,8 @@ static void install(void)
 static void install_once(const struct tls_hooks *ours)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
-    hooks = ours;
+    if (hooks == NULL) /* always the same ones, and connections may be under way */
+        hooks = ours;
     must(pthread_once(&once, install) == 0);
 }
 
