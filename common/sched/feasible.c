@@ -1,6 +1,7 @@
 #include "sched/feasible.h"
 #include "sched/rows.h"
 #include <fnmatch.h>
+#include <stdio.h>
 #include <string.h>
 
 /* Nomad's name for it. */
@@ -30,6 +31,36 @@ static bool has_driver(const struct texts *t, const char *driver)
     memcpy(key + 12, driver, len + 1);
     const char *attribute = texts_get(t, key);
     return attribute != NULL && (strcmp(attribute, "1") == 0 || strcmp(attribute, "true") == 0);
+}
+
+/* Nomad's words for it. NULL: the node has every network that the ports ask for by name. */
+static const char *missing_network(const struct texts *t, struct arena *a, Pb__Port *const *ports,
+                                   size_t n)
+{
+    char key[256];
+    for (size_t i = 0; i < n; i++) {
+        const char *name = ports[i]->host_network;
+        if (name == NULL || name[0] == '\0' || strcmp(name, "default") == 0)
+            continue;
+        int len = snprintf(key, sizeof(key), "!network.%s", name);
+        if (len >= (int)sizeof(key) || texts_get(t, key) == NULL)
+            return arena_printf(a, "missing host network \"%s\" for port \"%s\"", name,
+                                ports[i]->label != NULL ? ports[i]->label : "");
+    }
+    return NULL;
+}
+
+static const char *judge_networks(const struct texts *t, struct arena *a,
+                                  const Pb__TaskGroup *group)
+{
+    const char *wrong = NULL;
+    for (size_t i = 0; wrong == NULL && i < group->n_networks; i++) {
+        const Pb__Network *n = group->networks[i];
+        wrong = missing_network(t, a, n->reserved_ports, n->n_reserved_ports);
+        if (wrong == NULL)
+            wrong = missing_network(t, a, n->dynamic_ports, n->n_dynamic_ports);
+    }
+    return wrong;
 }
 
 static const char *describe(struct arena *a, const Pb__Constraint *c)
@@ -97,6 +128,9 @@ static const char *judge_kind(const struct kind *k, const struct collector *c,
     for (size_t i = 0; i < group->n_tasks; i++)
         if (!has_driver(&k->texts, group->tasks[i]->driver != NULL ? group->tasks[i]->driver : ""))
             return MISSING_DRIVERS;
+    const char *wrong = judge_networks(&k->texts, c->arena, group);
+    if (wrong != NULL)
+        return wrong;
     for (size_t i = 0; i < c->of_kind_count; i++)
         if (!condition_holds(&c->of_kind[i].condition, &k->texts, NULL))
             return c->of_kind[i].text;

@@ -284,6 +284,39 @@ Test(plan, what_is_newer_than_the_view_is_not_taken_for_lost)
     onejob_fini(&c);
 }
 
+Test(plan, a_port_on_a_named_host_network_needs_a_node_that_has_it)
+{
+    struct onejob c;
+    onejob_init(&c);
+    for (size_t i = 0; i < 3; i++) {
+        Pb__Node *n = onejob_add_node(&c, 1000, 1000, 100);
+        Pb__NodeNetwork *network = arena_array(c.arena, Pb__NodeNetwork, 1);
+        Pb__NodeAddress *address = arena_array(c.arena, Pb__NodeAddress, 1);
+        pb__node_network__init(network);
+        pb__node_address__init(address);
+        address->alias = arena_strdup(c.arena, i == 1 ? "private" : "default");
+        network->addresses = arena_array(c.arena, Pb__NodeAddress *, 1);
+        network->addresses[network->n_addresses++] = address;
+        n->networks = arena_array(c.arena, Pb__NodeNetwork *, 1);
+        n->networks[n->n_networks++] = network;
+    }
+    Pb__TaskGroup *g = onejob_set_job(&c, "service", 2, 600, 1)->task_groups[0];
+    group_add_port(&c, g, "admin", 0);
+    g->networks[0]->dynamic_ports[0]->host_network = arena_strdup(c.arena, "default");
+    cr_assert_eq(onejob_plan(&c, c.arena)->n_placements, 2);
+    g->networks[0]->dynamic_ports[0]->host_network = arena_strdup(c.arena, "private");
+    Pb__Plan *plan = onejob_plan(&c, c.arena);
+    cr_assert_eq(plan->n_placements, 1);
+    cr_assert(id_equal(plan->placements[0]->node_id.data, c.nodes[1]->id.data));
+    cr_assert_str_eq(plan->placements[0]->ports[0]->host_network, "private");
+    const Pb__PlacementMetrics *m = plan->failed_groups[0];
+    cr_assert_eq(count_named(m->constraint_filtered, m->n_constraint_filtered,
+                             "missing host network \"private\" for port \"admin\"")
+                     ->count,
+                 2);
+    onejob_fini(&c);
+}
+
 /* The task's, the group's and the job's constraints, by kind of node and node by node, with the
  * attribute on either side. */
 Test(plan, constraints_of_each_level_hold_on_either_side)
