@@ -28,9 +28,11 @@ enum {
     T_OUTCOME_ORDER,
     T_CHANGES,
     T_SYSTEM_JOBS, /* keys only: those that each new node must hear of */
+    T_INCOMING,
     T_COUNT,
 };
 #define FEED_TABLES (T_NODE_USAGE + 1)
+#define META_KEY    bytes_of("state", 5)
 
 struct key {
     uint8_t data[STORE_MAX_KEY];

@@ -22,9 +22,9 @@ static const char *const table_names[T_COUNT] = {
     [T_OUTCOME_ORDER] = "outcome_order",
     [T_CHANGES] = "changes",
     [T_SYSTEM_JOBS] = "system_jobs",
+    [T_INCOMING] = "incoming",
 };
 
-#define META_KEY             bytes_of("state", 5)
 #define DEFAULT_CHANGES_KEPT 200000
 #define DEFAULT_OUTCOMES     20000
 

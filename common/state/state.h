@@ -199,6 +199,31 @@ void change_walk_open(struct change_walk *w, struct view *v, uint64_t since, uin
 bool change_walk_next(struct change_walk *w, struct change *out);
 void change_walk_close(struct change_walk *w);
 
+/* ---- the cluster itself */
+
+/* Names of members, autopilot's configuration; empty in a new state. */
+Pb__Cluster *state_cluster(struct view *v, struct arena *a);
+void state_put_cluster(struct view *v, const Pb__Cluster *c);
+/* Raft's members as of the last entry that set them, in raft's form; copied into out. 0: never set.
+ */
+size_t state_members(struct view *v, void *out, size_t room);
+void state_put_members(struct view *v, const void *data, size_t len);
+
+/* What is added to raft's index to get the index that this state counts by: a state restored from
+ * a file goes on behind the indexes that its records name. */
+uint64_t state_index_offset(struct view *v);
+
+/* ---- a saved state on its way in: its bytes, in pieces by offset */
+
+/* Makes a saved state (of another log) the state of this cluster as of the command in hand: its
+ * records stay, readers of the feed list anew. */
+void state_rebase(struct view *v, uint64_t index_offset, const void *members, size_t members_len);
+
+void state_incoming_clear(struct view *v);
+void state_incoming_put(struct view *v, uint64_t offset, const void *data, size_t len);
+/* The piece at offset. False: none. Points into the store. */
+bool state_incoming_at(struct view *v, uint64_t offset, struct bytes *out);
+
 /* ---- outcomes by request */
 
 Pb__Outcome *state_outcome(struct view *v, struct arena *a, const uint8_t *request_id);

@@ -39,6 +39,15 @@ static void apply_body(struct view *v, const Pb__Command *cmd, Pb__Outcome *out)
     case PB__COMMAND__BODY_ALLOC_UPDATES:
         apply_alloc_updates(v, cmd->alloc_updates, out);
         return;
+    case PB__COMMAND__BODY_AUTOPILOT_SET:
+        apply_autopilot_set(v, cmd->autopilot_set, out);
+        return;
+    case PB__COMMAND__BODY_SERVER_SET:
+        apply_server_set(v, cmd->server_set, out);
+        return;
+    case PB__COMMAND__BODY_RESTORE_PART:
+        apply_restore_part(v, cmd->restore_part, out);
+        return;
     default:
         refuse(v, out, PB__OUTCOME__CODE__INVALID, "a command of an unknown kind");
     }
@@ -70,6 +79,25 @@ Pb__Outcome *apply(struct view *v, const Pb__Command *cmd, uint64_t index, uint6
             refuse(v, out, PB__OUTCOME__CODE__INVALID, "a command without the id of its request");
         }
     }
+    state_command_end(v);
+    return out;
+}
+
+void apply_members(struct view *v, const void *data, size_t len, uint64_t index, uint64_t term)
+{
+    state_command_begin(v, index, term, 0, NULL);
+    state_put_members(v, data, len);
+    state_command_end(v);
+}
+
+Pb__Outcome *apply_refused(struct view *v, const Pb__Command *cmd, uint64_t index, uint64_t term,
+                           const char *reason)
+{
+    state_command_begin(v, index, term, cmd->time, cmd->request_id.data);
+    Pb__Outcome *out = outcome_new(v);
+    refuse(v, out, PB__OUTCOME__CODE__INVALID, "%s", reason);
+    state_incoming_clear(v);
+    state_put_outcome(v, cmd->request_id.data, out);
     state_command_end(v);
     return out;
 }

@@ -18,6 +18,11 @@ void apply_node_status(struct view *v, const Pb__NodeStatusUpdates *cmd, Pb__Out
 void apply_plan(struct view *v, const Pb__Plan *plan, Pb__Outcome *out);
 void apply_eval_updates(struct view *v, const Pb__EvalUpdates *cmd, Pb__Outcome *out);
 void apply_alloc_updates(struct view *v, const Pb__AllocUpdates *cmd, Pb__Outcome *out);
+void apply_autopilot_set(struct view *v, const Pb__AutopilotSet *cmd, Pb__Outcome *out);
+void apply_server_set(struct view *v, const Pb__ServerSet *cmd, Pb__Outcome *out);
+void apply_restore_part(struct view *v, const Pb__RestorePart *cmd, Pb__Outcome *out);
+
+#define MOST_SERVERS 64
 
 /* A new pending evaluation with a fresh id, not yet put. job NULL: it is gone. */
 Pb__Eval *eval_new(struct view *v, const char *ns, const char *job_id, const Pb__Job *job,

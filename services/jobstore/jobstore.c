@@ -94,6 +94,8 @@ static const char *command_mistake(const Pb__Command *c)
     case PB__COMMAND__BODY_JOB_REGISTER:
     case PB__COMMAND__BODY_JOB_DEREGISTER:
     case PB__COMMAND__BODY_NODE_REGISTER:
+    case PB__COMMAND__BODY_AUTOPILOT_SET:
+    case PB__COMMAND__BODY_RESTORE_PART:
         return NULL;
     case PB__COMMAND__BODY_NODE_STATUS:
         return c->node_status->n_nodes > MOST_NODES ? "more than 2,000 nodes" : NULL;
@@ -151,7 +153,8 @@ static void propose_early(void *owner)
 
 static bool wait_for_leader(struct jobstore *js, struct write *w)
 {
-    if (js->draining || loop_now_ms(js->loop) + EARLY_MS >= request_deadline_ms(w->req))
+    if (js->transport != NULL || js->draining ||
+        loop_now_ms(js->loop) + EARLY_MS >= request_deadline_ms(w->req))
         return false;
     list_push_back(&js->early, &w->link);
     if (!timer_is_armed(&js->early_timer))
@@ -182,12 +185,14 @@ static void propose(struct jobstore *js, struct request *req, const Pb__Command 
     w->began_ms = loop_now_ms(js->loop);
     if (e == ERR_NOT_LEADER && wait_for_leader(js, w))
         return;
-    if (e != OK) {
+    if (e != OK)
         metric_add(&metrics[M_REFUSED], 1);
+    if (e == ERR_NOT_LEADER)
+        fail_not_leader(js, req, why.text);
+    else if (e != OK)
         request_fail(req, code_of(e), "%s", why.text);
-        return;
-    }
-    list_push_back(&js->writes, &w->link);
+    else
+        list_push_back(&js->writes, &w->link);
 }
 
 static void on_apply(void *self, struct request *req)
@@ -248,14 +253,15 @@ static void on_settled(void *self, uint64_t index)
         if (w->outcome != NULL)
             request_reply(w->req, &w->outcome->base, w->outcome->index);
         else /* the index was taken by another leader's entry */
-            request_fail(w->req, PB__REPLY__CODE__UNAVAILABLE, "leadership was lost");
+            fail_not_leader(js, w->req, "leadership was lost");
     }
     answer_polls(js);
+    membership_settled(js->membership);
     status_look(js);
     drained_maybe(js);
 }
 
-static void on_lost(void *self, uint64_t index, const char *why)
+static void on_lost(void *self, uint64_t index, enum err e, const char *why)
 {
     struct jobstore *js = self;
     struct write *w;
@@ -265,9 +271,29 @@ static void on_lost(void *self, uint64_t index, const char *why)
             continue;
         list_remove(&w->link);
         metric_add(&metrics[M_REFUSED], 1);
-        request_fail(w->req, PB__REPLY__CODE__UNAVAILABLE, "%s", why);
+        if (e == ERR_NOT_LEADER)
+            fail_not_leader(js, w->req, why);
+        else
+            request_fail(w->req, code_of(e), "%s", why);
     }
     drained_maybe(js);
+}
+
+static void on_readable(void *self, uint64_t context)
+{
+    reads_ready(self, context);
+}
+
+static void on_reads_lost(void *self)
+{
+    reads_fail(self);
+}
+
+static void on_role_changed(void *self)
+{
+    struct jobstore *js = self;
+    status_look(js);
+    membership_role_changed(js->membership);
 }
 
 static void on_broken(void *self, const char *why)
@@ -278,27 +304,10 @@ static void on_broken(void *self, const char *why)
 
 /* ---- GET, LIST, JOB_VIEWS, STATUS */
 
-/* What was once seen must not be unseen: until the log is applied again, nobody reads. */
-static bool is_recovering(struct jobstore *js, struct request *req)
+static void read_key(struct jobstore *js, struct request *req)
 {
-    struct replica_status s;
-    if (js->caught_up)
-        return false;
-    replica_status(js->replica, &s);
-    js->caught_up = s.caught_up;
-    if (!s.caught_up)
-        request_fail(req, PB__REPLY__CODE__UNAVAILABLE, "jobstore is recovering: at %llu",
-                     (unsigned long long)s.applied_index);
-    return !s.caught_up;
-}
-
-static void on_get(void *self, struct request *req)
-{
-    struct jobstore *js = self;
     struct reason why;
     const Pb__Key *key = (const Pb__Key *)request_body(req);
-    if (is_recovering(js, req))
-        return;
     struct view *v = state_read(replica_state(js->replica));
     Pb__Object *o = query_get(v, request_arena(req), key, &why);
     uint64_t applied = view_meta(v)->applied_index;
@@ -312,13 +321,15 @@ static void on_get(void *self, struct request *req)
         request_fail_with(req, PB__REPLY__CODE__NOT_FOUND, "not found", of_table, NULL);
 }
 
-static void on_list(void *self, struct request *req)
+static void on_get(void *self, struct request *req)
 {
-    struct jobstore *js = self;
+    reads_when(self, req, ((const Pb__Key *)request_body(req))->consistent, read_key);
+}
+
+static void read_list(struct jobstore *js, struct request *req)
+{
     struct reason why;
     Pb__Objects out = PB__OBJECTS__INIT;
-    if (is_recovering(js, req))
-        return;
     struct view *v = state_read(replica_state(js->replica));
     enum err e = query_list(v, request_arena(req), (const Pb__List *)request_body(req), &out, &why);
     uint64_t applied = view_meta(v)->applied_index;
@@ -329,14 +340,16 @@ static void on_list(void *self, struct request *req)
         request_fail(req, code_of(e), "%s", why.text);
 }
 
-static void on_job_views(void *self, struct request *req)
+static void on_list(void *self, struct request *req)
 {
-    struct jobstore *js = self;
+    reads_when(self, req, ((const Pb__List *)request_body(req))->consistent, read_list);
+}
+
+static void read_job_views(struct jobstore *js, struct request *req)
+{
     struct reason why;
     Pb__JobViews out = PB__JOB_VIEWS__INIT;
     const Pb__JobViewsRequest *q = (const Pb__JobViewsRequest *)request_body(req);
-    if (is_recovering(js, req))
-        return;
     struct view *v = state_read(replica_state(js->replica));
     enum err e = OK;
     if (q->min_index > view_meta(v)->applied_index)
@@ -351,10 +364,18 @@ static void on_job_views(void *self, struct request *req)
         request_fail(req, code_of(e), "%s", why.text);
 }
 
+static void on_job_views(void *self, struct request *req)
+{
+    reads_when(self, req, false, read_job_views);
+}
+
+/* Alone, whoever is answered may also read. */
 static void on_status(void *self, struct request *req)
 {
     struct jobstore *js = self;
-    if (!is_recovering(js, req))
+    if (js->transport == NULL)
+        reads_when(js, req, false, status_answer);
+    else
         status_answer(js, req);
 }
 
@@ -425,12 +446,9 @@ static void answer_polls(struct jobstore *js)
         timer_arm(js->loop, &js->polls_timer, due - now, answer_polls_now, js);
 }
 
-static void on_changes(void *self, struct request *req)
+static void read_changes(struct jobstore *js, struct request *req)
 {
-    struct jobstore *js = self;
     const Pb__Changes *q = (const Pb__Changes *)request_body(req);
-    if (is_recovering(js, req))
-        return;
     struct view *v = state_read(replica_state(js->replica));
     bool news = query_has_changes(view_meta(v), q->since, q->tables);
     bool pause = loop_now_ms(js->loop) < js->polls_answered_ms + js->poll_pause;
@@ -452,6 +470,33 @@ static void on_changes(void *self, struct request *req)
         answer_polls(js);
 }
 
+static void on_changes(void *self, struct request *req)
+{
+    reads_when(self, req, false, read_changes);
+}
+
+/* ---- for operators */
+
+static void on_autopilot(void *self, struct request *req)
+{
+    membership_autopilot(((struct jobstore *)self)->membership, req);
+}
+
+static void on_remove(void *self, struct request *req)
+{
+    membership_remove(((struct jobstore *)self)->membership, req);
+}
+
+static void on_transfer(void *self, struct request *req)
+{
+    membership_transfer(((struct jobstore *)self)->membership, req);
+}
+
+static void on_save(void *self, struct request *req)
+{
+    save_read(self, req);
+}
+
 /* ---- life */
 
 static const struct method methods[] = {
@@ -462,6 +507,10 @@ static const struct method methods[] = {
     {PB__JOBSTORE__METHOD__JOB_VIEWS, "job_views", &pb__job_views_request__descriptor,
      on_job_views},
     {PB__JOBSTORE__METHOD__STATUS, "status", &pb__status_wait__descriptor, on_status},
+    {PB__JOBSTORE__METHOD__AUTOPILOT, "autopilot", &pb__empty__descriptor, on_autopilot},
+    {PB__JOBSTORE__METHOD__REMOVE, "remove", &pb__member_key__descriptor, on_remove},
+    {PB__JOBSTORE__METHOD__TRANSFER, "transfer", &pb__member_key__descriptor, on_transfer},
+    {PB__JOBSTORE__METHOD__SAVE, "save", &pb__save_read__descriptor, on_save},
     DAEMON_METHODS,
     {0, NULL, NULL, NULL},
 };
@@ -473,6 +522,7 @@ enum err jobstore_open(void *self, struct loop *l, struct reason *why)
     list_init(&js->writes);
     list_init(&js->early);
     list_init(&js->polls);
+    list_init(&js->reads);
     list_init(&js->status_waiters);
     signal(SIGXFSZ, SIG_IGN); /* a limit on file sizes shows as a full disk */
     struct replica_options ro = {.dir = js->data_dir,
@@ -481,16 +531,26 @@ enum err jobstore_open(void *self, struct loop *l, struct reason *why)
                                  .disk_reserve = js->disk_reserve,
                                  .changes_kept = js->changes_kept,
                                  .outcomes_kept = js->outcomes_kept,
+                                 .tick_ms = js->tick_ms,
+                                 .election_ms = js->election_ms,
                                  .self = js,
                                  .applied = on_applied,
                                  .settled = on_settled,
                                  .lost = on_lost,
+                                 .readable = on_readable,
+                                 .reads_lost = on_reads_lost,
+                                 .role_changed = on_role_changed,
+                                 .send = servers_send,
+                                 .offer = servers_offer,
                                  .broken = on_broken};
     enum err e = datadir_open(js->data_dir, "jobstore", DATA_FORMAT, why);
     if (e == OK)
         e = replica_open(&js->replica, l, &ro, why);
     if (e != OK)
         return reason_add(why, e, "jobstore cannot open its data directory");
+    e = servers_open(js, why);
+    if (e != OK)
+        return e;
     struct server_options so = {.methods = methods, .self = js};
     e = server_open(&js->server, l, js->listen, &so, why);
     return e == OK ? server_open(&js->poll_server, l, js->listen_poll, &so, why) : e;
@@ -499,7 +559,9 @@ enum err jobstore_open(void *self, struct loop *l, struct reason *why)
 enum err jobstore_start(void *self, struct loop *l, struct reason *why)
 {
     struct jobstore *js = self;
+    membership_open(&js->membership, js);
     replica_start(js->replica);
+    servers_start(js);
     return OK;
 }
 
@@ -540,6 +602,10 @@ void jobstore_close(void *self)
     }
     status_close(js);
     timer_cancel(js->loop, &js->polls_timer);
+    reads_close(js);
+    save_close(js);
+    membership_close(js->membership);
+    servers_close(js);
     server_close(js->poll_server);
     server_close(js->server);
     replica_close(js->replica);

@@ -119,20 +119,35 @@ static void write_entries(struct txn *t, const struct raft_entry *entries, size_
     free(value);
 }
 
-enum err logstore_write(struct logstore *l, const struct raft_hard_state *hard,
-                        const struct raft_entry *entries, size_t count, struct reason *why)
+static void write_hard(struct txn *t, const struct raft_hard_state *hard)
+{
+    uint64_t words[2] = {hard->term, hard->vote};
+    uint8_t value[20];
+    uint32_t crc = crc32c(0, words, sizeof words);
+    memcpy(value, &crc, sizeof crc);
+    memcpy(value + sizeof crc, words, sizeof words);
+    txn_put(t, T_FACTS, bytes_of("hard", 4), bytes_of(value, sizeof value));
+}
+
+/* Even a log without entries tells where it was cut. */
+static void write_cut(struct txn *t, uint64_t index)
+{
+    uint8_t cut[8];
+    u64_store_be(cut, index);
+    txn_put(t, T_FACTS, bytes_of("cut", 3), bytes_of(cut, sizeof cut));
+}
+
+enum err logstore_write(struct logstore *l, const struct log_write *w, struct reason *why)
 {
     struct txn *t = txn_write(l->store);
-    if (hard != NULL) {
-        uint64_t words[2] = {hard->term, hard->vote};
-        uint8_t value[20];
-        uint32_t crc = crc32c(0, words, sizeof words);
-        memcpy(value, &crc, sizeof crc);
-        memcpy(value + sizeof crc, words, sizeof words);
-        txn_put(t, T_FACTS, bytes_of("hard", 4), bytes_of(value, sizeof value));
+    if (w->hard != NULL)
+        write_hard(t, w->hard);
+    if (w->reset) {
+        txn_clear(t, T_LOG);
+        write_cut(t, w->cut);
     }
-    if (count > 0)
-        write_entries(t, entries, count);
+    if (w->count > 0)
+        write_entries(t, w->entries, w->count);
     FAULT_POINT("log.before_commit");
     if (FAULT_POINT("log.commit"))
         txn_fail(t, ERR_NO_SPACE, "no space left on device (injected)");
@@ -160,11 +175,8 @@ enum err logstore_compact(struct logstore *l, uint64_t index, size_t most, bool 
         }
         txn_del(t, T_LOG, key_of(key, first));
     }
-    /* Even a log without entries tells where it was cut. */
-    uint8_t cut[8];
-    u64_store_be(cut, index);
     if (!*left)
-        txn_put(t, T_FACTS, bytes_of("cut", 3), bytes_of(cut, sizeof cut));
+        write_cut(t, index);
     return txn_commit(t, why);
 }
 
@@ -248,6 +260,51 @@ enum err logstore_load(struct logstore *l, uint64_t after, struct raft_entry **e
     entries_free(*entries, *count);
     return reason_set(why, ERR_CORRUPT, "entry %llu of the raft log is damaged",
                       (unsigned long long)damaged);
+}
+
+static bool term_at(struct txn *t, uint64_t index, uint64_t *term)
+{
+    struct bytes b;
+    struct raft_entry e;
+    uint8_t key[8];
+    *term = 0;
+    if (index == 0)
+        return true;
+    if (!txn_get(t, T_LOG, key_of(key, index), &b) || !entry_decode(index, b, &e))
+        return false;
+    *term = e.term;
+    return true;
+}
+
+enum err logstore_range(struct logstore *l, uint64_t after, size_t most, size_t most_bytes,
+                        uint64_t *after_term, struct raft_entry **entries, size_t *count,
+                        struct reason *why)
+{
+    struct txn *t = txn_read(l->store);
+    struct cursor c;
+    struct raft_entry e;
+    uint8_t key[8];
+    size_t room = 0, bytes = 0;
+    *entries = NULL;
+    *count = 0;
+    bool sound = term_at(t, after, after_term);
+    cursor_open(&c, t, T_LOG);
+    bool found = sound && cursor_seek(&c, key_of(key, after + 1));
+    for (; found && *count < most; found = cursor_next(&c)) {
+        uint64_t index = u64_load_be(c.key.data);
+        sound = index == after + 1 + *count && entry_decode(index, c.value, &e);
+        if (!sound || (*count > 0 && bytes + e.len > most_bytes))
+            break;
+        bytes += e.len;
+        keep(entries, count, &room, &e);
+    }
+    cursor_close(&c);
+    txn_abort(t);
+    if (sound && *count > 0)
+        return OK;
+    entries_free(*entries, *count);
+    return reason_set(why, ERR_NOT_FOUND, "the log has nothing behind %llu",
+                      (unsigned long long)after);
 }
 
 /* ---- facts */

@@ -16,9 +16,15 @@ void logstore_close(struct logstore *l);
 struct store *logstore_store(struct logstore *l);
 
 /* One transaction, one sync. hard NULL: unchanged. Entries from entries[0].index on are replaced.
- */
-enum err logstore_write(struct logstore *l, const struct raft_hard_state *hard,
-                        const struct raft_entry *entries, size_t count, struct reason *why);
+ * reset: every entry goes first, and the log begins behind the state's index `cut`. */
+struct log_write {
+    const struct raft_hard_state *hard;
+    const struct raft_entry *entries;
+    size_t count;
+    bool reset;
+    uint64_t cut;
+};
+enum err logstore_write(struct logstore *l, const struct log_write *w, struct reason *why);
 /* Removes entries up to index, at most `most` of them. *left: whether there are more. */
 enum err logstore_compact(struct logstore *l, uint64_t index, size_t most, bool *left,
                           struct reason *why);
@@ -34,6 +40,12 @@ enum err logstore_summary(struct logstore *l, struct logstore_summary *out, stru
 enum err logstore_load(struct logstore *l, uint64_t after, struct raft_entry **entries,
                        size_t *count, struct reason *why);
 void entries_free(struct raft_entry *entries, size_t count);
+/* Entries behind `after`, at most so many and (but for the first) so many bytes, for a member that
+ * is behind; *after_term: of the entry `after`. ERR_NOT_FOUND: the log does not reach back to it,
+ * or has nothing behind it. */
+enum err logstore_range(struct logstore *l, uint64_t after, size_t most, size_t most_bytes,
+                        uint64_t *after_term, struct raft_entry **entries, size_t *count,
+                        struct reason *why);
 
 /* Small facts by name. False: not there. */
 bool logstore_fact(struct logstore *l, const char *name, char *out, size_t size);

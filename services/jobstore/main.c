@@ -28,6 +28,23 @@ static const struct setting settings[] = {
     SETTING(
         jobstore, poll_pause, MSEC, "3ms",
         "readers of changes are woken at most this often under load; at once when it was quiet"),
+    SETTING(jobstore, server_name, TEXT, "",
+            "name of this server, unlike that of any other; empty: the host's name"),
+    SETTING(jobstore, region, TEXT, "global", "region of this server"),
+    SETTING(jobstore, listen_raft, TEXT, "",
+            "where the region's other servers reach this one; empty: it is the only one"),
+    SETTING(jobstore, advertise_raft, TEXT, "",
+            "what others are told of listen_raft; empty: the same"),
+    SETTING(jobstore, gossip, TEXT, "", "who knows the region's servers; empty: only `peers` does"),
+    SETTING(jobstore, peers, LIST, "", "addresses of listen_raft of others, as name=address"),
+    SETTING(jobstore, bootstrap_expect, COUNT, "1",
+            "servers that form the first cluster; 0: join one that exists"),
+    SETTING(jobstore, non_voting, BOOL, "false", "follow and answer reads, but never vote"),
+    SETTING(jobstore, election_ms, MSEC, "500ms",
+            "a leader that is silent for this to twice this is replaced"),
+    SETTING(jobstore, tick_ms, MSEC, "50ms", "how often a leader says that it lives"),
+    SETTING(jobstore, dead_server_cleanup_ms, MSEC, "10m",
+            "a server silent for this is removed from the cluster, if autopilot may"),
     SETTING_END,
 };
 

@@ -115,15 +115,20 @@ static enum err mark_ours(struct logstore *log, const char *boot, struct reason 
     return e == OK ? logstore_set_fact(log, "clean", "no", why) : e;
 }
 
-static void state_remove(const char *dir)
+void recovery_remove_dir(const char *dir, const char *name)
 {
     char path[PATH_MAX];
-    snprintf(path, sizeof path, "%s/state/data.mdb", dir);
+    snprintf(path, sizeof path, "%s/%s/data.mdb", dir, name);
     unlink(path);
-    snprintf(path, sizeof path, "%s/state/lock.mdb", dir);
+    snprintf(path, sizeof path, "%s/%s/lock.mdb", dir, name);
     unlink(path);
-    snprintf(path, sizeof path, "%s/state", dir);
+    snprintf(path, sizeof path, "%s/%s", dir, name);
     rmdir(path);
+}
+
+static void state_remove(const char *dir)
+{
+    recovery_remove_dir(dir, "state");
 }
 
 static enum err copy_file(const char *from, const char *to, struct reason *why)
@@ -141,6 +146,41 @@ static enum err copy_file(const char *from, const char *to, struct reason *why)
     return e;
 }
 
+enum err checkpoint_from(const char *dir, const char *path, uint64_t index, struct reason *why)
+{
+    char fresh[PATH_MAX], to[PATH_MAX];
+    snprintf(fresh, sizeof fresh, "%s/checkpoint.new", dir);
+    checkpoint_path(to, dir, index);
+    enum err e = copy_file(path, fresh, why);
+    int fd = e == OK ? open(fresh, O_RDONLY | O_CLOEXEC) : -1;
+    if (e == OK && (fd < 0 || fsync(fd) != 0))
+        e = reason_errno(why, ERR_IO, "sync %s", fresh);
+    if (fd >= 0)
+        close(fd);
+    if (e == OK && rename(fresh, to) != 0)
+        e = reason_errno(why, ERR_IO, "rename %s", fresh);
+    if (e != OK)
+        unlink(fresh);
+    return e == OK ? sync_dir(dir, why) : e;
+}
+
+enum err recovery_swap(const char *dir, struct logstore *log, uint64_t index, struct reason *why)
+{
+    char from[PATH_MAX], to[PATH_MAX], text[24];
+    snprintf(text, sizeof text, "%llu", (unsigned long long)index);
+    enum err e = logstore_set_fact(log, "installed", text, why);
+    if (e != OK)
+        return e;
+    FAULT_POINT("install.swap");
+    state_remove(dir);
+    snprintf(from, sizeof from, "%s/incoming", dir);
+    snprintf(to, sizeof to, "%s/state", dir);
+    if (rename(from, to) != 0)
+        return reason_errno(why, ERR_IO, "rename %s", from);
+    FAULT_POINT("install.swapped");
+    return sync_dir(dir, why);
+}
+
 /* Into state/ from a checkpoint. Not yet trusted: the mark comes after. */
 static enum err state_restore(const char *dir, uint64_t index, struct reason *why)
 {
@@ -154,12 +194,19 @@ static enum err state_restore(const char *dir, uint64_t index, struct reason *wh
     return copy_file(from, to, why);
 }
 
-static uint64_t applied_of(struct state *s)
+uint64_t recovery_applied(struct state *s)
 {
     struct view *v = state_read(s);
-    uint64_t index = view_meta(v)->applied_index;
+    uint64_t index = view_meta(v)->applied_index - state_index_offset(v);
     view_abort(v);
     return index;
+}
+
+/* A state that came from the leader may be ahead of the log: it then takes its place. */
+static bool was_installed(struct logstore *log, uint64_t index)
+{
+    char text[24];
+    return logstore_fact(log, "installed", text, sizeof text) && strtoull(text, NULL, 10) == index;
 }
 
 /* The log must go on where the state ends, or the replica would skip entries and become another
@@ -168,12 +215,12 @@ static bool log_reaches(struct logstore *log, struct state *s)
 {
     struct logstore_summary sum;
     struct reason ignored;
-    uint64_t applied = applied_of(s);
+    uint64_t applied = recovery_applied(s);
     if (logstore_summary(log, &sum, &ignored) != OK)
         return false;
     if (sum.last == 0) /* new, or cut whole: then the state must be where it was cut */
-        return applied == sum.cut;
-    return sum.first <= applied + 1 && applied <= sum.last;
+        return applied == sum.cut || was_installed(log, applied);
+    return sum.first <= applied + 1 && (applied <= sum.last || was_installed(log, applied));
 }
 
 static enum err open_state_dir(struct state **out, const char *dir, const struct state_options *o,
@@ -215,13 +262,17 @@ static enum err rebuild(struct state **out, const char *dir, struct logstore *lo
 }
 
 enum err recovery_open_state(struct state **out, const char *dir, struct logstore *log,
-                             const struct state_options *o, struct reason *why)
+                             const struct state_options *o, bool *rebuilt, struct reason *why)
 {
     char boot[BOOT_ID_SIZE], path[PATH_MAX];
     struct state *s = NULL;
     boot_id(boot);
     snprintf(path, sizeof path, "%s/checkpoint.new", dir);
     unlink(path); /* of one that was not finished */
+    recovery_remove_dir(dir, "incoming");
+    recovery_remove_dir(dir, "outgoing");
+    snprintf(path, sizeof path, "%s/state", dir);
+    bool is_new = access(path, F_OK) != 0;
     enum err e = OK;
     if (state_is_trusted(log, boot))
         e = open_state_dir(&s, dir, o, why);
@@ -229,6 +280,7 @@ enum err recovery_open_state(struct state **out, const char *dir, struct logstor
         state_close(s);
         s = NULL;
     }
+    *rebuilt = s == NULL && !is_new;
     if (s == NULL)
         e = rebuild(&s, dir, log, o, why);
     if (e == OK)

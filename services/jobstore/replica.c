@@ -1,81 +1,18 @@
-#include "replica.h"
-#include "base/fault.h"
-#include "base/id.h"
-#include "base/log.h"
-#include "apply.h"
-#include "logstore.h"
-#include "recovery.h"
-#include "wire/wire.h"
-#include <errno.h>
-#include <limits.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/statvfs.h>
+/* The loop around raft's core: what is to be stored, sent, applied and read. */
+#include "replica_internal.h"
 
-#define OWN_ID     1 /* of the one member; peers will bring theirs */
-#define TICK_MS    100
-#define DISK_MS    250 /* how often the room on the disk is looked at */
-#define RETRY_MS   500 /* after a write that found no room */
-#define READERS_MS 10000
 #define BATCH_COMMANDS                                                                             \
     512 /* applied in one transaction: bounds its dirty pages and our absence from the loop */
-#define BATCH_BYTES   (8u << 20)
-#define COMPACT_SLICE 20000
-#define RESERVE_SHARE 20 /* of a small disk at most this part is kept as reserve */
-
-struct write_job {
-    struct worker_job job;
-    struct replica *replica;
-    struct raft_ready ready;
-    struct raft_hard_state hard;
-    enum err result;
-    struct reason why;
-};
-
-/* A checkpoint, then the cutting of the log in slices between writes. */
-struct checkpoint_job {
-    struct worker_job job;
-    struct replica *replica;
-    uint64_t index;
-    bool left;
-    enum err result;
-    struct reason why;
-};
-
-struct replica {
-    struct loop *loop;
-    struct replica_options options;
-    char dir[PATH_MAX];
-    struct logstore *log;
-    struct state *state;
-    struct raft *raft;
-    struct worker *disk, *copier;
-    struct write_job write;
-    struct checkpoint_job checkpoint;
-    bool checkpoint_out, running, broken;
-    struct timer tick, look, retry, readers;
-    struct step step;
-    bool retrying; /* a write found no room: wait before the next */
-    /* given by raft, not yet applied; their bytes are raft's */
-    struct raft_entry *given;
-    size_t given_count, given_room;
-    struct arena *arena; /* of the command in hand */
-    uint64_t applied, last_at_start;
-    int64_t last_time;
-    char refused[192];
-    uint8_t cluster_id[ID_SIZE];
-    uint64_t log_first, log_bytes, log_bytes_at_checkpoint, fsyncs, entries, checkpoints;
-};
+#define BATCH_BYTES (8u << 20)
 
 static void on_step(void *owner);
 
-static void mark(struct replica *r)
+void replica_mark(struct replica *r)
 {
     step_mark(r->loop, &r->step, on_step, r);
 }
 
-static void break_down(struct replica *r, const char *what, const struct reason *why)
+void replica_break(struct replica *r, const char *what, const struct reason *why)
 {
     char line[700];
     if (r->broken)
@@ -85,117 +22,108 @@ static void break_down(struct replica *r, const char *what, const struct reason 
     r->options.broken(r->options.self, line);
 }
 
-/* ---- room on the disk */
-
-static void refuse_writes(struct replica *r, const char *text)
-{
-    if (strcmp(r->refused, text) == 0)
-        return;
-    if (r->refused[0] == '\0' || text[0] == '\0')
-        log_warn(text[0] != '\0' ? "writes_refused" : "writes_taken_again", "reason=%s",
-                 log_quote(text[0] != '\0' ? text : r->refused));
-    snprintf(r->refused, sizeof r->refused, "%s", text);
-}
-
-/* What must stay free after `more` bytes were written; false: it would not. */
-static bool disk_has_room(struct replica *r, uint64_t more, char *out, size_t size)
-{
-    struct statvfs fs;
-    if (statvfs(r->dir, &fs) != 0)
-        return true; /* the write itself will tell */
-    uint64_t total = (uint64_t)fs.f_blocks * fs.f_frsize;
-    uint64_t available = (uint64_t)fs.f_bavail * fs.f_frsize, reserve = r->options.disk_reserve;
-    if (reserve > total / RESERVE_SHARE)
-        reserve = total / RESERVE_SHARE;
-    uint64_t map = store_room_bytes(logstore_store(r->log)),
-             state = store_room_bytes(state_store(r->state));
-    if (state < map)
-        map = state;
-    if (map < more + (r->options.map_bytes != 0 ? r->options.map_bytes / RESERVE_SHARE : 0)) {
-        snprintf(out, size, "disk full: the store has reached its largest size (map_size)");
-        return false;
-    }
-    if (available >= reserve + more)
-        return true;
-    snprintf(out, size, "disk full: %llu KiB are free in %.80s, %llu KiB are kept in reserve",
-             (unsigned long long)available / 1024, r->dir, (unsigned long long)reserve / 1024);
-    return false;
-}
-
-static void on_look(void *owner)
-{
-    struct replica *r = owner;
-    char text[sizeof r->refused] = "";
-    if (!r->retrying)
-        refuse_writes(r, disk_has_room(r, 0, text, sizeof text) ? "" : text);
-    timer_arm(r->loop, &r->look, DISK_MS, on_look, r);
-}
-
-static void on_retry(void *owner)
-{
-    struct replica *r = owner;
-    char text[sizeof r->refused] = "";
-    r->retrying = false;
-    if (disk_has_room(r, 0, text, sizeof text))
-        refuse_writes(r, "");
-    mark(r);
-}
-
-static void wait_for_room(struct replica *r, const char *what)
-{
-    char text[sizeof r->refused];
-    snprintf(text, sizeof text, "disk full: %.150s", what);
-    refuse_writes(r, text);
-    r->retrying = true;
-    timer_arm(r->loop, &r->retry, RETRY_MS, on_retry, r);
-}
-
 /* ---- storing: the disk thread */
+
+static void send_all(struct replica *r, const struct raft_message *m, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        r->options.send(r->options.self, &m[i]);
+        if (m[i].type == RAFT_SNAPSHOT)
+            r->options.offer(r->options.self, m[i].to);
+    }
+}
 
 static void write_work(struct worker_job *job)
 {
     struct write_job *w = (struct write_job *)(void *)job;
-    w->result = logstore_write(w->replica->log, w->ready.hard_changed ? &w->hard : NULL,
-                               w->ready.entries, w->ready.entry_count, &w->why);
+    w->result = logstore_write(w->replica->log, &w->log, &w->why);
+}
+
+static void count_written(struct replica *r, const struct write_job *w)
+{
+    r->fsyncs++;
+    r->entries += w->ready.entry_count;
+    if (w->ready.reset_log)
+        r->log_bytes = r->trailing = r->log_first = 0;
+    for (size_t i = 0; i < w->ready.entry_count; i++)
+        r->log_bytes += w->ready.entries[i].len + LOG_ENTRY_HEADER;
+    if (r->log_first == 0 && w->ready.entry_count > 0)
+        r->log_first = w->ready.entries[0].index;
 }
 
 static void write_done(struct worker_job *job)
 {
     struct write_job *w = (struct write_job *)(void *)job;
     struct replica *r = w->replica;
+    r->write_out = false;
     if (w->result == OK) {
-        r->fsyncs++;
-        r->entries += w->ready.entry_count;
-        for (size_t i = 0; i < w->ready.entry_count; i++)
-            r->log_bytes += w->ready.entries[i].len + LOG_ENTRY_HEADER;
-        if (r->log_first == 0 && w->ready.entry_count > 0)
-            r->log_first = w->ready.entries[0].index;
+        count_written(r, w);
+        send_all(r, w->ready.held, w->ready.held_count); /* they are raft's until raft_stored */
         raft_stored(r->raft);
-        mark(r);
-        return;
-    }
-    if (w->result != ERR_NO_SPACE) {
-        raft_store_failed(r->raft);
-        break_down(r, "the raft log cannot be written", &w->why);
+        replica_mark(r);
         return;
     }
     struct raft_status s;
     raft_store_failed(r->raft);
+    if (w->result != ERR_NO_SPACE) {
+        replica_break(r, "the raft log cannot be written", &w->why);
+        return;
+    }
     raft_status(r->raft, &s);
-    wait_for_room(r, w->why.text);
-    r->options.lost(r->options.self, s.stored + 1, r->refused);
+    replica_wait_for_room(r, w->why.text);
+    r->options.lost(r->options.self, s.stored + 1, ERR_NO_SPACE, r->refused);
+}
+
+static void write_begin(struct replica *r, const struct raft_ready *ready)
+{
+    struct write_job *w = &r->write;
+    *w = (struct write_job){.replica = r, .ready = *ready};
+    w->log = (struct log_write){.hard = ready->hard_changed ? &w->ready.hard : NULL,
+                                .entries = ready->entries,
+                                .count = ready->entry_count,
+                                .reset = ready->reset_log,
+                                .cut = r->applied};
+    w->job = (struct worker_job){.work = write_work, .done = write_done};
+    r->write_out = true;
+    worker_submit(r->disk, &w->job);
 }
 
 static void store(struct replica *r)
 {
-    struct raft_ready ready; /* the write's own is the disk thread's while it is out */
-    if (r->retrying || !raft_ready(r->raft, &ready))
-        return;
-    r->write.ready = ready;
-    r->write.hard = r->write.ready.hard;
-    r->write.replica = r;
-    r->write.job = (struct worker_job){.work = write_work, .done = write_done};
-    worker_submit(r->disk, &r->write.job);
+    struct raft_ready ready;
+    while (!r->retrying && !r->install_ready && raft_ready(r->raft, &ready)) {
+        send_all(r, ready.messages, ready.message_count);
+        if (ready.must_store)
+            write_begin(r, &ready);
+        else
+            send_all(r, ready.held, ready.held_count);
+    }
+}
+
+/* A member needs what only the disk still has. Never what is not yet applied: the disk may hold
+ * another leader's. */
+static void load_for_members(struct replica *r)
+{
+    struct raft_load load;
+    struct reason why;
+    while (raft_next_load(r->raft, &load)) {
+        struct raft_entry *entries = NULL;
+        size_t count = 0, most = load.max_entries;
+        uint64_t term;
+        if (load.after >= r->applied) {
+            raft_load_failed(r->raft, load.peer);
+            continue;
+        }
+        if (r->applied - load.after < most)
+            most = (size_t)(r->applied - load.after);
+        if (logstore_range(r->log, load.after, most, load.max_bytes, &term, &entries, &count,
+                           &why) != OK) {
+            raft_load_failed(r->raft, load.peer);
+            continue;
+        }
+        raft_loaded(r->raft, load.peer, load.after, term, entries, count);
+        entries_free(entries, count);
+    }
 }
 
 /* ---- applying */
@@ -212,14 +140,20 @@ static void take_committed(struct replica *r)
     }
 }
 
-static void apply_entry(struct replica *r, struct view *v, const struct raft_entry *e)
+static const Pb__Command *command_of(struct replica *r, const struct raft_entry *e)
 {
-    Pb__Command *cmd = NULL;
     arena_reset(r->arena);
-    if (e->kind == RAFT_COMMAND)
-        cmd = WIRE_UNPACK(r->arena, Pb__Command, pb__command, e->data, e->len);
-    Pb__Outcome *out = apply(v, cmd, e->index, e->term);
-    r->options.applied(r->options.self, e->index, out);
+    if (e->kind != RAFT_COMMAND)
+        return NULL;
+    return WIRE_UNPACK(r->arena, Pb__Command, pb__command, e->data, e->len);
+}
+
+/* Not one that comes a second time: that gets the first outcome, as any. */
+static bool ends_restore(struct replica *r, struct view *v, const Pb__Command *cmd)
+{
+    return cmd != NULL && cmd->body_case == PB__COMMAND__BODY_RESTORE_PART &&
+           cmd->restore_part->end && cmd->has_request_id &&
+           state_outcome(v, r->arena, cmd->request_id.data) == NULL;
 }
 
 /* How many of the given ones go into one transaction. */
@@ -231,101 +165,127 @@ static size_t batch_of(const struct replica *r)
     return n;
 }
 
-static void apply_batch(struct replica *r)
+static void batch_applied(struct replica *r, size_t n)
 {
-    struct reason why;
-    size_t n = batch_of(r);
-    struct view *v = state_write(r->state);
-    for (size_t i = 0; i < n; i++)
-        apply_entry(r, v, &r->given[i]);
     uint64_t index = r->given[n - 1].index;
-    int64_t time = view_meta(v)->last_time;
-    if (FAULT_POINT("state.commit")) {
-        view_abort(v);
-        wait_for_room(r, "injected");
-        return;
-    }
-    enum err e = view_commit(v, &why);
-    if (e == ERR_NO_SPACE) {
-        wait_for_room(r, why.text); /* it is in the log: applied as soon as there is room */
-        return;
-    }
-    if (e != OK) {
-        break_down(r, "the state cannot be written", &why);
-        return;
-    }
-    FAULT_POINT("state.committed");
     r->applied = index;
-    if (time > r->last_time)
-        r->last_time = time;
+    r->applied_term = r->given[n - 1].term;
     r->given_count -= n;
     memmove(r->given, r->given + n, r->given_count * sizeof *r->given);
     raft_applied(r->raft, index);
     r->options.settled(r->options.self, index);
 }
 
-/* ---- checkpoints and compaction */
-
-static void compact_work(struct worker_job *job)
+/* Applies up to n; stops before one that needs the state to be settled first. How many. */
+static size_t apply_some(struct replica *r, struct view *v, size_t n, bool *restore)
 {
-    struct checkpoint_job *c = (struct checkpoint_job *)(void *)job;
-    c->result = logstore_compact(c->replica->log, c->index, COMPACT_SLICE, &c->left, &c->why);
-    FAULT_POINT("compact.slice");
+    uint64_t offset = state_index_offset(v);
+    for (size_t i = 0; i < n; i++) {
+        const struct raft_entry *e = &r->given[i];
+        const Pb__Command *cmd = command_of(r, e);
+        if (ends_restore(r, v, cmd)) {
+            *restore = true;
+            return i;
+        }
+        if (e->kind == RAFT_MEMBERS) {
+            apply_members(v, e->data, e->len, e->index + offset, e->term);
+            continue;
+        }
+        Pb__Outcome *out = apply(v, cmd, e->index + offset, e->term);
+        r->options.applied(r->options.self, e->index, out);
+    }
+    return n;
 }
 
-static void compact_done(struct worker_job *job)
+static void apply_batch(struct replica *r)
 {
-    struct checkpoint_job *c = (struct checkpoint_job *)(void *)job;
-    struct replica *r = c->replica;
-    if (c->result == OK && c->left && !r->broken) {
-        worker_submit(r->disk, &c->job);
+    struct reason why;
+    bool restore = false;
+    struct view *v = state_write(r->state);
+    size_t n = apply_some(r, v, batch_of(r), &restore);
+    int64_t time = view_meta(v)->last_time;
+    if (n == 0) {
+        view_abort(v);
+        replica_restore_begin(r, &r->given[0]);
         return;
     }
-    r->checkpoint_out = false;
-    if (c->result != OK) {
-        log_warn("log_not_cut", "reason=%s", log_quote(c->why.text));
+    if (FAULT_POINT("state.commit")) {
+        view_abort(v);
+        replica_wait_for_room(r, "injected");
         return;
     }
-    r->log_first = c->index + 1;
-    r->log_bytes -= r->log_bytes_at_checkpoint;
-    r->log_bytes_at_checkpoint = 0;
-    r->checkpoints++;
-    log_info("checkpoint_made", "index=%llu log_bytes=%llu", (unsigned long long)c->index,
-             (unsigned long long)r->log_bytes);
-}
-
-static void checkpoint_work(struct worker_job *job)
-{
-    struct checkpoint_job *c = (struct checkpoint_job *)(void *)job;
-    c->result = checkpoint_make(c->replica->dir, state_store(c->replica->state), c->index, &c->why);
-}
-
-static void checkpoint_done(struct worker_job *job)
-{
-    struct checkpoint_job *c = (struct checkpoint_job *)(void *)job;
-    struct replica *r = c->replica;
-    if (c->result != OK) {
-        log_warn("no_checkpoint", "reason=%s", log_quote(c->why.text));
-        r->checkpoint_out = false;
-        r->log_bytes_at_checkpoint = r->log_bytes; /* try again when it has grown as much again */
+    enum err e = view_commit(v, &why);
+    if (e == ERR_NO_SPACE) {
+        replica_wait_for_room(r, why.text); /* it is in the log: applied when there is room */
         return;
     }
-    c->job = (struct worker_job){.work = compact_work, .done = compact_done};
-    worker_submit(r->disk, &c->job);
+    if (e != OK) {
+        replica_break(r, "the state cannot be written", &why);
+        return;
+    }
+    FAULT_POINT("state.committed");
+    if (time > r->last_time)
+        r->last_time = time;
+    batch_applied(r, n);
 }
 
-static void checkpoint_maybe(struct replica *r)
+void replica_restored(struct replica *r)
 {
-    if (r->checkpoint_out || r->applied == 0 ||
-        r->log_bytes - r->log_bytes_at_checkpoint < r->options.log_bytes)
+    batch_applied(r, 1);
+}
+
+/* ---- reads */
+
+static void read_wait(struct replica *r, uint64_t context, uint64_t index)
+{
+    if (r->read_count == r->read_room) {
+        r->read_room = r->read_room * 2 + 64;
+        r->reads = xrealloc(r->reads, r->read_room * sizeof *r->reads);
+    }
+    r->reads[r->read_count++] = (struct pending_read){context, index};
+}
+
+static void answer_reads(struct replica *r)
+{
+    uint64_t context, index;
+    while (raft_next_read(r->raft, &context, &index))
+        read_wait(r, context, index);
+    size_t kept = 0, count = r->read_count;
+    for (size_t i = 0; i < count; i++) {
+        struct pending_read p = r->reads[i];
+        if (p.index > r->applied)
+            r->reads[kept++] = p;
+        else
+            r->options.readable(r->options.self, p.context);
+    }
+    r->read_count = kept;
+}
+
+/* ---- who leads */
+
+static void note_role(struct replica *r)
+{
+    struct raft_status s;
+    raft_status(r->raft, &s);
+    bool leads = s.role == RAFT_LEADER, led = r->told_role == RAFT_LEADER;
+    bool leading = leads && r->applied_term == s.term;
+    if (s.term == r->told_term && s.leader == r->told_leader && s.role == r->told_role &&
+        leading == r->told_leading)
         return;
-    r->checkpoint_out = true;
-    /* Entries behind applied stay; they are few, so what is taken off the count is all there is
-     * now. */
-    r->log_bytes_at_checkpoint = r->log_bytes;
-    r->checkpoint = (struct checkpoint_job){.replica = r, .index = r->applied};
-    r->checkpoint.job = (struct worker_job){.work = checkpoint_work, .done = checkpoint_done};
-    worker_submit(r->copier, &r->checkpoint.job);
+    bool lost = led && (!leads || s.term != r->told_term);
+    if (s.leader != r->told_leader || leads != led)
+        log_info("leader", "term=%llu leader=%016llx role=%s", (unsigned long long)s.term,
+                 (unsigned long long)s.leader, leads ? "leader" : "follower");
+    r->told_term = s.term;
+    r->told_leader = s.leader;
+    r->told_role = s.role;
+    r->told_leading = leading;
+    if (lost) {
+        r->read_count = 0;
+        r->options.lost(r->options.self, 0, ERR_NOT_LEADER, "leadership was lost");
+        r->options.reads_lost(r->options.self);
+    }
+    r->options.role_changed(r->options.self);
 }
 
 /* ---- the step: after everything that happened in one turn of the loop */
@@ -336,146 +296,19 @@ static void on_step(void *owner)
     if (!r->running || r->broken)
         return;
     store(r); /* first: the disk works while we apply */
+    load_for_members(r);
     take_committed(r);
-    if (r->given_count > 0 && !r->retrying)
+    note_role(r); /* before anything is applied: what was proposed may be another's by now */
+    uint64_t before = r->applied;
+    if (r->given_count > 0 && !r->retrying && !r->restoring)
         apply_batch(r);
-    checkpoint_maybe(r);
-    if (r->given_count > 0 && !r->retrying)
-        mark(r);
-}
-
-static void on_tick(void *owner)
-{
-    struct replica *r = owner;
-    raft_tick(r->raft);
-    timer_arm(r->loop, &r->tick, TICK_MS, on_tick, r);
-    mark(r);
-}
-
-static void on_readers(void *owner)
-{
-    struct replica *r = owner;
-    store_check_readers(state_store(r->state));
-    timer_arm(r->loop, &r->readers, READERS_MS, on_readers, r);
-}
-
-/* ---- life */
-
-static enum err identify(struct replica *r, struct reason *why)
-{
-    char text[ID_TEXT_SIZE];
-    if (logstore_fact(r->log, "cluster", text, sizeof text) && id_parse(text, r->cluster_id))
-        return OK;
-    struct id id = id_new();
-    memcpy(r->cluster_id, id.bytes, ID_SIZE);
-    id_format(id.bytes, text);
-    return logstore_set_fact(r->log, "cluster", text, why);
-}
-
-static enum err open_raft(struct replica *r, struct reason *why)
-{
-    struct logstore_summary sum;
-    struct raft_entry *entries;
-    size_t count;
-    enum err e = logstore_summary(r->log, &sum, why);
-    if (e != OK)
-        return e;
-    struct view *v = state_read(r->state);
-    const struct state_meta meta = *view_meta(v);
-    view_abort(v);
-    e = logstore_load(r->log, meta.applied_index, &entries, &count, why);
-    if (e != OK)
-        return e;
-    struct raft_member self = {.id = OWN_ID, .voter = true};
-    struct raft_config c = {.id = OWN_ID,
-                            .members = &self,
-                            .member_count = 1,
-                            .seed = loop_random(r->loop),
-                            .hard = sum.hard,
-                            .snapshot_index = meta.applied_index,
-                            .snapshot_term = meta.applied_term,
-                            .entries = entries,
-                            .entry_count = count};
-    e = raft_new(&r->raft, &c, why);
-    entries_free(entries, count);
-    r->applied = meta.applied_index;
-    r->last_time = meta.last_time;
-    r->last_at_start = sum.last;
-    r->log_first = sum.first;
-    r->log_bytes = sum.bytes;
-    return e;
-}
-
-static enum err open_stores(struct replica *r, struct reason *why)
-{
-    char path[PATH_MAX + 8];
-    const struct replica_options *o = &r->options;
-    struct state_options so = {.map_bytes = o->map_bytes,
-                               .changes_kept = o->changes_kept,
-                               .outcomes_kept = o->outcomes_kept};
-    snprintf(path, sizeof path, "%s/raft", r->dir);
-    enum err e = logstore_open(&r->log, path, o->map_bytes, false, why);
-    if (e == OK)
-        e = recovery_open_state(&r->state, r->dir, r->log, &so, why);
-    if (e == OK)
-        e = identify(r, why);
-    return e == OK ? open_raft(r, why) : e;
-}
-
-static void replica_free(struct replica *r)
-{
-    raft_free(r->raft);
-    state_close(r->state);
-    logstore_close(r->log);
-    arena_free(r->arena);
-    free(r->given);
-    free(r);
-}
-
-enum err replica_open(struct replica **out, struct loop *l, const struct replica_options *o,
-                      struct reason *why)
-{
-    struct replica *r = xcalloc(1, sizeof *r);
-    r->loop = l;
-    r->options = *o;
-    r->arena = arena_new(WIRE_MAX_UNPACKED);
-    snprintf(r->dir, sizeof r->dir, "%s", o->dir);
-    enum err e = open_stores(r, why);
-    if (e != OK) {
-        replica_free(r);
-        return e;
-    }
-    *out = r;
-    return OK;
-}
-
-void replica_start(struct replica *r)
-{
-    r->disk = worker_new(r->loop);
-    r->copier = worker_new(r->loop);
-    r->running = true;
-    raft_campaign(r->raft); /* alone, there is nobody to wait for */
-    on_look(r);
-    on_readers(r);
-    on_tick(r);
-}
-
-void replica_close(struct replica *r)
-{
-    struct reason why;
-    if (r == NULL)
-        return;
-    r->running = false;
-    timer_cancel(r->loop, &r->tick);
-    timer_cancel(r->loop, &r->look);
-    timer_cancel(r->loop, &r->retry);
-    timer_cancel(r->loop, &r->readers);
-    step_cancel(&r->step);
-    worker_free(r->copier);
-    worker_free(r->disk);
-    if (!r->broken && store_sync(state_store(r->state), &why) == OK)
-        recovery_mark_clean(r->log, &why);
-    replica_free(r);
+    answer_reads(r);
+    note_role(r);
+    replica_install_maybe(r);
+    replica_checkpoint_maybe(r);
+    store(r); /* what applying and loading led to */
+    if (r->applied != before && r->given_count > 0)
+        replica_mark(r);
 }
 
 /* ---- for the shell */
@@ -484,19 +317,57 @@ enum err replica_propose(struct replica *r, const void *data, size_t len, uint64
                          struct reason *why)
 {
     char text[sizeof r->refused];
+    replica_look_now(r);
     if (r->refused[0] != '\0')
         return reason_set(why, ERR_NO_SPACE, "%s", r->refused);
     /* Once in the log, once or twice as state, and LMDB copies pages it changes. Small ones are
      * what the reserve is for. */
-    if (len > (256u << 10) && !disk_has_room(r, 4 * (uint64_t)len, text, sizeof text))
+    if (len > (256u << 10) && !replica_has_room(r, 4 * (uint64_t)len, text, sizeof text))
         return reason_set(why, ERR_NO_SPACE, "%s", text);
     enum err e = raft_propose(r->raft, data, len, index);
+    if (e == ERR_BUSY)
+        return reason_set(why, e, "too much waits to be written, or leadership is handed over");
     if (e != OK)
         return reason_set(why, e, "%s",
-                          e == ERR_BUSY ? "too much waits to be written"
-                                        : "there is no leader yet");
-    mark(r);
+                          r->told_leader != 0 ? "another server leads" : "there is no leader yet");
+    replica_mark(r);
     return OK;
+}
+
+enum err replica_read(struct replica *r, uint64_t context)
+{
+    enum err e = raft_read_index(r->raft, context);
+    if (e == OK)
+        replica_mark(r);
+    return e;
+}
+
+void replica_step(struct replica *r, const struct raft_message *m)
+{
+    if (!r->running || r->broken)
+        return;
+    if (m->type == RAFT_APPEND || m->type == RAFT_SNAPSHOT)
+        r->heard_ms = loop_now_ms(r->loop);
+    raft_step(r->raft, m);
+    replica_mark(r);
+}
+
+enum err replica_change_members(struct replica *r, enum raft_change change, uint64_t id,
+                                struct reason *why)
+{
+    uint64_t index;
+    enum err e = raft_change_members(r->raft, change, id, &index, why);
+    if (e == OK)
+        replica_mark(r);
+    return e;
+}
+
+enum err replica_transfer(struct replica *r, uint64_t id, struct reason *why)
+{
+    enum err e = raft_transfer(r->raft, id, why);
+    if (e == OK)
+        replica_mark(r);
+    return e;
 }
 
 int64_t replica_time(struct replica *r)
@@ -511,17 +382,42 @@ struct state *replica_state(struct replica *r)
     return r->state;
 }
 
+/* A member of several may hold entries that nobody will ever commit: what it must have applied is
+ * what its leader says is committed. */
+static bool caught_up(const struct replica *r, const struct raft_status *s, bool alone)
+{
+    if (r->applied >= r->last_at_start)
+        return true;
+    if (alone)
+        return false;
+    return s->leader != 0 ? r->applied >= s->commit : !r->rebuilt;
+}
+
 void replica_status(struct replica *r, struct replica_status *out)
 {
+    struct raft_peer peers[RAFT_MAX_MEMBERS];
     *out = (struct replica_status){.applied_index = r->applied,
                                    .first_log_index = r->log_first,
-                                   .caught_up = r->applied >= r->last_at_start,
+                                   .leading = r->told_leading,
                                    .write_refused = r->refused,
                                    .log_bytes = r->log_bytes,
                                    .state_bytes = store_file_bytes(state_store(r->state)),
                                    .fsyncs = r->fsyncs,
                                    .entries = r->entries,
-                                   .checkpoints = r->checkpoints};
+                                   .checkpoints = r->checkpoints,
+                                   .installs = r->installs};
     raft_status(r->raft, &out->raft);
-    memcpy(out->cluster_id, r->cluster_id, ID_SIZE);
+    out->caught_up = caught_up(r, &out->raft, raft_peers(r->raft, peers) <= 1);
+    if (out->raft.role != RAFT_LEADER)
+        out->last_contact_ms = loop_now_ms(r->loop) - r->heard_ms;
+}
+
+size_t replica_peers(struct replica *r, struct raft_peer out[RAFT_MAX_MEMBERS])
+{
+    return raft_peers(r->raft, out);
+}
+
+uint64_t replica_ticks_ms(const struct replica *r, unsigned ticks)
+{
+    return ticks * r->options.tick_ms;
 }

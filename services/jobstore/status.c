@@ -26,6 +26,49 @@ static Pb__JobstoreStatus__Role role_of(enum raft_role role)
     }
 }
 
+/* What only STATUS asked for at length carries; in a. */
+static void fill_members(struct jobstore *js, struct arena *a, Pb__JobstoreStatus *out)
+{
+    struct raft_peer peers[RAFT_MAX_MEMBERS];
+    size_t count = replica_peers(js->replica, peers);
+    struct view *v = state_read(replica_state(js->replica));
+    const Pb__Cluster *c = state_cluster(v, a);
+    view_abort(v);
+    out->members = arena_array(a, Pb__RaftPeer *, count + 1);
+    for (size_t i = 0; i < count; i++) {
+        Pb__RaftPeer *m = member_describe(js, a, &peers[i], c, out->leader_raft_id);
+        out->members[out->n_members++] = m;
+        if (m->leader)
+            out->leader_name = m->name;
+    }
+}
+
+static uint64_t digest_of(struct jobstore *js)
+{
+    struct view *v = state_read(replica_state(js->replica));
+    uint64_t digest = state_digest(v);
+    view_abort(v);
+    return digest;
+}
+
+static void fill_identity(struct jobstore *js, Pb__JobstoreStatus *out)
+{
+    const uint8_t *cluster = replica_cluster_id(js->replica);
+    out->has_cluster_id = cluster != NULL;
+    out->cluster_id = (ProtobufCBinaryData){.len = cluster != NULL ? ID_SIZE : 0,
+                                            .data = (uint8_t *)(uintptr_t)cluster};
+    out->has_server_id = out->has_raft_id = true;
+    out->server_id = (ProtobufCBinaryData){
+        .len = ID_SIZE, .data = (uint8_t *)(uintptr_t)replica_server_id(js->replica)};
+    out->raft_id = replica_raft_id(js->replica);
+    out->server_name = js->name;
+    if (js->transport != NULL)
+        out->raft_address = (char *)(uintptr_t)js->address;
+    out->has_bootstrap_expect = out->has_non_voting = true;
+    out->bootstrap_expect = (uint32_t)js->bootstrap_expect;
+    out->non_voting = js->non_voting;
+}
+
 /* The message refers to *s. */
 static void fill(struct jobstore *js, struct replica_status *s, Pb__JobstoreStatus *out)
 {
@@ -38,14 +81,18 @@ static void fill(struct jobstore *js, struct replica_status *s, Pb__JobstoreStat
     out->applied_index = s->applied_index;
     out->has_first_log_index = true;
     out->first_log_index = s->first_log_index;
-    out->has_cluster_id = true;
-    out->cluster_id = (ProtobufCBinaryData){.len = sizeof s->cluster_id, .data = s->cluster_id};
     out->write_refused = (char *)(uintptr_t)s->write_refused;
-    out->has_raft_id = out->has_leader_raft_id = out->has_leading = true;
-    out->has_last_contact_ms = true;
-    out->raft_id = s->raft.id;
+    out->has_leader_raft_id = out->has_leading = out->has_last_contact_ms = true;
     out->leader_raft_id = s->raft.leader;
-    out->leading = s->raft.role == RAFT_LEADER && s->caught_up;
+    out->leading = s->leading;
+    out->last_contact_ms = s->last_contact_ms;
+    out->has_log_bytes = out->has_state_bytes = out->has_last_log_index = true;
+    out->log_bytes = s->log_bytes;
+    out->state_bytes = s->state_bytes;
+    out->last_log_index = s->raft.last;
+    if (js->transport != NULL)
+        out->leader_address = (char *)(uintptr_t)transport_address(js->transport, s->raft.leader);
+    fill_identity(js, out);
 }
 
 static bool differs(const Pb__JobstoreStatus *s, const Pb__StatusWait *known)
@@ -72,6 +119,7 @@ static void answer(struct status_waiter *w)
     Pb__JobstoreStatus out;
     struct request *req = w->req;
     fill(w->js, &s, &out);
+    fill_members(w->js, request_arena(req), &out);
     waiter_free(w);
     request_reply(req, &out.base, s.applied_index);
 }
@@ -88,6 +136,9 @@ void status_answer(struct jobstore *js, struct request *req)
     Pb__JobstoreStatus out;
     fill(js, &s, &out);
     if (ask->wait_ms == 0 || js->draining || differs(&out, ask)) {
+        fill_members(js, request_arena(req), &out);
+        out.has_digest = ask->digest != 0;
+        out.digest = ask->digest ? digest_of(js) : 0;
         request_reply(req, &out.base, s.applied_index);
         return;
     }

@@ -68,7 +68,7 @@ void store_process_free(struct store_process *p)
 
 void store_process_spawn(struct store_process *p, const char *fault)
 {
-    const char *argv[32] = {getenv("NORN_JOBSTORE"),
+    const char *argv[40] = {getenv("NORN_JOBSTORE"),
                             "--listen",
                             p->addr,
                             "--listen-poll",

@@ -8,7 +8,7 @@
 
 struct store_process {
     char dir[64], data[128], addr[128], poll_addr[128];
-    const char *extra[16]; /* more options; ends with NULL */
+    const char *extra[24]; /* more options; ends with NULL */
     pid_t pid;
     struct arena *arena;
 };

@@ -1,0 +1,290 @@
+#include "base/clock.h"
+#include "region.h"
+#include <criterion/criterion.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define METHOD(name) PB__JOBSTORE__METHOD__##name
+
+TestSuite(replicas, .timeout = 120);
+
+static void register_some(struct region *r, const char *prefix, unsigned count)
+{
+    char job[32];
+    for (unsigned i = 0; i < count; i++) {
+        snprintf(job, sizeof job, "%s-%u", prefix, i);
+        region_register(r, job, 10000);
+    }
+}
+
+Test(replicas, three_servers_form_one_cluster_and_take_writes)
+{
+    struct region *r = region_new(3, 3, NULL);
+    region_start(r);
+    unsigned leader = region_leader(r, 10000);
+    register_some(r, "web", 5);
+    cr_assert(region_has(r, leader, "web-4", true));
+    region_expect_equal(r, 5000);
+    const Pb__JobstoreStatus *s = region_status(r, leader, false);
+    cr_assert_eq(s->n_members, 3);
+    region_free(r);
+}
+
+Test(replicas, a_follower_refuses_writes_and_names_the_leader)
+{
+    struct region *r = region_new(3, 3, NULL);
+    region_start(r);
+    unsigned follower = (region_leader(r, 10000) + 1) % 3;
+    region_expect_equal(r, 5000);
+    struct response a = store_register(r->servers[follower], "web", 1, NULL);
+    cr_assert_eq(a.code, PB__REPLY__CODE__NOT_LEADER);
+    cr_assert_not_null(strstr(a.reason, "raft.sock"), "%s", a.reason);
+    Pb__Key key = PB__KEY__INIT;
+    key.has_table = key.has_consistent = key.consistent = true;
+    key.table = PB__TABLE__NAME__JOBS;
+    key.name = (char[]){"web"};
+    a = store_ask(r->servers[follower], METHOD(GET), &key.base, &pb__object__descriptor, 1000,
+                  NULL);
+    cr_assert_eq(a.code, PB__REPLY__CODE__NOT_LEADER);
+    region_free(r);
+}
+
+Test(replicas, when_the_leader_is_killed_again_and_again_nothing_acknowledged_is_lost)
+{
+    struct region *r = region_new(3, 3, NULL);
+    char job[32];
+    region_start(r);
+    region_leader(r, 10000);
+    for (unsigned round = 0; round < 5; round++) {
+        unsigned leader = region_leader(r, 10000);
+        for (unsigned i = 0; i < 20; i++) {
+            snprintf(job, sizeof job, "j-%u-%u", round, i);
+            region_register(r, job, 10000);
+        }
+        store_process_kill(r->servers[leader], SIGKILL);
+        uint64_t began = clock_monotonic_ms();
+        unsigned next = region_leader(r, 5000);
+        cr_log_info("a new leader after %llu ms",
+                    (unsigned long long)(clock_monotonic_ms() - began));
+        cr_assert_neq(next, leader);
+        snprintf(job, sizeof job, "j-%u-19", round);
+        cr_assert(region_has(r, next, job, true));
+        region_spawn(r, leader);
+    }
+    region_expect_equal(r, 10000);
+    for (unsigned round = 0; round < 5; round++)
+        for (unsigned i = 0; i < 20; i++) {
+            snprintf(job, sizeof job, "j-%u-%u", round, i);
+            cr_assert(region_has(r, 0, job, false));
+        }
+    region_free(r);
+}
+
+Test(replicas, a_leader_that_hangs_is_replaced_and_follows_when_it_is_back)
+{
+    struct region *r = region_new(3, 3, NULL);
+    region_start(r);
+    unsigned old = region_leader(r, 10000);
+    register_some(r, "before", 3);
+    kill(r->servers[old]->pid, SIGSTOP);
+    pid_t pid = r->servers[old]->pid;
+    r->servers[old]->pid = 0; /* not asked meanwhile */
+    unsigned next = region_leader(r, 5000);
+    cr_assert_neq(next, old);
+    register_some(r, "during", 3);
+    r->servers[old]->pid = pid;
+    kill(pid, SIGCONT);
+    register_some(r, "after", 3);
+    region_expect_equal(r, 10000);
+    cr_assert(region_has(r, old, "during-2", false));
+    region_free(r);
+}
+
+Test(replicas, without_a_quorum_nothing_is_promised_and_nothing_read_as_certain)
+{
+    struct region *r = region_new(3, 3, NULL);
+    region_start(r);
+    unsigned leader = region_leader(r, 10000);
+    register_some(r, "before", 1);
+    for (unsigned i = 0; i < 3; i++)
+        if (i != leader)
+            store_process_kill(r->servers[i], SIGKILL);
+    struct response a = store_register(r->servers[leader], "alone", 1, NULL);
+    cr_assert(a.code == PB__REPLY__CODE__NOT_LEADER || a.code == PB__REPLY__CODE__TIMEOUT, "%s",
+              a.reason);
+    cr_assert(region_has(r, leader, "before-0", false), "what is known may be read");
+    for (unsigned i = 0; i < 3; i++)
+        if (i != leader)
+            region_spawn(r, i);
+    register_some(r, "after", 1);
+    region_expect_equal(r, 10000);
+    region_free(r);
+}
+
+static const char *const small_log[] = {"--log-size", "20KiB", NULL};
+
+/* The log of a server that was away long is gone: it takes the state whole. */
+Test(replicas, a_server_with_an_empty_directory_comes_back_by_a_state_from_the_leader)
+{
+    struct region *r = region_new(3, 3, small_log);
+    region_start(r);
+    unsigned away = (region_leader(r, 10000) + 1) % 3;
+    region_stabilize(r, 200);
+    store_process_kill(r->servers[away], SIGKILL);
+    register_some(r, "job", 800);
+    region_empty(r, away);
+    region_spawn(r, away);
+    region_expect_log(r, away, "event=state_installed", 20000);
+    region_expect_voters(r, 3, 0, 20000);
+    register_some(r, "after", 3);
+    region_expect_equal(r, 10000);
+    cr_assert(region_has(r, away, "job-799", false));
+    /* It is whole: a restart trusts it, and it may lead. */
+    store_process_kill(r->servers[away], SIGKILL);
+    region_spawn(r, away);
+    region_expect_equal(r, 10000);
+    region_free(r);
+}
+
+Test(replicas, a_state_damaged_on_its_way_is_sent_again)
+{
+    struct region *r = region_new(3, 3, small_log);
+    for (unsigned i = 0; i < 3; i++)
+        store_process_spawn(r->servers[i], "snapshot.damage=fail:1");
+    unsigned away = (region_leader(r, 10000) + 1) % 3;
+    store_process_kill(r->servers[away], SIGKILL);
+    register_some(r, "job", 800);
+    region_spawn(r, away);
+    region_expect_log(r, away, "a piece of the state is damaged", 20000);
+    region_expect_log(r, away, "event=state_installed", 20000);
+    region_expect_equal(r, 10000);
+    region_free(r);
+}
+
+Test(replicas, leadership_is_handed_over_with_hardly_a_refused_write)
+{
+    struct region *r = region_new(3, 3, NULL);
+    region_start(r);
+    for (unsigned round = 0; round < 5; round++) {
+        unsigned old = region_leader(r, 10000);
+        register_some(r, "before", 2);
+        region_expect_equal(r, 5000);
+        Pb__MemberKey any = PB__MEMBER_KEY__INIT;
+        uint64_t began = clock_monotonic_ms();
+        struct response a =
+            store_ask(r->servers[old], METHOD(TRANSFER), &any.base, NULL, 3000, NULL);
+        cr_assert_eq(a.code, PB__REPLY__CODE__OK, "%s", a.reason);
+        char job[32];
+        snprintf(job, sizeof job, "moved-%u", round);
+        region_register(r, job, 5000);
+        cr_log_info("handed over in %llu ms", (unsigned long long)(clock_monotonic_ms() - began));
+        cr_assert_lt(clock_monotonic_ms() - began, 1000); /* 300 where nothing else runs */
+        cr_assert_neq(region_leader(r, 5000), old);
+    }
+    region_free(r);
+}
+
+Test(replicas, a_server_joins_and_one_is_removed)
+{
+    struct region *r = region_new(4, 3, NULL);
+    for (unsigned i = 0; i < 3; i++)
+        region_spawn(r, i);
+    unsigned leader = region_leader(r, 10000);
+    region_stabilize(r, 300);
+    register_some(r, "before", 3);
+    region_spawn(r, 3);
+    region_expect_voters(r, 4, 0, 10000);
+    region_expect_equal(r, 10000);
+    unsigned gone = (leader + 1) % 3;
+    store_process_kill(r->servers[gone], SIGTERM);
+    Pb__MemberKey key = PB__MEMBER_KEY__INIT;
+    char name[32];
+    snprintf(name, sizeof name, "%s.global", r->names[gone]);
+    key.name = name;
+    leader = region_leader(r, 10000);
+    struct response a = store_ask(r->servers[leader], METHOD(REMOVE), &key.base, NULL, 5000, NULL);
+    cr_assert_eq(a.code, PB__REPLY__CODE__OK, "%s", a.reason);
+    region_expect_voters(r, 3, 0, 5000);
+    key.name = (char[]){"nobody"};
+    a = store_ask(r->servers[leader], METHOD(REMOVE), &key.base, NULL, 5000, NULL);
+    cr_assert_eq(a.code, PB__REPLY__CODE__NOT_FOUND);
+    register_some(r, "after", 2);
+    region_free(r);
+}
+
+Test(replicas, a_server_that_does_not_vote_follows_and_answers_reads)
+{
+    struct region *r = region_new(4, 3, NULL);
+    r->servers[3]->extra[10] = "--non-voting";
+    r->servers[3]->extra[11] = "true";
+    region_start(r);
+    region_leader(r, 10000);
+    region_stabilize(r, 100);
+    region_expect_voters(r, 3, 1, 10000);
+    register_some(r, "web", 3);
+    region_expect_equal(r, 5000);
+    cr_assert(region_has(r, 3, "web-2", false));
+    region_expect_voters(r, 3, 1, 10);
+    region_free(r);
+}
+
+Test(replicas, a_server_that_is_dead_for_long_is_removed)
+{
+    static const char *const soon[] = {"--dead-server-cleanup-ms", "1s", NULL};
+    struct region *r = region_new(3, 3, soon);
+    region_start(r);
+    unsigned dead = (region_leader(r, 10000) + 1) % 3;
+    store_process_kill(r->servers[dead], SIGKILL);
+    region_expect_voters(r, 2, 0, 20000);
+    register_some(r, "after", 1);
+    region_free(r);
+}
+
+Test(replicas, a_directory_copied_from_another_server_is_refused)
+{
+    struct region *r = region_new(3, 2, NULL);
+    char command[400];
+    int status = 0;
+    region_spawn(r, 0);
+    region_spawn(r, 1);
+    region_leader(r, 10000);
+    store_process_kill(r->servers[1], SIGTERM);
+    snprintf(command, sizeof command, "cp -r %s %s", r->servers[1]->data, r->servers[2]->data);
+    cr_assert_eq(system(command), 0);
+    region_spawn(r, 2);
+    cr_assert(store_process_ended(r->servers[2], 10000, &status));
+    cr_assert(WIFEXITED(status) && WEXITSTATUS(status) != 0);
+    region_expect_log(r, 2, "belongs to the server s2.global and this one is called s3.global",
+                      100);
+    region_free(r);
+}
+
+Test(replicas, servers_that_expect_different_numbers_say_so_and_wait)
+{
+    struct region *r = region_new(3, 3, NULL);
+    r->servers[0]->extra[7] = "2";
+    region_start(r);
+    region_expect_log(r, 1, "bootstrap_expect is 3 here and 2 at s1.global", 10000);
+    for (unsigned i = 0; i < 3; i++)
+        cr_assert_eq(region_status(r, i, false)->n_members, 0);
+    region_free(r);
+}
+
+Test(replicas, a_server_of_another_cluster_is_left_alone_and_named)
+{
+    struct region *r = region_new(4, 3, NULL);
+    r->servers[3]->extra[7] = "1"; /* it begins one of its own */
+    for (unsigned i = 0; i < 3; i++)
+        region_spawn(r, i);
+    unsigned leader = region_leader(r, 10000);
+    region_spawn(r, 3);
+    region_expect_log(r, leader, "event=server_of_another_cluster server=s4.global", 10000);
+    region_expect_log(r, leader, "stop it and empty its data directory", 100);
+    register_some(r, "web", 2);
+    region_expect_voters(r, 3, 0, 1000);
+    region_free(r);
+}
