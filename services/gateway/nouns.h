@@ -23,6 +23,11 @@ route_fn status_leader, status_peers, regions_list, namespaces_list, namespace_g
     not_in_this_version;
 /* agent.c */
 route_fn agent_self, agent_members, agent_servers, agent_health;
+/* operator.c */
+route_fn operator_raft_configuration, operator_raft_peer, operator_raft_transfer,
+    operator_autopilot_get, operator_autopilot_put, operator_autopilot_health;
+/* snapshot.c */
+route_fn operator_snapshot_get, operator_snapshot_put;
 /* metrics.c */
 route_fn metrics_get;
 

@@ -1,6 +1,7 @@
 #include "jobstore.h"
 #include "daemon/datadir.h"
 #include "query.h"
+#include "recover.h"
 #include "wire/wire.h"
 #include <signal.h>
 #include <stdlib.h>
@@ -548,7 +549,9 @@ enum err jobstore_open(void *self, struct loop *l, struct reason *why)
         e = replica_open(&js->replica, l, &ro, why);
     if (e != OK)
         return reason_add(why, e, "jobstore cannot open its data directory");
-    e = servers_open(js, why);
+    e = recover_maybe(js->replica, js->data_dir, why);
+    if (e == OK)
+        e = servers_open(js, why);
     if (e != OK)
         return e;
     struct server_options so = {.methods = methods, .self = js};

@@ -68,6 +68,10 @@ enum err replica_adopt_cluster(struct replica *r, const uint8_t cluster_id[16], 
  */
 enum err replica_found(struct replica *r, const struct raft_member *members, size_t count,
                        struct reason *why);
+/* By hand, after the quorum was lost for good: these are the members from now on. Before
+ * replica_start. ERR_INVALID: there is no cluster in the directory. */
+enum err replica_recover(struct replica *r, const struct raft_member *members, size_t count,
+                         struct reason *why);
 /* A name kept in the directory. "" before it was set. */
 void replica_name(struct replica *r, char *out, size_t size);
 enum err replica_set_name(struct replica *r, const char *name, struct reason *why);

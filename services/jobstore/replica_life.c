@@ -109,6 +109,55 @@ enum err replica_found(struct replica *r, const struct raft_member *members, siz
     return e;
 }
 
+/* The term of the log's end, or of the state where the log has none. */
+static enum err last_term(struct replica *r, uint64_t last, uint64_t *term, struct reason *why)
+{
+    struct raft_entry *entries;
+    size_t count;
+    *term = r->applied_term;
+    if (last <= r->applied)
+        return OK;
+    enum err e = logstore_load(r->log, last - 1, &entries, &count, why);
+    if (e != OK)
+        return e;
+    if (count > 0)
+        *term = entries[count - 1].term;
+    entries_free(entries, count);
+    return OK;
+}
+
+/* An entry of a term of its own, behind the log's end: the servers that go on agree on whose log is
+ * the longest by the rules of every election. */
+enum err replica_recover(struct replica *r, const struct raft_member *members, size_t count,
+                         struct reason *why)
+{
+    struct raft_status s;
+    struct logstore_summary sum;
+    uint8_t data[RAFT_MEMBERS_SIZE];
+    struct raft_entry entry = {.kind = RAFT_MEMBERS, .data = data};
+    must(!r->running);
+    raft_status(r->raft, &s);
+    if (!r->has_cluster || s.last == 0)
+        return reason_set(why, ERR_INVALID, "%s holds no cluster to go on with", r->dir);
+    enum err e = logstore_summary(r->log, &sum, why);
+    if (e == OK)
+        e = last_term(r, s.last, &entry.term, why);
+    if (e != OK)
+        return e;
+    entry.index = s.last + 1;
+    entry.term++;
+    entry.len = raft_members_encode(members, count, data);
+    struct log_write w = {.entries = &entry, .count = 1};
+    if (sum.hard.term < entry.term) {
+        sum.hard = (struct raft_hard_state){.term = entry.term};
+        w.hard = &sum.hard;
+    }
+    e = logstore_write(r->log, &w, why);
+    raft_free(r->raft);
+    r->raft = NULL;
+    return e == OK ? replica_open_raft(r, why) : e;
+}
+
 /* ---- opening */
 
 /* A log that ends before the state does is of the time before the state was installed. */

@@ -25,7 +25,8 @@ struct peer {
     uint64_t raft_id;
     char *address;
     struct client *client;
-    struct link queue; /* struct batch */
+    struct link queue;    /* struct batch */
+    struct batch *newest; /* the last of the queue; NULL: it is empty */
     size_t queued_bytes;
     struct call *out;
     char refused[512]; /* what it last refused us for, so that it is logged once */
@@ -74,6 +75,7 @@ static void drop_queue(struct peer *peer)
         batch_free(peer->transport, b);
     }
     peer->queued_bytes = 0;
+    peer->newest = NULL;
 }
 
 static void disconnect(struct peer *peer)
@@ -185,6 +187,8 @@ static void send_next(struct peer *peer)
     p->counts.sent += b->count;
     peer->queued_bytes -= b->bytes;
     list_remove(&b->link);
+    if (peer->newest == b)
+        peer->newest = NULL;
     batch_free(p, b);
 }
 
@@ -192,8 +196,7 @@ static void send_next(struct peer *peer)
 static struct batch *gather_into(struct peer *peer, size_t size)
 {
     struct transport *p = peer->transport;
-    struct batch *b =
-        list_empty(&peer->queue) ? NULL : container_of(peer->queue.prev, struct batch, link);
+    struct batch *b = peer->newest;
     if (b != NULL && b->count < BATCH_MESSAGES && b->bytes + size <= BATCH_BYTES)
         return b;
     if (peer->queued_bytes > 0 && peer->queued_bytes + size > QUEUE_BYTES)
@@ -202,6 +205,7 @@ static struct batch *gather_into(struct peer *peer, size_t size)
     b->arena = p->spare != NULL ? p->spare : arena_new(WIRE_MAX_UNPACKED);
     p->spare = NULL;
     list_push_back(&peer->queue, &b->link);
+    peer->newest = b;
     return b;
 }
 
@@ -326,7 +330,7 @@ enum err transport_open(struct transport **out, struct loop *l, const struct tra
     p->loop = l;
     p->options = *o;
     list_init(&p->all);
-    struct server_options so = {.methods = methods, .self = p};
+    struct server_options so = {.methods = methods, .self = p, .peers = PEER_SERVER};
     enum err e = server_open(&p->server, l, o->listen, &so, why);
     if (e != OK) {
         free(p);

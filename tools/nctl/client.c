@@ -10,8 +10,9 @@
 
 enum {
     CONNECT_TIMEOUT_MS = 5000,
-    CALL_TIMEOUT_MS = 90000, /* longer than any blocking query asks for */
-    MAX_ANSWER = 512 << 20,  /* bytes of one body held in memory */
+    SEND_TIMEOUT_MS = 600000, /* a saved state is taken up before the answer */
+    CALL_TIMEOUT_MS = 90000,  /* longer than any blocking query asks for */
+    MAX_ANSWER = 512 << 20,   /* bytes of one body held in memory */
 };
 
 struct client {
@@ -139,6 +140,7 @@ struct exchange {
     struct client *client;
     struct answer *answer;
     const struct stream_reader *reader; /* NULL: keep the body */
+    size_t body_len;                    /* of a body that is no text */
     bool stopped;                       /* the reader has had enough */
     bool came;                          /* something, since this was last cleared */
 };
@@ -200,8 +202,11 @@ static struct curl_slist *prepare(struct exchange *x, const char *method, const 
     curl_easy_setopt(c->curl, CURLOPT_HEADERDATA, x);
     curl_easy_setopt(c->curl, CURLOPT_CUSTOMREQUEST, method);
     if (x->reader == NULL)
-        curl_easy_setopt(c->curl, CURLOPT_TIMEOUT_MS, (long)CALL_TIMEOUT_MS);
+        curl_easy_setopt(c->curl, CURLOPT_TIMEOUT_MS,
+                         x->body_len > 0 ? (long)SEND_TIMEOUT_MS : (long)CALL_TIMEOUT_MS);
     if (body != NULL) {
+        curl_easy_setopt(c->curl, CURLOPT_POSTFIELDSIZE_LARGE,
+                         x->body_len > 0 ? (curl_off_t)x->body_len : (curl_off_t)-1);
         curl_easy_setopt(c->curl, CURLOPT_POSTFIELDS, body);
         headers = curl_slist_append(headers, "Content-Type: application/json");
         headers = curl_slist_append(headers, "Expect:");
@@ -243,12 +248,14 @@ static CURLcode run(struct exchange *x)
     return result;
 }
 
-static bool exchange(struct client *c, const char *method, const char *path, const char *query,
-                     const char *body, const struct stream_reader *reader, struct answer *out)
+/* len 0: body is text. */
+static bool exchange_sized(struct client *c, const char *method, const char *path,
+                           const char *query, const char *body, size_t len,
+                           const struct stream_reader *reader, struct answer *out)
 {
     char detail[CURL_ERROR_SIZE] = "";
     char *url = url_of(c, path, query);
-    struct exchange x = {.client = c, .answer = out, .reader = reader};
+    struct exchange x = {.client = c, .answer = out, .reader = reader, .body_len = len};
     memset(out, 0, sizeof(*out));
     struct curl_slist *headers = prepare(&x, method, url, body, detail);
     CURLcode code = reader == NULL ? curl_easy_perform(c->curl) : run(&x);
@@ -262,6 +269,12 @@ static bool exchange(struct client *c, const char *method, const char *path, con
     return true;
 }
 
+static bool exchange(struct client *c, const char *method, const char *path, const char *query,
+                     const char *body, const struct stream_reader *reader, struct answer *out)
+{
+    return exchange_sized(c, method, path, query, body, 0, reader, out);
+}
+
 bool client_call(struct client *c, const char *method, const char *path, const char *query,
                  const char *body, struct answer *out)
 {
@@ -270,6 +283,12 @@ bool client_call(struct client *c, const char *method, const char *path, const c
     if (out->status == 200)
         out->json = json_loadb(strbuf_text(&out->text), out->text.len, JSON_DECODE_ANY, NULL);
     return true;
+}
+
+bool client_send(struct client *c, const char *method, const char *path, const char *query,
+                 const void *body, size_t len, struct answer *out)
+{
+    return exchange_sized(c, method, path, query, body, len, NULL, out);
 }
 
 bool client_get(struct client *c, struct answer *out, const char *path, const char *query)

@@ -30,6 +30,9 @@ const char *client_region(const struct client *c);
  */
 bool client_call(struct client *c, const char *method, const char *path, const char *query,
                  const char *body, struct answer *out);
+/* As client_call, with a body that is no text, and as much time as the server needs. */
+bool client_send(struct client *c, const char *method, const char *path, const char *query,
+                 const void *body, size_t len, struct answer *out);
 bool client_get(struct client *c, struct answer *out, const char *path, const char *query);
 /* As client_get, and wants 200 and JSON: else says "what: Unexpected response code: 404 (text)". */
 bool client_get_json(struct client *c, struct answer *out, const char *what, const char *path,

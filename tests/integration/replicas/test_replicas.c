@@ -1,4 +1,6 @@
+#include "apply.h"
 #include "base/clock.h"
+#include "base/crc32c.h"
 #include "region.h"
 #include <criterion/criterion.h>
 #include <signal.h>
@@ -286,5 +288,136 @@ Test(replicas, a_server_of_another_cluster_is_left_alone_and_named)
     region_expect_log(r, leader, "stop it and empty its data directory", 100);
     register_some(r, "web", 2);
     region_expect_voters(r, 3, 0, 1000);
+    region_free(r);
+}
+
+static void write_recover(struct region *r, unsigned i, const char *text)
+{
+    char path[200];
+    snprintf(path, sizeof path, "%s/recover", r->servers[i]->data);
+    FILE *f = fopen(path, "w");
+    cr_assert_not_null(f);
+    fputs(text, f);
+    fclose(f);
+}
+
+Test(replicas, one_server_of_three_goes_on_alone_when_told_so_by_hand)
+{
+    struct region *r = region_new(3, 3, NULL);
+    char id[ID_TEXT_SIZE];
+    int status = 0;
+    region_start(r);
+    unsigned last = (region_leader(r, 10000) + 1) % 3;
+    region_stabilize(r, 200);
+    register_some(r, "before", 20);
+    region_expect_equal(r, 5000);
+    id_format(region_status(r, last, false)->server_id.data, id);
+    for (unsigned i = 0; i < 3; i++)
+        store_process_kill(r->servers[i], SIGKILL);
+    write_recover(r, last, "s1\n");
+    region_spawn(r, last);
+    cr_assert(store_process_ended(r->servers[last], 10000, &status));
+    cr_assert(WIFEXITED(status) && WEXITSTATUS(status) != 0);
+    region_expect_log(r, last, "is not the id of a server", 100);
+    write_recover(r, last, id);
+    region_spawn(r, last);
+    cr_assert_eq(region_leader(r, 10000), last);
+    cr_assert(region_has(r, last, "before-19", true));
+    region_expect_voters(r, 1, 0, 5000);
+    /* The others come back with nothing, and are added. */
+    for (unsigned i = 0; i < 3; i++)
+        if (i != last) {
+            region_empty(r, i);
+            region_spawn(r, i);
+        }
+    region_expect_voters(r, 3, 0, 15000);
+    register_some(r, "after", 2);
+    region_expect_equal(r, 5000);
+    region_free(r);
+}
+
+static Pb__Outcome restore_part(struct region *r, uint64_t offset, const uint8_t *data, size_t len,
+                                uint64_t size, uint32_t crc)
+{
+    struct store_process *p = r->servers[region_leader(r, 10000)];
+    Pb__Command cmd = PB__COMMAND__INIT;
+    Pb__RestorePart part = PB__RESTORE_PART__INIT;
+    cmd.body_case = PB__COMMAND__BODY_RESTORE_PART;
+    cmd.restore_part = &part;
+    part.has_offset = true;
+    part.offset = offset;
+    part.has_data = len > 0;
+    part.data = (ProtobufCBinaryData){.len = len, .data = (uint8_t *)(uintptr_t)data};
+    part.has_end = part.end = part.has_size = part.has_crc = len == 0;
+    part.size = size;
+    part.crc = crc;
+    struct response a =
+        store_ask(p, METHOD(APPLY), &cmd.base, &pb__outcome__descriptor, 20000, NULL);
+    cr_assert_eq(a.code, PB__REPLY__CODE__OK, "%s", a.reason);
+    return *(const Pb__Outcome *)a.body;
+}
+
+/* The whole state of a server; its length. */
+static size_t save(struct store_process *p, uint8_t *out, size_t room)
+{
+    Pb__SaveRead q = PB__SAVE_READ__INIT;
+    size_t len = 0;
+    for (;;) {
+        struct response a =
+            store_ask(p, METHOD(SAVE), &q.base, &pb__save_data__descriptor, 5000, NULL);
+        cr_assert_eq(a.code, PB__REPLY__CODE__OK, "%s", a.reason);
+        const Pb__SaveData *d = (const Pb__SaveData *)a.body;
+        cr_assert_leq(len + d->data.len, room);
+        memcpy(out + len, d->data.data, d->data.len);
+        len += d->data.len;
+        if (len == d->size)
+            return len;
+        q.has_save_id = q.has_offset = true;
+        q.save_id = d->save_id;
+        q.offset = len;
+    }
+}
+
+Test(replicas, a_saved_state_is_restored_on_all_servers_of_a_fresh_cluster)
+{
+    struct region *one = region_new(1, 1, NULL), *r = region_new(3, 3, NULL);
+    size_t room = 16u << 20;
+    uint8_t *file = xmalloc(room);
+    region_start(one);
+    register_some(one, "kept", 300);
+    size_t len = save(one->servers[0], file, room);
+    uint64_t index = region_status(one, 0, false)->applied_index;
+    region_free(one);
+    region_start(r);
+    register_some(r, "gone", 2);
+    for (size_t at = 0; at < len; at += RESTORE_PART_BYTES)
+        restore_part(r, at, file + at,
+                     len - at < RESTORE_PART_BYTES ? len - at : RESTORE_PART_BYTES, 0, 0);
+    Pb__Outcome bad = restore_part(r, len, NULL, 0, len, crc32c(0, file, len) + 1);
+    cr_assert_eq(bad.code, PB__OUTCOME__CODE__INVALID, "a wrong sum");
+    unsigned leader = region_leader(r, 10000);
+    cr_assert(region_has(r, leader, "gone-1", true), "nothing has changed");
+    for (size_t at = 0; at < len; at += RESTORE_PART_BYTES)
+        restore_part(r, at, file + at,
+                     len - at < RESTORE_PART_BYTES ? len - at : RESTORE_PART_BYTES, 0, 0);
+    Pb__Outcome good = restore_part(r, len, NULL, 0, len, crc32c(0, file, len));
+    cr_assert_eq(good.code, PB__OUTCOME__CODE__APPLIED);
+    cr_assert_gt(good.index, index, "indexes go on behind those of the file");
+    register_some(r, "after", 2);
+    region_expect_equal(r, 10000);
+    for (unsigned i = 0; i < 3; i++) {
+        cr_assert(region_has(r, i, "kept-299", false));
+        cr_assert(region_has(r, i, "after-1", false));
+        cr_assert_not(region_has(r, i, "gone-1", false));
+    }
+    /* And again after a crash of all. */
+    for (unsigned i = 0; i < 3; i++)
+        store_process_kill(r->servers[i], SIGKILL);
+    region_start(r);
+    register_some(r, "later", 1);
+    region_expect_equal(r, 10000);
+    cr_assert(region_has(r, 0, "kept-0", false));
+    region_expect_voters(r, 3, 0, 5000);
+    free(file);
     region_free(r);
 }
