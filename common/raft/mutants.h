@@ -26,6 +26,7 @@
     X(LOSS_UNNOTICED, "a lost append is not sent again when a later one is acknowledged")          \
     X(OLD_REPLY_COUNTS, "answers to an earlier term's appends count")                              \
     X(APPLY_UNSTORED, "a committed entry is applied before our disk has it")                       \
+    X(LONE_LEADER_GOES_ON, "a leader that had told a new member leads on after a failed write")    \
     X(SNAPSHOT_KEEPS_LOG, "a snapshot leaves the old log on the disk")
 
 #ifdef RAFT_MUTANTS

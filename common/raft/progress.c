@@ -66,7 +66,6 @@ static void set_flow(struct progress *p, enum raft_flow flow)
     p->flow = flow;
     p->probed = false;
     p->inflight_count = 0;
-    load_forget(p);
 }
 
 /* ---- commit */
@@ -201,6 +200,7 @@ static bool send_next(struct raft *r, struct progress *p)
             send_append(r, p, p->load_term, p->loaded, probe ? 0 : p->loaded_count);
         return false;
     }
+    load_forget(p);
     size_t count = probe ? 0
                          : log_slice(&r->log, p->next, r->config.max_message_entries,
                                      r->config.max_message_bytes);

@@ -427,12 +427,14 @@ void raft_store_failed(struct raft *r)
     r->later.count = 0; /* they promise what is lost */
     if (r->commit > r->log.stored)
         r->commit = r->log.stored;
+    /* A member by an entry that is cut off now may have seen the others: their indices are used. */
+    bool settled = r->config_count == 1 || MUTANT(LONE_LEADER_GOES_ON);
     if (log_last(&r->log) > r->log.stored)
         cut_log(r, r->log.stored + 1);
     recount_bytes(r);
     if (r->role != RAFT_LEADER)
         return;
-    if (r->member_count > 1 || !is_voter(r)) {
+    if (!settled || r->member_count > 1 || !is_voter(r)) {
         become_follower(r, r->hard.term, 0);
         return;
     }
@@ -508,6 +510,8 @@ static void leader_check(const struct raft *r)
     must(uncommitted == r->uncommitted && r->leader == r->config.id);
     for (size_t i = 0; i < r->member_count; i++) {
         const struct progress *p = &r->members[i];
+        if (p->member.id == r->config.id)
+            continue;
         must(p->match <= log_last(&r->log) && p->match < p->next);
         must(p->next <= log_last(&r->log) + 1 && p->round <= r->round);
         must(p->inflight_count <= r->config.max_inflight);

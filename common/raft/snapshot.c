@@ -154,7 +154,8 @@ bool raft_snapshot_installed(struct raft *r, uint64_t index, uint64_t term,
 {
     must(!r->write_out && members_valid(members, count, NULL));
     bool agrees = log_knows_term(&r->log, index) && log_term(&r->log, index) == term;
-    if (!raft_snapshot_wanted(r, index) || (r->role == RAFT_LEADER && !agrees))
+    bool contradicts = !agrees && (r->role == RAFT_LEADER || index <= r->commit);
+    if (!raft_snapshot_wanted(r, index) || contradicts)
         return false;
     if (term > r->hard.term)
         become_follower(r, term, 0);
