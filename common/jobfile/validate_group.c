@@ -154,6 +154,57 @@ static void validate_logs(struct texts *errors, const Pb__TaskGroup *group, cons
                   (unsigned long long)all, group->ephemeral_disk->size_mb);
 }
 
+static bool is_text(const char *text, const char *expected)
+{
+    return text != NULL && strcmp(text, expected) == 0;
+}
+
+static bool is_hook(const char *hook)
+{
+    return is_text(hook, "prestart") || is_text(hook, "poststart") || is_text(hook, "poststop");
+}
+
+/* Takes one step per part: never above where it began. */
+static bool escapes(const char *path)
+{
+    int depth = 1; /* the task's directory lies in the allocation's */
+    for (const char *p = path; *p != '\0';) {
+        size_t len = strcspn(p, "/");
+        if (len == 2 && strncmp(p, "..", 2) == 0)
+            depth--;
+        else if (len > 0 && !(len == 1 && *p == '.'))
+            depth++;
+        if (depth < 0)
+            return true;
+        p += len;
+        p += *p == '/';
+    }
+    return false;
+}
+
+static void validate_template(struct texts *errors, const Pb__Template *t)
+{
+    bool inlined = t->embedded_tmpl != NULL && t->embedded_tmpl[0] != '\0';
+    bool from_file = t->source_path != NULL && t->source_path[0] != '\0';
+    if (!inlined && !from_file)
+        texts_add(errors, "Must specify a source path or have an embedded template");
+    else if (from_file)
+        texts_add(errors, "A template from a file " NOT_YET ": use data");
+    if (t->dest_path == NULL || t->dest_path[0] == '\0')
+        texts_add(errors, "Must specify a destination for the template");
+    else if (escapes(t->dest_path))
+        texts_add(errors, "destination escapes allocation directory");
+}
+
+static void validate_templates(struct texts *errors, const Pb__Task *task)
+{
+    for (size_t i = 0; i < task->n_templates; i++) {
+        struct texts inner = {.arena = errors->arena};
+        validate_template(&inner, task->templates[i]);
+        texts_nest(errors, &inner, "Template %zu validation failed: ", i + 1);
+    }
+}
+
 /* Without these the task would not be what was asked for. */
 static void validate_task_needs(struct texts *errors, const Pb__Task *task)
 {
@@ -161,7 +212,6 @@ static void validate_task_needs(struct texts *errors, const Pb__Task *task)
         bool wanted;
         const char *what;
     } needs[] = {
-        {task->n_templates > 0, "template"},
         {task->n_artifacts > 0, "artifact"},
         {task->n_volume_mounts > 0, "volume_mount"},
         {task->dispatch_payload != NULL, "dispatch_payload"},
@@ -171,20 +221,9 @@ static void validate_task_needs(struct texts *errors, const Pb__Task *task)
     for (size_t i = 0; i < COUNT_OF(needs); i++)
         if (needs[i].wanted)
             texts_add(errors, "%s " NOT_YET, needs[i].what);
-    const char *hook = task->lifecycle != NULL ? task->lifecycle->hook : NULL;
-    if (task->lifecycle == NULL)
-        return;
-    if (hook == NULL || (strcmp(hook, "prestart") != 0 && strcmp(hook, "poststart") != 0 &&
-                         strcmp(hook, "poststop") != 0))
+    if (task->lifecycle != NULL && !is_hook(task->lifecycle->hook))
         texts_add(errors, "Lifecycle validation failed: invalid hook: %.60s",
-                  hook == NULL ? "" : hook);
-    else
-        texts_add(errors, "lifecycle " NOT_YET);
-}
-
-static bool is_text(const char *text, const char *expected)
-{
-    return text != NULL && strcmp(text, expected) == 0;
+                  task->lifecycle->hook == NULL ? "" : task->lifecycle->hook);
 }
 
 static void warn_about_task(struct validation *v, const Pb__TaskGroup *group, const Pb__Task *task)
@@ -233,6 +272,7 @@ void validate_task(struct validation *v, const Pb__TaskGroup *group, const Pb__T
         texts_nest(&inner, &restart, "%s", "");
     }
     validate_logs(&inner, group, task);
+    validate_templates(&inner, task);
     validate_task_needs(&inner, task);
     texts_nest(errors, &inner, "Task %.60s validation failed: ", text_or_empty(task->name));
     warn_about_task(v, group, task);
@@ -371,6 +411,14 @@ static void warn_about_group(struct validation *v, const Pb__TaskGroup *group)
                       text_or_empty(group->name), wishes[i].what);
 }
 
+static bool has_main_task(const Pb__TaskGroup *group)
+{
+    for (size_t i = 0; i < group->n_tasks; i++)
+        if (group->tasks[i]->lifecycle == NULL || !is_hook(group->tasks[i]->lifecycle->hook))
+            return true;
+    return false;
+}
+
 void validate_group(struct validation *v, const Pb__TaskGroup *group)
 {
     struct texts errors = {.arena = v->arena}, network = {.arena = v->arena};
@@ -385,6 +433,10 @@ void validate_group(struct validation *v, const Pb__TaskGroup *group)
                   MOST_COUNT);
     if (group->n_tasks == 0)
         texts_add(&errors, "Missing tasks for task group");
+    else if (!has_main_task(group))
+        texts_add(&errors,
+                  "every task has a lifecycle: one must have none, the others begin and end "
+                  "with it");
     validate_constraints(&errors, group->constraints, group->n_constraints);
     validate_affinities(&errors, group->affinities, group->n_affinities);
     validate_policies(v, group, &errors);

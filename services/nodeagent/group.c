@@ -1,4 +1,6 @@
 #include "group.h"
+#include "base/err.h"
+#include <string.h>
 
 static bool is_dead(const struct group_member *m)
 {
@@ -28,26 +30,135 @@ struct group_status group_status(const struct group_member *members, size_t coun
     return (struct group_status){PB__ALLOC__CLIENT_STATUS__PENDING, "No tasks have started"};
 }
 
+/* ---- roles */
+
+enum beginning { AT_ONCE, AFTER_PRESTART, AFTER_MAIN_STARTED, AFTER_MAIN_ENDED };
+
+static const struct {
+    enum beginning begins;
+    bool ends_with_main;
+    bool waits_for_main; /* when the allocation stops, it goes after the main tasks */
+    bool outlives;       /* no end of another takes it along */
+    bool lasting;
+} rules[GROUP_ROLES] = {
+    [GROUP_MAIN] = {.begins = AFTER_PRESTART, .lasting = true},
+    [GROUP_PRESTART] = {.begins = AT_ONCE, .ends_with_main = true},
+    [GROUP_PRESTART_SIDECAR] = {.begins = AT_ONCE,
+                                .ends_with_main = true,
+                                .waits_for_main = true,
+                                .lasting = true},
+    [GROUP_POSTSTART] = {.begins = AFTER_MAIN_STARTED, .ends_with_main = true},
+    [GROUP_POSTSTART_SIDECAR] = {.begins = AFTER_MAIN_STARTED,
+                                 .ends_with_main = true,
+                                 .waits_for_main = true,
+                                 .lasting = true},
+    [GROUP_POSTSTOP] = {.begins = AFTER_MAIN_ENDED, .outlives = true},
+};
+
+enum group_role group_role_of(const Pb__Task *task)
+{
+    static const struct {
+        const char *hook;
+        enum group_role once, sidecar;
+    } hooks[] = {
+        {"prestart", GROUP_PRESTART, GROUP_PRESTART_SIDECAR},
+        {"poststart", GROUP_POSTSTART, GROUP_POSTSTART_SIDECAR},
+        {"poststop", GROUP_POSTSTOP, GROUP_POSTSTOP},
+    };
+    const Pb__Lifecycle *l = task->lifecycle;
+    for (size_t i = 0; l != NULL && l->hook != NULL && i < COUNT_OF(hooks); i++)
+        if (strcmp(hooks[i].hook, l->hook) == 0)
+            return l->sidecar ? hooks[i].sidecar : hooks[i].once;
+    return GROUP_MAIN;
+}
+
+bool group_role_is_lasting(enum group_role role)
+{
+    return rules[role].lasting;
+}
+
+static bool is_fulfilled(const struct group_member *m)
+{
+    if (m->role == GROUP_PRESTART)
+        return is_dead(m) && !m->task->failed;
+    return m->role != GROUP_PRESTART_SIDECAR || m->task->phase == TASK_RUNNING;
+}
+
+static bool main_is_over(const struct group_member *members, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (members[i].role == GROUP_MAIN && !is_dead(&members[i]))
+            return false;
+    return true;
+}
+
+static bool main_has_started(const struct group_member *members, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (members[i].role == GROUP_MAIN && members[i].task->started_at == 0)
+            return false;
+    return true;
+}
+
+static bool anything_ran(const struct group_member *members, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (members[i].task->started_at != 0)
+            return true;
+    return false;
+}
+
+bool group_may_begin(const struct group_member *members, size_t count, size_t i)
+{
+    switch (rules[members[i].role].begins) {
+    case AT_ONCE:
+        return true;
+    case AFTER_PRESTART:
+        for (size_t k = 0; k < count; k++)
+            if (!is_fulfilled(&members[k]))
+                return false;
+        return true;
+    case AFTER_MAIN_STARTED:
+        return main_has_started(members, count) && !main_is_over(members, count);
+    case AFTER_MAIN_ENDED:
+        return main_is_over(members, count);
+    }
+    return false;
+}
+
+/* ---- ends */
+
+static bool must_end_poststop(const struct group_member *members, size_t count)
+{
+    return main_is_over(members, count) && !anything_ran(members, count);
+}
+
 bool group_must_kill(const struct group_member *members, size_t count, size_t i, bool stopping,
                      struct group_kill *out)
 {
-    const struct group_member *leader = NULL, *failed = NULL;
+    const struct group_member *leader = NULL, *failed = NULL, *self = &members[i];
     for (size_t k = 0; k < count; k++) {
         if (members[k].leader)
             leader = &members[k];
         if (members[k].task->failed && k != i)
             failed = &members[k];
     }
-    if (is_dead(&members[i]))
+    if (is_dead(self))
         return false;
+    *out = (struct group_kill){TASK_IN_KILL, NULL};
+    if (rules[self->role].outlives)
+        return must_end_poststop(members, count);
     if (failed != NULL) {
         *out = (struct group_kill){TASK_IN_SIBLING_FAILED, failed->name};
         return true;
     }
     if (leader != NULL && is_dead(leader)) {
-        *out = (struct group_kill){stopping ? TASK_IN_KILL : TASK_IN_LEADER_DEAD, NULL};
+        out->why = stopping ? TASK_IN_KILL : TASK_IN_LEADER_DEAD;
         return true;
     }
-    *out = (struct group_kill){TASK_IN_KILL, NULL};
-    return stopping && (leader == NULL || members[i].leader);
+    if (rules[self->role].ends_with_main && main_is_over(members, count)) {
+        out->why = stopping ? TASK_IN_KILL : TASK_IN_MAIN_DEAD;
+        return true;
+    }
+    return stopping && !rules[self->role].waits_for_main && (leader == NULL || self->leader);
 }

@@ -2,8 +2,10 @@
 #include "base/log.h"
 #include "drivers/driver.h"
 #include "fingerprint.h"
+#include "place.h"
 #include "run.h"
 #include "taskenv.h"
+#include "template.h"
 #include <errno.h>
 #include <grp.h>
 #include <pwd.h>
@@ -102,6 +104,35 @@ static void make_env(struct launch *l)
         .host = environ,
     };
     l->env = taskenv_new(l->arena, &in);
+}
+
+static enum err render_template(struct launch *l, const Pb__Template *t, struct reason *why)
+{
+    struct strbuf text = STRBUF_INIT;
+    const char *path = taskenv_expand(l->env, l->arena, t->dest_path == NULL ? "" : t->dest_path);
+    const char *place = place_of(l->arena, l->alloc_dir, l->run->name, path);
+    mode_t mode = t->perms == NULL ? 0644 : (mode_t)strtoul(t->perms, NULL, 8);
+    if (place == NULL)
+        return reason_set(why, ERR_INVALID,
+                          "template: destination \"%.100s\" is outside of the task's directories",
+                          path);
+    enum err e = template_render(l->env, l->arena, t, &text, why);
+    if (e == OK)
+        e = place_write(l->alloc_dir, place, strbuf_text(&text), text.len, mode, l->uid, l->gid,
+                        why);
+    if (e == OK && t->envvars)
+        e = template_set_variables(l->env, l->arena, strbuf_text(&text), why);
+    strbuf_free(&text);
+    l->recoverable = e == ERR_IO;
+    return e;
+}
+
+static enum err render_templates(struct launch *l, struct reason *why)
+{
+    enum err e = OK;
+    for (size_t i = 0; e == OK && i < l->task->n_templates; i++)
+        e = render_template(l, l->task->templates[i], why);
+    return e;
 }
 
 static enum err make_plan(struct launch *l, struct reason *why)
@@ -227,7 +258,9 @@ static void launch(struct launch *l)
         return;
     }
     make_env(l);
-    e = make_plan(l, &why);
+    e = render_templates(l, &why);
+    if (e == OK)
+        e = make_plan(l, &why);
     if (e == OK && l->plan.start_delay_ms > 0 && !t->waited) {
         timer_arm(r->loop, &t->launch, l->plan.start_delay_ms, on_waited, t);
         return;

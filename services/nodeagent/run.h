@@ -15,6 +15,7 @@ struct task_run {
     struct task core;
     char *name;
     bool leader;
+    enum group_role role;
     int kill_signal; /* 0: the job names one that does not exist */
     unsigned todo;   /* TASK_DO_... decided, not yet done */
     struct supervisor *shim;

@@ -54,6 +54,7 @@ struct task_rules task_rules_of(const Pb__Job *job, const Pb__TaskGroup *group,
             .mode_delay = p->mode != NULL && strcmp(p->mode, "delay") == 0,
             .on_success = !is_batch(job),
         };
+    rules.restart.on_success &= group_role_is_lasting(group_role_of(task));
     return rules;
 }
 
@@ -63,6 +64,7 @@ static void task_run_init(struct task_run *t, struct alloc_run *run, const Pb__T
     t->alloc = run;
     t->name = xstrdup(task->name);
     t->leader = task->leader;
+    t->role = group_role_of(task);
     t->kill_signal = name == NULL || *name == '\0' ? SIGINT : signal_number(name);
 }
 
@@ -89,8 +91,8 @@ struct alloc_run *alloc_run_new(struct runner *r, const Pb__Alloc *alloc, const 
         task_run_init(&run->tasks[i], run, group->tasks[i]);
     run->members = xcalloc(run->task_count + 1, sizeof *run->members);
     for (size_t i = 0; i < run->task_count; i++)
-        run->members[i] =
-            (struct group_member){&run->tasks[i].core, run->tasks[i].name, run->tasks[i].leader};
+        run->members[i] = (struct group_member){&run->tasks[i].core, run->tasks[i].name,
+                                                run->tasks[i].leader, run->tasks[i].role};
     run->stopping = alloc->desired != PB__ALLOC__DESIRED__RUN;
     run->status = PB__ALLOC__CLIENT_STATUS__PENDING;
     map_put(r->allocs, run->id, 16, run);
@@ -172,7 +174,7 @@ static void settle_group(struct alloc_run *run)
             if (group_must_kill(run->members, run->task_count, i, run->stopping, &kill) &&
                 !t->core.kill_wanted)
                 task_run_input(t, (struct task_input){.kind = kill.why, .text = kill.sibling});
-            if (t->core.phase == TASK_NEW)
+            if (t->core.phase == TASK_NEW && group_may_begin(run->members, run->task_count, i))
                 task_run_input(t, (struct task_input){.kind = TASK_IN_BEGIN});
             again |= before != t->core.phase;
         }

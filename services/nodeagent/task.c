@@ -183,6 +183,8 @@ static void note_why(struct task *t, const struct task_input *in)
 {
     if (in->kind == TASK_IN_LEADER_DEAD)
         EVENT(t, in, LEADER_DEAD, NULL);
+    else if (in->kind == TASK_IN_MAIN_DEAD)
+        EVENT(t, in, MAIN_DEAD, NULL);
     else if (in->kind == TASK_IN_SIBLING_FAILED)
         EVENT(t, in, SIBLING_FAILED, in->text);
 }
@@ -233,6 +235,7 @@ unsigned task_step(struct task *t, const struct task_input *in)
         return on_timer(t, in);
     case TASK_IN_KILL:
     case TASK_IN_LEADER_DEAD:
+    case TASK_IN_MAIN_DEAD:
     case TASK_IN_SIBLING_FAILED:
         return on_kill(t, in);
     }

@@ -43,6 +43,7 @@ enum task_input_kind {
     TASK_IN_TIMER,
     TASK_IN_KILL,           /* the allocation is to stop */
     TASK_IN_LEADER_DEAD,    /* kill, since the group's leader ended */
+    TASK_IN_MAIN_DEAD,      /* kill, since the group's main tasks ended */
     TASK_IN_SIBLING_FAILED, /* kill, since text failed */
 };
 

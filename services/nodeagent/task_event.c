@@ -19,6 +19,7 @@ static const char *const type_names[TASK_EVENT_TYPES] = {
     [TASK_EVENT_KILLING] = "Killing",
     [TASK_EVENT_KILLED] = "Killed",
     [TASK_EVENT_LEADER_DEAD] = "Leader Task Dead",
+    [TASK_EVENT_MAIN_DEAD] = "Main Tasks Dead",
     [TASK_EVENT_SIBLING_FAILED] = "Sibling Task Failed",
 };
 
@@ -161,6 +162,9 @@ static void pack_particular(struct arena *a, Pb__TaskEvent *pb, const struct tas
         break;
     case TASK_EVENT_LEADER_DEAD:
         pb->display_message = arena_strdup(a, "Leader Task in Group dead");
+        break;
+    case TASK_EVENT_MAIN_DEAD:
+        pb->display_message = arena_strdup(a, "Main tasks in the group died");
         break;
     case TASK_EVENT_SIBLING_FAILED:
         pb->display_message =

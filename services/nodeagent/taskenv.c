@@ -230,6 +230,17 @@ const char *taskenv_get(const struct taskenv *e, const char *name)
     return look_up(e->variables, e->variable_count, name, strlen(name));
 }
 
+const char *taskenv_find(const struct taskenv *e, const char *name)
+{
+    const char *value = taskenv_get(e, name);
+    return value != NULL ? value : look_up(e->targets, e->target_count, name, strlen(name));
+}
+
+void taskenv_set(struct taskenv *e, const char *name, const char *value)
+{
+    put(e, clean_key(e->arena, name), value);
+}
+
 /* "${" is at text; *len becomes the length of all up to "}". NULL: nothing we know. */
 static const char *reference(const struct taskenv *e, const char *text, size_t *len)
 {

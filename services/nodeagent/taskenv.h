@@ -25,6 +25,9 @@ struct taskenv *taskenv_new(struct arena *a, const struct taskenv_input *in);
 /* Each ${name} that is known is replaced; the others stay as they are, for the shell. */
 char *taskenv_expand(const struct taskenv *e, struct arena *a, const char *text);
 const char *taskenv_get(const struct taskenv *e, const char *name); /* NULL: not set */
+/* The same, or one of node.*, attr.* and meta.*. */
+const char *taskenv_find(const struct taskenv *e, const char *name);
+void taskenv_set(struct taskenv *e, const char *name, const char *value);
 /* "KEY=value", sorted, ends with NULL. */
 char **taskenv_list(const struct taskenv *e, struct arena *a, size_t *count);
 

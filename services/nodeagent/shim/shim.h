@@ -20,7 +20,7 @@ enum { SHIM_FD_SPEC = 3, SHIM_FD_LISTEN = 4, SHIM_FD_AGENT = 5 };
 #define SHIM_MAX_SPEC      (4u << 20)
 #define SHIM_MAX_MOUNTS    128
 #define SHIM_MAX_ULIMITS   16
-#define SHIM_CPU_PERIOD_US 100000
+#define SHIM_CPU_PERIOD_US 100000u
 
 enum shim_tree {                     /* how all of a task's processes are found when it must go */
                  SHIM_TREE_WALK = 0, /* the shim's descendants; orphans come to it, a subreaper */

@@ -18,17 +18,11 @@ static const struct exception {
     const char *step, *ours;
 } exceptions[] = {
     /* needs that this version has not */
-    {"valid",
-     "1 error occurred:\n\t* Task group front validation failed: 1 error occurred:\n\t* "
-     "Task server validation failed: 1 error occurred:\n\t* template " NOT_YET "\n\n\n\n\n\n"},
     {"two networks",
      GROUP("Task group network validation failed: 1 error occurred:\n\t* Network mode "
            "\"bridge\" " NOT_YET ": use \"host\"\n\n")},
     {"volume without source", GROUP("volume " NOT_YET)},
     {"volume type", GROUP("volume " NOT_YET)},
-    {"template without source", TASK("template " NOT_YET)},
-    {"template change_mode signal without signal", TASK("template " NOT_YET)},
-    {"template path escape", TASK("template " NOT_YET)},
     {"artifact without source", TASK("artifact " NOT_YET)},
     {"artifact escape", TASK("artifact " NOT_YET)},
     {"artifact checksum", TASK("artifact " NOT_YET)},

@@ -179,7 +179,8 @@ Test(group, status_is_terminal_only_when_all_are_dead)
         {&dead, &dead, PB__ALLOC__CLIENT_STATUS__COMPLETE, "All tasks have completed"},
     };
     for (size_t i = 0; i < COUNT_OF(cases); i++) {
-        struct group_member m[] = {{cases[i].a, "a", false}, {cases[i].b, "b", false}};
+        struct group_member m[] = {{cases[i].a, "a", false, GROUP_MAIN},
+                                   {cases[i].b, "b", false, GROUP_MAIN}};
         struct group_status s = group_status(m, 2);
         cr_assert_eq(s.status, cases[i].status, "case %zu", i);
         cr_assert_str_eq(s.description, cases[i].text);
@@ -191,14 +192,94 @@ Test(group, the_leader_goes_first_and_a_failure_takes_all)
     struct task run = in_phase(TASK_RUNNING, false), dead = in_phase(TASK_DEAD, false),
                 bad = in_phase(TASK_DEAD, true);
     struct group_kill kill;
-    struct group_member m[] = {{&run, "side", false}, {&run, "main", true}};
+    struct group_member m[] = {{&run, "side", false, GROUP_MAIN}, {&run, "main", true, GROUP_MAIN}};
     cr_assert(!group_must_kill(m, 2, 0, true, &kill) && group_must_kill(m, 2, 1, true, &kill));
     m[1].task = &dead;
     cr_assert(group_must_kill(m, 2, 0, true, &kill) && kill.why == TASK_IN_KILL);
     cr_assert(group_must_kill(m, 2, 0, false, &kill) && kill.why == TASK_IN_LEADER_DEAD);
-    m[1] = (struct group_member){&bad, "main", false};
+    m[1] = (struct group_member){&bad, "main", false, GROUP_MAIN};
     cr_assert(group_must_kill(m, 2, 0, false, &kill) && kill.why == TASK_IN_SIBLING_FAILED);
     cr_assert_str_eq(kill.sibling, "main");
     m[1].task = &dead;
     cr_assert(!group_must_kill(m, 2, 0, false, &kill));
+}
+
+/* One task of each role, in the order of enum group_role. */
+static struct task everybody[GROUP_ROLES];
+static struct group_member members[GROUP_ROLES];
+
+static void all_new(void)
+{
+    for (int i = 0; i < GROUP_ROLES; i++) {
+        everybody[i] = in_phase(TASK_NEW, false);
+        members[i] = (struct group_member){&everybody[i], "x", false, (enum group_role)i};
+    }
+}
+
+static void set(enum group_role role, enum task_phase phase)
+{
+    everybody[role].phase = phase;
+    everybody[role].started_at = 1;
+}
+
+/* "MpP.." : a capital for each that may begin. */
+static const char *may_begin(void)
+{
+    static char text[GROUP_ROLES + 1];
+    for (size_t i = 0; i < GROUP_ROLES; i++)
+        text[i] = group_may_begin(members, GROUP_ROLES, i) ? "MPpSsE"[i] : '.';
+    return text;
+}
+
+Test(group, tasks_begin_in_the_order_of_their_hooks)
+{
+    all_new();
+    cr_assert_str_eq(may_begin(), ".Pp...");
+    set(GROUP_PRESTART, TASK_RUNNING);
+    set(GROUP_PRESTART_SIDECAR, TASK_RUNNING);
+    cr_assert_str_eq(may_begin(), ".Pp...");
+    set(GROUP_PRESTART, TASK_DEAD);
+    cr_assert_str_eq(may_begin(), "MPp...");
+    set(GROUP_MAIN, TASK_RUNNING);
+    cr_assert_str_eq(may_begin(), "MPpSs.");
+    set(GROUP_MAIN, TASK_DEAD);
+    cr_assert_str_eq(may_begin(), "MPp..E");
+    everybody[GROUP_PRESTART].failed = true;
+    cr_assert_eq(may_begin()[0], '.', "nothing follows a prestart that failed");
+}
+
+/* Likewise for each that must be killed. */
+static const char *must_kill(bool stopping)
+{
+    static char text[GROUP_ROLES + 1];
+    struct group_kill kill;
+    for (size_t i = 0; i < GROUP_ROLES; i++)
+        text[i] = group_must_kill(members, GROUP_ROLES, i, stopping, &kill) ? "MPpSsE"[i] : '.';
+    return text;
+}
+
+Test(group, sidecars_end_with_the_main_tasks_and_poststop_runs_after_them)
+{
+    all_new();
+    set(GROUP_PRESTART, TASK_DEAD);
+    set(GROUP_PRESTART_SIDECAR, TASK_RUNNING);
+    set(GROUP_MAIN, TASK_RUNNING);
+    set(GROUP_POSTSTART, TASK_RUNNING);
+    set(GROUP_POSTSTART_SIDECAR, TASK_RUNNING);
+    cr_assert_str_eq(must_kill(false), "......");
+    cr_assert_str_eq(must_kill(true), "M..S..", "sidecars serve the main task to its end");
+    set(GROUP_MAIN, TASK_DEAD);
+    cr_assert_str_eq(must_kill(false), "..pSs.");
+    set(GROUP_POSTSTOP, TASK_RUNNING);
+    cr_assert_str_eq(must_kill(true), "..pSs.");
+    everybody[GROUP_MAIN].failed = true;
+    cr_assert_str_eq(must_kill(false), "..pSs.");
+}
+
+Test(group, what_never_ran_needs_no_poststop)
+{
+    all_new();
+    cr_assert_str_eq(must_kill(true), "MP.S..");
+    everybody[GROUP_MAIN].phase = everybody[GROUP_PRESTART].phase = TASK_DEAD;
+    cr_assert_str_eq(must_kill(true), "..pSsE");
 }
