@@ -29,6 +29,7 @@ struct leader {
     bool asked, answers; /* jobstore has ever told, and tells now */
     bool leading;
     uint64_t term, raft_id, own_raft_id;
+    char name[256];                     /* of the leader, as jobstore has it; "": not told */
     uint64_t contact_ms, contact_at_ms; /* as told, and when */
     struct door *door;                  /* of the leader, or of one that might be; NULL: none */
     size_t guess;                       /* which member was tried last */
@@ -133,11 +134,19 @@ static void guess_door(struct leader *s)
     }
 }
 
+const Pb__Member *leader_member(const struct leader *s)
+{
+    if (!s->answers || s->raft_id == 0)
+        return NULL;
+    const Pb__Member *m = roster_by_raft_id(s->options.roster, s->raft_id);
+    return m != NULL || s->name[0] == '\0' ? m : roster_by_name(s->options.roster, s->name);
+}
+
 /* The door to the leader as we know it now. */
 static void find_door(struct leader *s)
 {
     char address[256];
-    const Pb__Member *m = roster_by_raft_id(s->options.roster, s->raft_id);
+    const Pb__Member *m = leader_member(s);
     if (!s->answers || is_here(s))
         return;
     if (s->raft_id == 0 || s->raft_id == s->own_raft_id || m == NULL ||
@@ -332,13 +341,15 @@ static void on_status(void *owner, const struct response *r)
         lose_jobstore(s);
         return;
     }
+    const char *name = now->leader_name != NULL ? now->leader_name : "";
     bool news = !s->answers || !s->asked || s->leading != now->leading || s->term != now->term ||
-                s->raft_id != now->leader_raft_id;
+                s->raft_id != now->leader_raft_id || strcmp(s->name, name) != 0;
     s->asked = s->answers = true;
     s->leading = now->leading;
     s->term = now->term;
     s->raft_id = now->leader_raft_id;
     s->own_raft_id = now->raft_id;
+    snprintf(s->name, sizeof(s->name), "%s", name);
     s->contact_ms = now->last_contact_ms;
     s->contact_at_ms = loop_now_ms(s->loop);
     if (news) {

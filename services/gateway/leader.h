@@ -43,6 +43,7 @@ void leader_roster_changed(struct leader *s); /* addresses may have changed */
 bool leader_is_known(const struct leader *s);
 bool leader_is_here(const struct leader *s);
 uint64_t leader_term(const struct leader *s);
+const Pb__Member *leader_member(const struct leader *s); /* NULL: not known, or not where */
 bool leader_door(const struct leader *s, char out[256]); /* of another server that leads */
 uint64_t leader_raft_id(const struct leader *s);         /* 0: not known */
 /* Since our jobstore heard of the leader: how old what it says may be. 0 beside the leader. */

@@ -24,7 +24,7 @@ struct wholeads {
 /* address is where the leader's door is kept; *out refers to it. */
 static void fill(const struct wholeads *w, struct arena *a, char address[256], Pb__LeaderInfo *out)
 {
-    const Pb__Member *m = roster_by_raft_id(w->roster, leader_raft_id(w->leader));
+    const Pb__Member *m = leader_member(w->leader);
     pb__leader_info__init(out);
     out->has_term = out->has_here = 1;
     out->term = leader_term(w->leader);
