@@ -66,6 +66,7 @@ static const struct rule rules[] = {
     {.message = "Job", .field = "update", .flags = JSON_ZERO_STRUCT},
     {.message = "Job", .field = "reschedule", .flags = JSON_NO_OUTPUT},
     {.message = "Job", .field = "migrate", .flags = JSON_NO_OUTPUT},
+    OMIT("Job", "scheduler_algorithm", NULL), /* ours: Nomad's jobs have none */
     UNSET("Job", "namespace", "\"default\""),
     UNSET("Job", "region", "\"global\""),
     OWN("Job", "version"),
