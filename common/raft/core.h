@@ -1,6 +1,6 @@
-/* What the files of the core share. raft.c: life, time, storing, applying; election.c: roles and
- * votes; append.c: the follower's side of the log; progress.c: the leader's; members.c: who counts;
- * read.c: reads; snapshot.c: what is no longer in memory. */
+/* What the files of the core share. raft.c: life, time, messages; election.c: roles and votes;
+ * append.c: the follower's side of the log; progress.c: the leader's; store.c: proposing, storing,
+ * applying; members.c: who counts; read.c: reads; snapshot.c: what is no longer in memory. */
 #ifndef RAFT_CORE_H
 #define RAFT_CORE_H
 
@@ -91,6 +91,8 @@ struct raft {
 void send_now(struct raft *r, struct raft_message m);
 void send_later(struct raft *r, struct raft_message m);
 void messages_add(struct messages *list, const struct raft_message *m);
+
+/* ---- store.c */
 bool hard_is_stored(const struct raft *r);
 void cut_log(struct raft *r, uint64_t index);
 void recount_bytes(struct raft *r);
