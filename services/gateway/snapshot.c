@@ -140,7 +140,7 @@ struct restore {
     bool last;
 };
 
-static void restore_next(struct restore *r);
+static void restore_next(struct restore *p);
 
 static void on_part(void *owner, const struct response *r)
 {

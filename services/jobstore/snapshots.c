@@ -11,7 +11,8 @@
 
 #define PIECE_BYTES   (512u << 10)
 #define PIECE_MS      10000u
-#define LAST_PIECE_MS 120000u /* it is answered when the whole is checked, synced and installed */
+#define LAST_PIECE_MS 900000u /* it is answered when the whole is checked, synced and installed */
+#define BUSY_MS       1000u
 #define MOST_RESTARTS 3u
 
 /* A state on its way to one server. */
@@ -30,7 +31,7 @@ struct stream {
     unsigned restarts;
     uint64_t began_ms;
     struct client *client; /* its own: a big piece does not keep raft's messages waiting */
-    struct timer end;
+    struct timer end, again;
 };
 
 /* One on its way to us. */
@@ -60,6 +61,7 @@ static void stream_free(void *owner)
 {
     struct stream *st = owner;
     timer_cancel(st->snapshots->loop, &st->end);
+    timer_cancel(st->snapshots->loop, &st->again);
     client_close(st->client);
     if (st->fd >= 0)
         close(st->fd);
@@ -103,10 +105,19 @@ static void stream_sent(struct stream *st)
     stream_end(st, true);
 }
 
+static void on_again(void *owner)
+{
+    send_piece(owner);
+}
+
 static void on_piece(void *owner, const struct response *r)
 {
     struct stream *st = owner;
     const Pb__SnapshotTaken *taken = (const Pb__SnapshotTaken *)r->body;
+    if (r->code == PB__REPLY__CODE__BUSY && st->offset == 0) { /* it installs what came before */
+        timer_arm(st->snapshots->loop, &st->again, BUSY_MS, on_again, st);
+        return;
+    }
     if (r->code != PB__REPLY__CODE__OK) {
         stream_failed(st, r->reason);
         return;

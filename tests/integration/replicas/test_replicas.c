@@ -421,3 +421,76 @@ Test(replicas, a_saved_state_is_restored_on_all_servers_of_a_fresh_cluster)
     free(file);
     region_free(r);
 }
+
+/* ---- by hand: NORN_LARGE_MB=1024, with programs built for speed */
+
+static void register_large(struct region *r, unsigned leader, unsigned number, size_t bytes)
+{
+    struct store_process *p = r->servers[leader];
+    char id[32];
+    arena_reset(p->arena);
+    snprintf(id, sizeof id, "large-%u", number);
+    Pb__Command *cmd = command_register(p->arena, id, 1);
+    Pb__Job *job = cmd->job_register->job;
+    Pb__KeyValue *meta = arena_alloc(p->arena, sizeof *meta);
+    pb__key_value__init(meta);
+    meta->key = (char[]){"k"};
+    meta->value = arena_alloc(p->arena, bytes + 1);
+    memset(meta->value, 'a' + (int)(number % 26), bytes);
+    job->n_meta = 1;
+    job->meta = &meta;
+    struct response a =
+        store_ask(p, METHOD(APPLY), &cmd->base, &pb__outcome__descriptor, 30000, NULL);
+    cr_assert_eq(a.code, PB__REPLY__CODE__OK, "%s", a.reason);
+}
+
+/* Memory that no file backs, in KiB. */
+static long anonymous_kib(pid_t pid)
+{
+    char path[64], line[200];
+    long kib = 0;
+    snprintf(path, sizeof path, "/proc/%d/status", (int)pid);
+    FILE *f = fopen(path, "r");
+    cr_assert_not_null(f);
+    while (fgets(line, sizeof line, f) != NULL)
+        if (strncmp(line, "RssAnon:", 8) == 0)
+            kib = strtol(line + 8, NULL, 10);
+    fclose(f);
+    return kib;
+}
+
+Test(replicas, memory_does_not_grow_with_a_large_state, .timeout = 900)
+{
+    const char *mb = getenv("NORN_LARGE_MB");
+    if (mb == NULL)
+        cr_skip_test("by hand: NORN_LARGE_MB=1024 in the environment");
+    struct region *r = region_new(3, 3, NULL);
+    region_start(r);
+    unsigned leader = region_leader(r, 10000), away = (leader + 1) % 3;
+    region_stabilize(r, 200);
+    store_process_kill(r->servers[away], SIGKILL);
+    for (unsigned i = 0; i < (unsigned)strtoul(mb, NULL, 10) * 2; i++)
+        register_large(r, region_leader(r, 10000), i, 500u << 10);
+    leader = region_leader(r, 10000);
+    long before = anonymous_kib(r->servers[leader]->pid), most[2] = {0, 0};
+    region_empty(r, away);
+    region_spawn(r, away);
+    uint64_t began = clock_monotonic_ms();
+    for (bool there = false; !there;) {
+        long now[2] = {anonymous_kib(r->servers[leader]->pid),
+                       anonymous_kib(r->servers[away]->pid)};
+        for (unsigned i = 0; i < 2; i++)
+            most[i] = now[i] > most[i] ? now[i] : most[i];
+        const Pb__JobstoreStatus *s = region_status(r, away, false);
+        there = s != NULL && s->applied_index > 100;
+        cr_assert_lt(clock_monotonic_ms() - began, 600000);
+        usleep(20000);
+    }
+    cr_log_warn("taken over in %llu ms; the leader's own memory was %ld KiB before and at most %ld "
+                "KiB, the new server's at most %ld KiB",
+                (unsigned long long)(clock_monotonic_ms() - began), before, most[0], most[1]);
+    cr_assert_lt(most[0] - before, 65536);
+    region_register(r, "after", 10000);
+    region_expect_equal(r, 120000);
+    region_free(r);
+}
