@@ -42,6 +42,11 @@ static const ProtobufCMessageDescriptor *const payloads[] = {
     &pb__alloc_updates__descriptor,
     &pb__agent_result__descriptor,
     &pb__members__descriptor,
+    &pb__members_wait__descriptor,
+    &pb__gossip_join__descriptor,
+    &pb__gossip_joined__descriptor,
+    &pb__gossip_force_leave__descriptor,
+    &pb__gossip_packet__descriptor,
 };
 
 static void check_payload(struct arena *a, const ProtobufCMessageDescriptor *type,
