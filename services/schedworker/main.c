@@ -21,6 +21,8 @@ static const struct setting settings[] = {
     SETTING(schedworker, servers, LIST, "",
             "for a worker on a machine without a server: the doors of servers, such as "
             "tcp://10.0.0.1:4647; the addresses above are then not used"),
+    SETTING(schedworker, idle_beside_leader, BOOL, "false",
+            "rest while this server leads, to leave a core to the leader's daemons"),
     SETTING(schedworker, types, LIST, "service,batch,system,sysbatch",
             "types of jobs that this worker plans"),
     SETTING(schedworker, batch, COUNT, "64", "evaluations in hand at most"),

@@ -710,10 +710,15 @@ static void on_moved(void *self, const char *door)
 {
     struct schedworker *w = self;
     struct reason why;
-    if (door[0] == '\0' && !w->elsewhere)
+    if (door[0] == '\0' && !w->elsewhere && !w->idle_beside_leader)
         return; /* we began with our own */
     drop_round(w);
     w->elsewhere = door[0] != '\0';
+    if (!w->elsewhere && w->idle_beside_leader) {
+        w->phase = PHASE_IDLE;
+        step_cancel(&w->step);
+        return;
+    }
     enum err e = w->elsewhere ? open_behind(w, door, &why) : open_own(w, &why);
     if (e != OK)
         log_error("leader_refused", "door=%s reason=%s", door, log_quote(why.text));
@@ -738,8 +743,8 @@ enum err schedworker_start(void *self, struct loop *l, struct reason *why)
                    &(struct where_options){
                        .gateway = w->gateway, .servers = w->servers, .self = w, .moved = on_moved},
                    why);
-    if (e != OK || w->servers[0] != '\0')
-        return e; /* alone we begin when we know who leads */
+    if (e != OK || w->servers[0] != '\0' || w->idle_beside_leader)
+        return e; /* we begin when we know who leads */
     if ((e = open_own(w, why)) != OK)
         return e;
     go_on(w, PHASE_ASKING);

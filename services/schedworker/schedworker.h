@@ -37,6 +37,8 @@ struct schedworker {
     const char *evalbroker, *planqueue, *jobstore, *jobstore_poll, *gateway, *servers, *types;
     uint64_t batch, max_changes, max_round_changes, max_attempts, wait_ms, view_timeout_ms;
 
+    bool idle_beside_leader;
+
     struct loop *loop;
     struct where *where;
     struct client *broker, *queue, *store; /* NULL: it is not known yet who leads */

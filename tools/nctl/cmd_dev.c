@@ -336,8 +336,10 @@ static enum err server_add(struct dev *d, int server, struct reason *why)
         int count = agent ? 0 : worker ? d->workers : 1;
         for (int k = 0; e == OK && k < count; k++) {
             char label[32];
+            static const char *const rests[] = {"--idle-beside-leader", "true", NULL};
+            bool last = worker && d->layout.many && count > 1 && k == count - 1;
             label_make(d, p, server, k, label);
-            e = member_add(d, p, label, d->layout.servers[server].config, NULL, why);
+            e = member_add(d, p, label, d->layout.servers[server].config, last ? rests : NULL, why);
         }
     }
     return e;
