@@ -26,16 +26,16 @@ static bool put_number(int dir, const char *file, uint64_t number)
     return put_text(dir, file, text);
 }
 
-/* Another agent of this machine may have removed the directory above as it ended. */
+/* Another agent of this machine may remove the directory above as it ends, or make it, at any
+ * moment until ours is in it. */
 static int open_group(const char *path)
 {
     char above[512];
     const char *slash = strrchr(path, '/');
-    if (mkdir(path, 0755) != 0 && errno == ENOENT && slash != NULL) {
-        snprintf(above, sizeof above, "%.*s", (int)(slash - path), path);
-        if (mkdir(above, 0755) == 0)
-            mkdir(path, 0755);
-    }
+    snprintf(above, sizeof above, "%.*s", slash == NULL ? 0 : (int)(slash - path), path);
+    for (int i = 0; i < 16 && mkdir(path, 0755) != 0 && errno == ENOENT; i++)
+        if (mkdir(above, 0755) != 0 && errno != EEXIST)
+            return -1;
     return open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 }
 

@@ -222,13 +222,13 @@ Test(exec, memory_max_lets_it_use_more)
 
 Test(exec, a_fork_bomb_stays_within_its_limit_and_is_killed_whole)
 {
-    int i = fake_place(
-        f,
-        job_of("service", arena_printf(f->arena,
-                                       "{\"command\": \"/bin/sh\", \"pids_limit\": 40, \"args\": "
-                                       "[\"-c\", \"echo up; b() { while :; do sleep %s & done; "
-                                       "}; b & b & b & while :; do sleep 0.1; done\"]}",
-                                       fake_mark())));
+    /* The first process forks no more itself: a shell that may not ends. */
+    const char *config = arena_printf(f->arena,
+                                      "{\"command\": \"/bin/sh\", \"pids_limit\": 40, \"args\": "
+                                      "[\"-c\", \"echo up; b() { while :; "
+                                      "do sleep %s & done; }; b & b & b & exec sleep %s\"]}",
+                                      fake_mark(), fake_mark());
+    int i = fake_place(f, job_of("service", config));
     await_output(i);
     fake_run(f, 500);
     cr_assert_leq(fake_count_processes(fake_mark()), 41);
