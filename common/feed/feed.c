@@ -9,6 +9,9 @@
 #define SLACK_MS     5000  /* a poll's budget beyond its wait */
 #define RETRY_MIN_MS 20
 #define RETRY_MAX_MS 1000
+#define HURRY_MIN_MS 5 /* between two hurried questions, doubled each time */
+#define HURRY_MAX_MS 250
+#define HURRY_TRIES  40
 #define TABLES       (PB__TABLE__NAME__NODE_USAGE + 1)
 
 /* Where it stands. Each has at most one request under way, besides the hurrying one while
@@ -20,7 +23,7 @@ struct feed {
     struct feed_options options;
     struct client *client, *poll_client;
     struct call *call, *hurry;
-    struct timer retry, pace;
+    struct timer retry, pace, hurry_again;
     enum phase phase;
     unsigned table; /* being listed */
     Pb__Key *after; /* where the list goes on; in after_arena */
@@ -29,11 +32,13 @@ struct feed {
     uint64_t index;           /* of the view; 0 while listing */
     uint32_t skip;            /* of the index behind */
     uint64_t wanted, hurried; /* to be reached at once; what the hurrying request is for */
+    uint32_t hurry_tries;
     uint32_t retry_ms;
     bool up, told_up, closing;
 };
 
 static void go_on(struct feed *f);
+static void hurry_maybe(struct feed *f);
 
 uint64_t feed_index(const struct feed *f)
 {
@@ -220,13 +225,34 @@ static void on_changes(void *owner, const struct response *r)
     on_changes_reply(f, r);
 }
 
+static void on_hurry_again(void *owner)
+{
+    struct feed *f = owner;
+    hurry_maybe(f);
+}
+
+/* A follower that has not heard yet how far the leader is. The poll would bring the rest only with
+ * the next change in our tables. */
+static void hurry_later(struct feed *f)
+{
+    uint32_t pause = HURRY_MIN_MS << (f->hurry_tries < 8 ? f->hurry_tries : 8);
+    if (f->hurry_tries++ >= HURRY_TRIES) {
+        f->wanted = 0; /* an index that there is not */
+        return;
+    }
+    timer_arm(f->loop, &f->hurry_again, pause < HURRY_MAX_MS ? pause : HURRY_MAX_MS, on_hurry_again,
+              f);
+}
+
 static void on_hurry(void *owner, const struct response *r)
 {
     struct feed *f = owner;
     f->hurry = NULL;
-    /* Asked once: where it did not reach, jobstore is not there yet and the poll brings the rest.
-     */
-    if (r->code == PB__REPLY__CODE__OK && f->wanted == f->hurried)
+    const Pb__ChangesReply *c = (const Pb__ChangesReply *)r->body;
+    bool reached = c != NULL && (c->too_old || c->reached >= f->hurried);
+    if (r->code == PB__REPLY__CODE__OK && f->wanted == f->hurried && !reached)
+        hurry_later(f);
+    else if (r->code == PB__REPLY__CODE__OK && f->wanted == f->hurried)
         f->wanted = 0;
     on_changes_reply(f, r);
 }
@@ -246,7 +272,8 @@ static struct call *ask_changes(struct feed *f, struct client *c, uint32_t wait_
 
 static void hurry_maybe(struct feed *f)
 {
-    if (f->phase != FOLLOWING || f->hurry != NULL || f->wanted <= f->index)
+    if (f->phase != FOLLOWING || f->hurry != NULL || f->wanted <= f->index ||
+        timer_is_armed(&f->hurry_again))
         return;
     f->hurried = f->wanted;
     f->hurry = ask_changes(f, f->client, 0, on_hurry);
@@ -276,8 +303,11 @@ static void go_on(struct feed *f)
 
 void feed_reach(struct feed *f, uint64_t index)
 {
-    if (index > f->wanted)
+    if (index > f->wanted) {
         f->wanted = index;
+        f->hurry_tries = 0;
+        timer_cancel(f->loop, &f->hurry_again);
+    }
     hurry_maybe(f);
 }
 
@@ -310,6 +340,7 @@ void feed_close(struct feed *f)
     f->closing = true;
     timer_cancel(f->loop, &f->retry);
     timer_cancel(f->loop, &f->pace);
+    timer_cancel(f->loop, &f->hurry_again);
     if (f->call != NULL)
         call_cancel(f->call);
     if (f->hurry != NULL)
