@@ -76,6 +76,10 @@ class Net:
         os.close(fd)
 
 
+# The namespaces are nobody else's network; tests/integration/tls.sh has the certificates.
+PLAIN = "tls: { allow_plain_tcp = true; };\n"
+
+
 def quoted(items):
     return ", ".join('"%s"' % i for i in items)
 
@@ -86,7 +90,7 @@ def server_config(name, directory):
     several = region == "global"
     store = 'jobstore = "%sjobstore.sock"; jobstore_poll = "%sjobstore-poll.sock"; ' % (run, run)
     known = ["%s.%s=tcp://%s:4647" % (n, r, a) for n, (r, a) in SERVERS.items()]
-    text = 'jobstore: { listen = "%sjobstore.sock"; listen_poll = "%sjobstore-poll.sock"; data_dir = "%s/jobstore"; ' \
+    text = PLAIN + 'jobstore: { listen = "%sjobstore.sock"; listen_poll = "%sjobstore-poll.sock"; data_dir = "%s/jobstore"; ' \
            'map_size = "1GiB"; ' % (run, run, directory)
     if several:
         text += 'server_name = "%s"; region = "%s"; listen_raft = "tcp://%s:4649"; bootstrap_expect = 3; peers = [%s]; ' % (
@@ -118,7 +122,7 @@ class Bed:
 
     def client_config(self, host):
         doors = quoted("tcp://%s:4647" % SERVERS[n][1] for n in OURS)
-        return 'nodeagent: { servers = [%s]; data_dir = "%s/%s/data"; name = "%s"; cgroup = "none"; };\n' % (
+        return PLAIN + 'nodeagent: { servers = [%s]; data_dir = "%s/%s/data"; name = "%s"; cgroup = "none"; };\n' % (
             doors, self.dir, host, host)
 
     def start(self, host, daemon):
