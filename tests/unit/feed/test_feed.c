@@ -17,7 +17,7 @@ struct bed {
     struct server *server, *poll_server;
     struct feed *feed;
     unsigned asked;
-    bool reached;
+    bool wanted, reached;
     struct timer deadline;
 };
 
@@ -61,8 +61,9 @@ static void on_object(void *self, const Pb__Object *o, uint64_t index) {}
 static void on_synced(void *self, uint64_t index)
 {
     struct bed *b = self;
-    if (index == BEHIND)
-        feed_reach(b->feed, WANTED);
+    if (!b->wanted)
+        feed_reach(b->feed, WANTED); /* once: the feed is told again of BEHIND */
+    b->wanted = true;
     b->reached = index == WANTED;
     if (b->reached)
         loop_stop(b->l);
