@@ -1,6 +1,7 @@
 /* jobstore: orders every change, answers queries, tells what changed.
  *
- * Hears     everyone's commands and queries; long polls for changes on a socket of their own
+ * Hears     everyone's commands and queries; long polls for changes on a socket of their
+ *           own; the region's other jobstores by listen_raft
  * Owns      all durable state of the cluster, in its data directory: raft's log, the state in LMDB
  * Survives  kill -9 at any moment; loss of power (the state is rebuilt from a checkpoint and the
  *           log); a full disk (writes are refused, reads go on)

@@ -207,3 +207,18 @@ void region_expect_voters(struct region *r, unsigned voters, unsigned others, un
         usleep(20000);
     }
 }
+
+void region_expect_named(struct region *r, unsigned i, unsigned within_ms)
+{
+    uint64_t until = clock_monotonic_ms() + within_ms;
+    for (;;) {
+        const Pb__JobstoreStatus *s = region_status(r, i, false);
+        size_t named = 0;
+        for (size_t k = 0; s != NULL && k < s->n_members; k++)
+            named += s->members[k]->has_id && s->members[k]->name != NULL;
+        if (s != NULL && s->n_members > 0 && named == s->n_members)
+            return;
+        cr_assert_lt(clock_monotonic_ms(), until, "%zu members are named", named);
+        usleep(20000);
+    }
+}

@@ -36,6 +36,8 @@ void region_empty(struct region *r, unsigned i);
 void region_expect_log(struct region *r, unsigned i, const char *text, unsigned within_ms);
 /* Waits until the leader has so many members that vote, and no more that do not. */
 void region_expect_voters(struct region *r, unsigned voters, unsigned others, unsigned within_ms);
+/* Waits until server i knows all members by name: then the state has them. */
+void region_expect_named(struct region *r, unsigned i, unsigned within_ms);
 /* Asks a member whether the job is there. */
 bool region_has(struct region *r, unsigned i, const char *job, bool consistent);
 

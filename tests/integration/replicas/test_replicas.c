@@ -422,6 +422,49 @@ Test(replicas, a_saved_state_is_restored_on_all_servers_of_a_fresh_cluster)
     region_free(r);
 }
 
+Test(replicas, five_servers_outlive_any_two)
+{
+    struct region *r = region_new(5, 5, NULL);
+    unsigned dead[2];
+    region_start(r);
+    register_some(r, "before", 10);
+    for (unsigned i = 0; i < 2; i++) {
+        dead[i] = region_leader(r, 10000);
+        store_process_kill(r->servers[dead[i]], SIGKILL);
+        char prefix[16];
+        snprintf(prefix, sizeof prefix, "without%u", i + 1);
+        register_some(r, prefix, 5);
+    }
+    for (unsigned i = 0; i < 2; i++)
+        region_spawn(r, dead[i]);
+    register_some(r, "after", 2);
+    region_expect_equal(r, 10000);
+    cr_assert(region_has(r, dead[0], "without2-4", false));
+    region_free(r);
+}
+
+Test(replicas, a_copy_under_the_same_name_ends_and_the_server_stays)
+{
+    struct region *r = region_new(4, 3, NULL);
+    char command[400];
+    int status = 0;
+    for (unsigned i = 0; i < 3; i++)
+        region_spawn(r, i);
+    unsigned copied = (region_leader(r, 10000) + 1) % 3;
+    register_some(r, "web", 3);
+    region_expect_named(r, copied, 5000); /* the cluster knows where the server is */
+    snprintf(command, sizeof command, "cp -r %s %s", r->servers[copied]->data, r->servers[3]->data);
+    cr_assert_eq(system(command), 0);
+    r->servers[3]->extra[1] = r->names[copied];
+    region_spawn(r, 3);
+    cr_assert(store_process_ended(r->servers[3], 10000, &status));
+    cr_assert(WIFEXITED(status) && WEXITSTATUS(status) != 0);
+    region_expect_log(r, 3, "has the identity of this server", 100);
+    register_some(r, "after", 2);
+    cr_assert(region_has(r, copied, "web-2", false));
+    region_free(r);
+}
+
 /* ---- by hand: NORN_LARGE_MB=1024, with programs built for speed */
 
 static void register_large(struct region *r, unsigned leader, unsigned number, size_t bytes)
