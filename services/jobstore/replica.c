@@ -58,6 +58,7 @@ static void write_done(struct worker_job *job)
     r->write_out = false;
     if (w->result == OK) {
         count_written(r, w);
+        replica_wrote(r);
         send_all(r, w->ready.held, w->ready.held_count); /* they are raft's until raft_stored */
         raft_stored(r->raft);
         replica_mark(r);

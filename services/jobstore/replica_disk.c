@@ -9,14 +9,23 @@
 
 /* ---- room on the disk */
 
+/* Told once when it begins; that it is over only a write that succeeds can tell, see replica_wrote:
+ * a retry that fails again is no news. */
 static void refuse_writes(struct replica *r, const char *text)
 {
-    if (strcmp(r->refused, text) == 0)
-        return;
-    if (r->refused[0] == '\0' || text[0] == '\0')
-        log_warn(text[0] != '\0' ? "writes_refused" : "writes_taken_again", "reason=%s",
-                 log_quote(text[0] != '\0' ? text : r->refused));
+    if (text[0] != '\0' && !r->told_refused) {
+        log_warn("writes_refused", "reason=%s", log_quote(text));
+        r->told_refused = true;
+    }
     snprintf(r->refused, sizeof r->refused, "%s", text);
+}
+
+void replica_wrote(struct replica *r)
+{
+    if (!r->told_refused || r->refused[0] != '\0')
+        return;
+    log_warn("writes_taken_again", "log_bytes=%llu", (unsigned long long)r->log_bytes);
+    r->told_refused = false;
 }
 
 bool replica_has_room(struct replica *r, uint64_t more, char *out, size_t size)

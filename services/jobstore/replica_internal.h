@@ -104,6 +104,7 @@ struct replica {
     bool rebuilt; /* the state at the start may be older than what was seen */
     int64_t last_time;
     char refused[192];
+    bool told_refused; /* in the log, and not yet taken back */
     uint8_t server_id[ID_SIZE], cluster_id[ID_SIZE];
     bool has_cluster;
     uint64_t raft_id;
@@ -123,6 +124,8 @@ void replica_break(struct replica *r, const char *what, const struct reason *why
 void replica_look(void *owner);           /* and again, and again */
 void replica_look_now(struct replica *r); /* at most once a millisecond */
 bool replica_has_room(struct replica *r, uint64_t more, char *out, size_t size);
+/* A write has succeeded. */
+void replica_wrote(struct replica *r);
 void replica_wait_for_room(struct replica *r, const char *what);
 void replica_checkpoint_maybe(struct replica *r);
 /* The swap, if it waits and nothing is under way. */

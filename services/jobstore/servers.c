@@ -82,7 +82,7 @@ static void on_impostor(void *self, const char *why)
     arena_free(a);
     log_error(known ? "copied_server" : "refused", "reason=%s", log_quote(why));
     if (!known)
-        _exit(1);
+        daemon_end(1);
 }
 
 static void name_self(struct jobstore *js)
