@@ -420,7 +420,8 @@ static void on_who(void *owner, const struct response *r)
                  "%s at %s has the identity of this server: a data directory was copied; empty the "
                  "copy's data directory",
                  w->name, e->address);
-        d->options.impostor(d->options.self, line);
+        d->options.impostor(d->options.self,
+                            memcmp(d->instance.bytes, w->instance.data, ID_SIZE) > 0, line);
         return;
     }
     if (w->raft_id == replica_raft_id(d->options.replica))

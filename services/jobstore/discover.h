@@ -21,8 +21,9 @@ struct discover_options {
     struct replica *replica;
     struct transport *transport;
     void *self;
-    /* Our identity is somebody else's: stop the process. */
-    void (*impostor)(void *self, const char *why);
+    /* Our identity is somebody else's, too: one of the two must stop. younger: of the two processes
+     * we began later. */
+    void (*impostor)(void *self, bool younger, const char *why);
 };
 
 /* A server that answered, or that gossip told of. */

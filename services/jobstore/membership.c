@@ -65,16 +65,23 @@ Pb__RaftPeer *member_describe(struct jobstore *js, struct arena *a, const struct
     out->match_index = p->match;
     out->last_contact_ms = out->leader ? 0 : replica_ticks_ms(js->replica, p->silent_ticks);
     out->taking_snapshot = p->flow == RAFT_SNAPSHOT_SENT;
-    out->name = text_of(first_text(self ? js->name : NULL, s != NULL ? s->name : NULL));
+    out->name =
+        text_of(first_text(self ? js->name : NULL, first_text(s != NULL ? s->name : NULL,
+                                                              seen != NULL ? seen->name : NULL)));
     out->address =
         text_of(first_text(js->transport != NULL ? transport_address(js->transport, p->id) : NULL,
                            s != NULL ? s->address : NULL));
     out->rpc_address = text_of(
         first_text(seen != NULL ? seen->rpc_address : NULL, s != NULL ? s->rpc_address : NULL));
-    if (self || (s != NULL && s->has_id)) {
-        out->has_id = true;
-        out->id = wire_id(a, self ? replica_server_id(js->replica) : s->id.data);
-    }
+    /* What the state has not yet been told the server itself has said. */
+    const uint8_t *id = s != NULL && s->has_id ? s->id.data : NULL;
+    if (self)
+        id = replica_server_id(js->replica);
+    else if (id == NULL && seen != NULL)
+        id = seen->who->server_id.data;
+    out->has_id = id != NULL;
+    if (id != NULL)
+        out->id = wire_id(a, id);
     return out;
 }
 

@@ -67,21 +67,25 @@ void servers_offer(void *self, uint64_t peer)
 
 /* ---- identity */
 
-/* Another process has our identity. Whoever the cluster knows at its address stays. */
-static void on_impostor(void *self, const char *why)
+/* Another process has our identity. Whoever the cluster knows at its address stays; where it knows
+ * neither yet, the one that was there first. */
+static void on_impostor(void *self, bool younger, const char *why)
 {
     struct jobstore *js = self;
     struct arena *a = arena_new(WIRE_MAX_UNPACKED);
-    bool known = false;
+    bool known = false, stays = !younger;
     struct view *v = state_read(replica_state(js->replica));
     const Pb__Cluster *c = state_cluster(v, a);
     view_abort(v);
-    for (size_t i = 0; i < c->n_servers; i++)
-        known |= c->servers[i]->raft_id == replica_raft_id(js->replica) &&
-                 c->servers[i]->address != NULL && strcmp(c->servers[i]->address, js->address) == 0;
+    for (size_t i = 0; i < c->n_servers && !known; i++) {
+        const Pb__Server *s = c->servers[i];
+        known = s->raft_id == replica_raft_id(js->replica) && s->address != NULL;
+        if (known)
+            stays = strcmp(s->address, js->address) == 0;
+    }
     arena_free(a);
-    log_error(known ? "copied_server" : "refused", "reason=%s", log_quote(why));
-    if (!known)
+    log_error(stays ? "copied_server" : "refused", "reason=%s", log_quote(why));
+    if (!stays)
         daemon_end(1);
 }
 
