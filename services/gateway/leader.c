@@ -215,6 +215,17 @@ static bool is_worth_a_retry(struct leader_call *c, const struct response *r)
             c->options.service != PB__SERVICE__NAME__SELF && c->unavailable++ < UNAVAILABLE_MOST);
 }
 
+static void redirect_calls(struct leader *s);
+
+/* A door that is left takes the calls at it with it. */
+static void guess_again(struct leader *s)
+{
+    const struct door *before = s->door;
+    guess_door(s);
+    if (s->door != before)
+        redirect_calls(s);
+}
+
 static void on_answer(void *owner, const struct response *r)
 {
     struct leader_call *c = owner;
@@ -227,7 +238,7 @@ static void on_answer(void *owner, const struct response *r)
         return;
     }
     if (!s->answers)
-        guess_door(s);
+        guess_again(s);
     wait_for_leader(c);
 }
 
