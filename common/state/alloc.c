@@ -46,6 +46,16 @@ static void count_move(struct view *v, const Pb__Alloc *from, const Pb__Alloc *t
     j->counts_changed = true;
 }
 
+/* A server has decided something about the job's allocations. */
+static void note_planned(struct view *v, const Pb__Alloc *a)
+{
+    struct job_edit *j = job_edit(v, a->namespace_, a->job_id, a->job_create_index);
+    if (j == NULL)
+        return;
+    j->counts.planned_index = v->index;
+    j->counts_changed = true;
+}
+
 void state_add_alloc(struct view *v, Pb__Alloc *alloc)
 {
     struct key by_job;
@@ -60,6 +70,7 @@ void state_add_alloc(struct view *v, Pb__Alloc *alloc)
     index_pair(v, T_ALLOCS_BY_NODE, alloc->node_id.data, alloc->id.data, true);
     index_pair(v, T_ALLOCS_BY_EVAL, alloc->eval_id.data, alloc->id.data, true);
     count_move(v, NULL, alloc);
+    note_planned(v, alloc);
     if (!alloc_has_ended(alloc))
         usage_add(v, alloc->node_id.data, alloc->resources, alloc->ports, alloc->n_ports);
 }
@@ -79,6 +90,8 @@ void state_change_alloc(struct view *v, const Pb__Alloc *old, Pb__Alloc *alloc, 
         index_pair(v, T_ALLOCS_BY_EVAL, alloc->eval_id.data, alloc->id.data, true);
     }
     count_move(v, old, alloc);
+    if (by_server)
+        note_planned(v, alloc);
     must(!alloc_has_ended(old) || alloc_has_ended(alloc));
     if (!alloc_has_ended(old) && alloc_has_ended(alloc) && !MUTANT("usage-kept"))
         usage_remove(v, alloc->node_id.data, alloc->resources, alloc->ports, alloc->n_ports);

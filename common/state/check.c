@@ -138,6 +138,8 @@ static void recount(struct view *v, struct arena *a, const Pb__Job *job, struct 
         if (alloc->job_create_index != job->create_index)
             continue;
         c->allocs++;
+        if (alloc->alloc_modify_index > c->planned_index)
+            c->planned_index = alloc->alloc_modify_index;
         c->wanted += alloc_is_wanted(alloc);
         for (size_t i = 0; i < s->n_summary; i++)
             if (strcmp(s->summary[i]->name, alloc->task_group) == 0)
@@ -167,7 +169,8 @@ static void check_job(struct view *v, struct arena *a, const Pb__Job *job)
     holds(s != NULL);
     recount(v, a, job, &counted, s);
     holds(kept.create_index == job->create_index && (kept.stopped != 0) == job->stop);
-    holds(kept.allocs == counted.allocs && kept.wanted == counted.wanted);
+    holds(kept.allocs == counted.allocs && kept.wanted == counted.wanted &&
+          kept.planned_index == counted.planned_index);
     holds(kept.evals == counted.evals && kept.open_evals == counted.open_evals);
     holds(strcmp(job->status, job_status_names[job_status_of(&kept)]) == 0);
     for (size_t i = 0; i < s->n_summary; i++) /* recount took off what it found */

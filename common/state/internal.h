@@ -49,6 +49,7 @@ struct job_counts {
     uint64_t allocs;
     uint64_t open_evals; /* pending or blocked */
     uint64_t evals;
+    uint64_t planned_index; /* where servers last made or changed an allocation of it */
 };
 
 enum job_status { JOB_PENDING, JOB_RUNNING, JOB_DEAD };

@@ -55,6 +55,13 @@ bool counts_get(struct view *v, struct bytes job_key, struct job_counts *out)
     return true;
 }
 
+uint64_t state_planned_index(struct view *v, const char *ns, const char *id)
+{
+    struct key k;
+    struct job_counts c;
+    return key_job(&k, ns, id) && counts_get(v, key_bytes(&k), &c) ? c.planned_index : 0;
+}
+
 enum job_status job_status_of(const struct job_counts *c)
 {
     if (c->wanted > 0)

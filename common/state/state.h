@@ -90,6 +90,8 @@ void state_put_job(struct view *v, Pb__Job *job);
  */
 bool state_delete_job(struct view *v, const char *ns, const char *id);
 Pb__JobSummary *state_summary(struct view *v, struct arena *a, const char *ns, const char *id);
+/* Where servers last made or changed an allocation of it; 0: never. */
+uint64_t state_planned_index(struct view *v, const char *ns, const char *id);
 /* Sets how many of each group wait to be placed; groups not named: 0. */
 void state_set_queued(struct view *v, const char *ns, const char *id, size_t count,
                       Pb__CountOf *const *queued);

@@ -28,6 +28,18 @@ static const char *set_if_null(const char *s, const char *fallback)
 
 /* ---- is the plan still about what is there? */
 
+/* A broker hands out one evaluation of a job at a time, but a worker that it has given up may yet
+ * come with its plan, as may one of a broker that leads no more. A plan must have seen the job and
+ * what was planned for it last, or both place the same, or the older undoes the newer. */
+static bool is_overtaken(struct planning *p, const Pb__Job *job)
+{
+    uint64_t seen = p->plan->snapshot_index;
+    if (!p->plan->has_snapshot_index || MUTANT("plans-overtaken"))
+        return false;
+    return (job != NULL && job->job_modify_index > seen) ||
+           state_planned_index(p->view, p->ns, p->job_id) > seen;
+}
+
 static bool plan_is_current(struct planning *p)
 {
     struct view *v = p->view;
@@ -55,6 +67,11 @@ static bool plan_is_current(struct planning *p)
     if (adds && (plan->job_version > job->version ||
                  state_job_version(v, p->arena, p->ns, p->job_id, plan->job_version) == NULL)) {
         refuse(v, p->out, PB__OUTCOME__CODE__STALE, "the job's version is gone");
+        return false;
+    }
+    if (is_overtaken(p, job)) {
+        refuse(v, p->out, PB__OUTCOME__CODE__STALE,
+               "the job has changed, or was planned for since");
         return false;
     }
     return true;

@@ -361,6 +361,7 @@ static void take_result(struct work *k, const Pb__PlanResult *r)
     default:
         fleet_release(k->worker->fleet, k->hold);
         k->hold = NULL;
+        raise_min_index(k, newest); /* whatever overtook it is to be seen */
         k->check = true;
     }
 }
@@ -423,12 +424,16 @@ static const Pb__JobView *find_view(const Pb__JobViews *views, size_t hint, cons
     return NULL;
 }
 
-static Pb__Plan *plan_work(struct work *k, struct arena *a, const Pb__JobView *view)
+static Pb__Plan *plan_work(struct work *k, struct arena *a, const Pb__JobView *view,
+                           uint64_t views_index)
 {
     struct schedworker *w = k->worker;
     struct sched_options o = {.max_changes = (uint32_t)w->max_changes};
     uint64_t seed = hash_bytes(k->eval->id.data, ID_SIZE, k->eval->plans + 1000u * k->attempts);
     Pb__Plan *plan = sched_plan(a, w->fleet, view, k->eval, seed, &o);
+    /* The fleet may have moved on since the job was read: the plan is as old as the older. */
+    if (views_index < plan->snapshot_index)
+        plan->snapshot_index = views_index;
     k->hold = fleet_hold(w->fleet, plan);
     k->last_plan = plan->has_status != 0;
     k->submitted = true;
@@ -455,7 +460,7 @@ static void plan_all(struct schedworker *w, const Pb__JobViews *views)
         }
         if (round_is_full(w, changes))
             break;
-        Pb__Plan *plan = plan_work(k, a, view);
+        Pb__Plan *plan = plan_work(k, a, view, views->index);
         changes += plan_changes(plan);
         plans.plans[plans.n_plans++] = plan;
     }
