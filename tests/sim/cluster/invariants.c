@@ -44,6 +44,7 @@ struct eval {
     Pb__Eval__Status status;
     bool asked; /* by a person: the job was registered or stopped */
     uint32_t plans;
+    uint64_t create_index, modify_index;
     uint64_t last_index; /* of the placements for it */
     uint32_t made;       /* distinct indexes of its placements */
 };
@@ -235,6 +236,8 @@ static void fold_eval(const Pb__Eval *r)
         world_fail(3, "evaluation %s of %s had ended and is open again", log_id(e->id), r->job_id);
     e->status = r->status;
     e->plans = r->plans;
+    e->create_index = r->create_index;
+    e->modify_index = r->modify_index;
     e->asked = strcmp(r->triggered_by, "job-register") == 0 ||
                strcmp(r->triggered_by, "job-deregister") == 0;
     snprintf(e->job, sizeof(e->job), "%s", r->job_id);
@@ -336,6 +339,21 @@ static void check_node(struct node *n)
                        n->ports[port]);
 }
 
+static void tell_placements(const char *name)
+{
+    size_t i = 0;
+    void *value;
+    while (map_next(model.allocs, &i, NULL, NULL, &value)) {
+        const struct alloc *a = value;
+        const struct eval *e = map_get_id(model.evals, a->eval);
+        if (strcmp(a->name, name) != 0)
+            continue;
+        trace_note("%s: placed at %llu for evaluation %s (status %d, %u plans), wanted=%d", name,
+                   (unsigned long long)a->create_index, log_id(a->eval), e->status, e->plans,
+                   a->wanted);
+    }
+}
+
 static void check_touched(void)
 {
     for (struct node *n = model.node_list; n != NULL; n = n->next)
@@ -345,6 +363,8 @@ static void check_touched(void)
         struct name *n = model.touched;
         model.touched = n->touched != n ? n->touched : NULL;
         n->touched = NULL;
+        if (n->wanted > 1)
+            tell_placements(n->text);
         if (n->wanted > 1)
             world_fail(4, "%s is placed %u times", n->text, n->wanted);
     }
@@ -381,13 +401,12 @@ static void compare_digest(struct process *p, struct view *v, uint64_t index)
 void invariants_state_changed(struct process *p)
 {
     struct jobstore *js = p->self;
-    if (js == NULL || js->replica == NULL)
+    if (js == NULL || js->replica == NULL || replica_state(js->replica) == NULL)
         return;
     struct view *v = state_read(replica_state(js->replica));
     const struct state_meta *meta = view_meta(v);
     uint64_t index = meta->applied_index;
-    if (index > model.seen) {
-        must(meta->changes_low <= model.seen || model.seen == 0);
+    if (index > model.seen && (meta->changes_low <= model.seen || model.seen == 0)) {
         fold(v);
         model.seen = index;
         world->verdict.applied = index;
@@ -402,7 +421,7 @@ void invariants_state_changed(struct process *p)
 void invariants_remember(struct process *p)
 {
     struct jobstore *js = p->self;
-    if (js->replica == NULL)
+    if (js->replica == NULL || replica_state(js->replica) == NULL)
         return;
     struct view *v = state_read(replica_state(js->replica));
     if (view_meta(v)->applied_index > 0)
@@ -495,8 +514,41 @@ static bool job_is_settled(const struct job *j, char *why, size_t size)
     return wanted < count && has_open_eval(j, PB__EVAL__STATUS__BLOCKED) && !has_room(j);
 }
 
+/* Every replica has all that was seen on any. */
+static bool is_caught_up(struct process *p)
+{
+    struct jobstore *js = p->self;
+    struct replica_status s;
+    if (js == NULL || js->replica == NULL)
+        return false;
+    replica_status(js->replica, &s);
+    return s.applied_index == model.seen;
+}
+
+/* For who looks into a job that is not as it should be. */
+void invariants_tell_evals(void)
+{
+    size_t i = 0;
+    void *value;
+    while (map_next(model.evals, &i, NULL, NULL, &value)) {
+        const struct eval *e = value;
+        char why[300];
+        if (job_is_settled(job_named(e->job), why, sizeof(why)))
+            continue;
+        trace_note("%s: evaluation %s status %d, %u plans, created %llu changed %llu", e->job,
+                   log_id(e->id), e->status, e->plans, (unsigned long long)e->create_index,
+                   (unsigned long long)e->modify_index);
+    }
+}
+
 bool invariants_settled(char *why, size_t size)
 {
+    for (unsigned i = 0; i < world->options.servers; i++) {
+        snprintf(why, size, "%s is not at index %llu", world->jobstore[i]->name,
+                 (unsigned long long)model.seen);
+        if (!is_caught_up(world->jobstore[i]))
+            return false;
+    }
     for (const struct job *j = model.job_list; j != NULL; j = j->next)
         if (!job_is_settled(j, why, size))
             return false;

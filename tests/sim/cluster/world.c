@@ -1,6 +1,9 @@
 #include "world.h"
 #include "base/err.h"
 #include "base/fault.h"
+#define RAFT_MUTANTS /* here we are the ones that choose */
+#undef MUTANT
+#include "raft/mutants.h"
 #include <ftw.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -23,6 +26,23 @@ bool mutant_is(const char *name)
 {
     const char *mutant = world != NULL ? world->options.mutant : NULL;
     return mutant != NULL && strcmp(mutant, name) == 0;
+}
+
+/* The core of raft has faults of its own: "raft:VOTE_TWICE". */
+enum raft_mutant raft_mutant;
+
+static const char *const raft_mutants[] = {
+#define NAME(name, text) [RAFT_MUTANT_##name] = "raft:" #name,
+    RAFT_MUTANT_LIST(NAME)
+#undef NAME
+};
+
+static void choose_raft_mutant(void)
+{
+    raft_mutant = RAFT_MUTANT_NONE;
+    for (size_t i = 0; i < COUNT_OF(raft_mutants); i++)
+        if (raft_mutants[i] != NULL && mutant_is(raft_mutants[i]))
+            raft_mutant = (enum raft_mutant)i;
 }
 
 /* base/fault.h: rare places fail as often as this run wants. */
@@ -85,10 +105,26 @@ static struct process *run(unsigned i, const char *name, const struct service *s
     return sim_process(world->server[i], name, s, w->count, w->list);
 }
 
-static void build_jobstore(unsigned i)
+/* The other servers, each as its name and an address, for the setting that tells them. */
+static void add_peers(struct words *w, const char *option, unsigned own, const char *suffix,
+                      unsigned port)
+{
+    char text[200] = "";
+    size_t len = 0;
+    for (unsigned i = 0; i < world->options.servers; i++) {
+        const char *s = world->server[i]->name;
+        if (i != own)
+            len += (size_t)snprintf(text + len, sizeof(text) - len, "%s%s%s=tcp://%s:%u",
+                                    len > 0 ? "," : "", s, suffix, s, port);
+    }
+    if (len > 0)
+        add(w, option, "%s", text);
+}
+
+/* Alone a server needs no raft listener. What shapes the state is the same on all. */
+static void build_jobstore(unsigned i, const char *changes_kept)
 {
     static const char *const log_sizes[] = {"16KiB", "64KiB", "64MiB"};
-    static const char *const changes[] = {"2000", "20000"};
     const char *s = world->server[i]->name;
     struct words w = some();
     add(&w, "--listen", "ipc:///%s/jobstore", s);
@@ -96,7 +132,13 @@ static void build_jobstore(unsigned i)
     add(&w, "--data-dir", "%s/jobstore", s);
     add(&w, "--map-size", "256MiB");
     add(&w, "--log-size", "%s", log_sizes[sim_below(COUNT_OF(log_sizes))]);
-    add(&w, "--changes-kept", "%s", changes[sim_below(COUNT_OF(changes))]);
+    add(&w, "--changes-kept", "%s", changes_kept);
+    if (world->options.servers > 1) {
+        add(&w, "--server-name", "%s", s);
+        add(&w, "--listen-raft", "tcp://%s:4649", s);
+        add(&w, "--bootstrap-expect", "%u", world->options.servers);
+        add_peers(&w, "--peers", i, "", 4649);
+    }
     world->jobstore[i] = run(i, "jobstore", &jobstore_service, &w);
 }
 
@@ -139,6 +181,8 @@ static void build_gateway(unsigned i)
     add(&w, "--evalbroker", "ipc:///%s/evalbroker", s);
     add(&w, "--planqueue", "ipc:///%s/planqueue", s);
     add(&w, "--gossip", "ipc:///%s/gossip", s);
+    add(&w, "--name", "%s", s);
+    add_peers(&w, "--known-servers", i, ".global", 4647);
     add_jobstore_addresses(&w, s);
     world->gateway[i] = run(i, "gateway", &gateway_service, &w);
     size_t len = strlen(world->doors);
@@ -153,8 +197,10 @@ static void build(void)
         snprintf(name, sizeof(name), "s%u", i + 1);
         world->server[i] = sim_host(name);
     }
+    static const char *const changes[] = {"2000", "20000"};
+    const char *changes_kept = changes[sim_below(COUNT_OF(changes))];
     for (unsigned i = 0; i < world->options.servers; i++) {
-        build_jobstore(i);
+        build_jobstore(i, changes_kept);
         build_planning(i);
         build_gateway(i);
     }
@@ -218,6 +264,8 @@ static void make_peace(void)
     run_until(sim->now_us + 30000000); /* what was under way, nodes that must first be missed */
     while (world->verdict.invariant == 0 && !invariants_settled(why, sizeof(why))) {
         if (sim->now_us > most)
+            invariants_tell_evals();
+        if (sim->now_us > most)
             world_fail(5, "not as desired %u s after the last fault: %s",
                        (unsigned)(PEACE_MOST_US / 1000000), why);
         run_until(sim->now_us + PEACE_STEP_US);
@@ -249,10 +297,11 @@ static void tear_down(void)
 }
 
 static char how[400];
+static size_t how_len;
 
 static void note_how(const struct world_options *o)
 {
-    snprintf(
+    how_len = (size_t)snprintf(
         how, sizeof(how),
         "replay with: nsim --seed %llu --minutes %u --servers %u --workers %u --nodes %u%s%s%s\n",
         (unsigned long long)o->seed, o->minutes, o->servers, o->workers, o->nodes,
@@ -263,7 +312,7 @@ static void note_how(const struct world_options *o)
 /* A must() of the product that does not hold, or worse: which run it was must be told. */
 static void on_crash(int number)
 {
-    ssize_t ignored = write(STDOUT_FILENO, how, sizeof(how));
+    ssize_t ignored = write(STDOUT_FILENO, how, how_len);
     (void)ignored;
     signal(number, SIG_DFL);
     raise(number);
@@ -275,6 +324,7 @@ static void run_world(const struct world_options *o, struct verdict *out, bool t
     world = xcalloc(1, sizeof(*world));
     world->options = *o;
     words_arena = arena_new(1 << 20);
+    choose_raft_mutant();
     enter_dir();
     invariants_begin();
     build();

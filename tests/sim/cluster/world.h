@@ -66,6 +66,7 @@ void invariants_remember(struct process *p); /* what it has, to compare with wha
 uint32_t invariants_asked(const char *name);
 void invariants_job(const char *name, bool *exists, uint64_t *modify_index, uint32_t *count);
 bool invariants_settled(char *why, size_t size); /* every job is where it should be */
+void invariants_tell_evals(void);
 void invariants_end(void);
 void invariants_free(void);
 
