@@ -30,14 +30,19 @@ static const char *status_name(const Pb__Member *m)
 /* Name and tags as Nomad's server has them in serf; build is our own version. */
 static json_t *member_json(const struct gateway *g, const Pb__Member *m)
 {
-    char port[16];
+    char port[16], expect[16];
     const char *region = text_or(m->region, g->region), *address = text_or(m->address, "127.0.0.1");
     snprintf(port, sizeof(port), "%u", m->rpc_port == 0 ? 4647 : m->rpc_port);
+    snprintf(expect, sizeof(expect), "%u", m->bootstrap_expect == 0 ? 1 : m->bootstrap_expect);
     json_t *tags =
-        json_pack("{ss,ss,ss,ss,ss,ss,ss,so,ss,ss,ss,so}", "bootstrap", "1", "build",
-                  text_or(m->version, NORN_VERSION), "dc", text_or(m->datacenter, g->datacenter),
-                  "expect", "1", "mvn", "1", "port", port, "raft_vsn", "3", "id", json_id_of(m->id),
-                  "region", region, "role", "nomad", "rpc_addr", address, "vsn", json_text("1"));
+        json_pack("{ss,ss,ss,ss,ss,ss,so,ss,ss,ss,so}", "build", text_or(m->version, NORN_VERSION),
+                  "dc", text_or(m->datacenter, g->datacenter), "expect", expect, "mvn", "1", "port",
+                  port, "raft_vsn", "3", "id", json_id_of(m->id), "region", region, "role", "nomad",
+                  "rpc_addr", address, "vsn", json_text("1"));
+    if (m->bootstrap_expect <= 1)
+        json_put(tags, "bootstrap", json_text("1"));
+    if (m->non_voting)
+        json_put(tags, "nonvoter", json_text("1"));
     return json_pack("{so,si,si,si,so,si,si,si,si,ss,so}", "Addr", json_text(address),
                      "DelegateCur", 4, "DelegateMax", 5, "DelegateMin", 2, "Name",
                      json_text(m->name), "Port", (int)m->gossip_port, "ProtocolCur", 2,

@@ -28,6 +28,8 @@ route_fn operator_raft_configuration, operator_raft_peer, operator_raft_transfer
     operator_autopilot_get, operator_autopilot_put, operator_autopilot_health;
 /* snapshot.c */
 route_fn operator_snapshot_get, operator_snapshot_put;
+/* pool.c */
+route_fn agent_join, agent_force_leave;
 /* metrics.c */
 route_fn metrics_get;
 

@@ -61,6 +61,8 @@ static const struct route table[] = {
     {"/v1/agent/self", NULL, HTTP_GET, 0, agent_self},
     {"/v1/agent/members", NULL, HTTP_GET, 0, agent_members},
     {"/v1/agent/servers", NULL, HTTP_GET, 0, agent_servers},
+    {"/v1/agent/join", NULL, WRITE, 0, agent_join},
+    {"/v1/agent/force-leave", NULL, WRITE, 0, agent_force_leave},
     {"/v1/agent/health", NULL, HTTP_GET, 0, agent_health},
     {"/v1/metrics", NULL, HTTP_GET, 0, metrics_get},
 };

@@ -61,14 +61,20 @@ static int by_text(const void *a, const void *b)
     return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
-/* Each region once, sorted; our own is always there. */
+static bool is_there(const Pb__Member *m)
+{
+    return m->region != NULL &&
+           (m->status == PB__MEMBER__STATUS__ALIVE || m->status == PB__MEMBER__STATUS__SUSPECT);
+}
+
+/* Each region once that has a server alive, sorted; our own is always there. */
 static void answer_regions(struct call_context *c, const Pb__Members *members)
 {
     size_t n = members->n_members;
     const char **names = arena_array(exchange_arena(c->x), const char *, n + 1);
     names[n] = c->gateway->region;
     for (size_t i = 0; i < n; i++)
-        names[i] = members->members[i]->region == NULL ? names[n] : members->members[i]->region;
+        names[i] = is_there(members->members[i]) ? members->members[i]->region : names[n];
     qsort(names, n + 1, sizeof(*names), by_text);
     json_t *list = json_array();
     for (size_t i = 0; i <= n; i++)

@@ -125,7 +125,7 @@ static char *url_of(const struct client *c, const char *path, const char *query)
     struct strbuf q = STRBUF_INIT, url = STRBUF_INIT;
     if (query != NULL)
         strbuf_puts(&q, query);
-    if (c->region != NULL)
+    if (c->region != NULL && strstr(strbuf_text(&q), "region=") == NULL)
         query_add(&q, "region", c->region);
     if (c->namespace != NULL && strstr(strbuf_text(&q), "namespace=") == NULL)
         query_add(&q, "namespace", c->namespace);

@@ -23,7 +23,12 @@ const struct dev_program dev_programs[] = {
      "    name = \"$NAME\";\n"
      "    region = \"$REGION\";\n"
      "    rpc_port = $RPC;\n"
-     "    gossip_port = $GOSSIP;\n"},
+     "    gossip_port = $GOSSIP;\n"
+     "    listen_gossip = \"tcp://127.0.0.1:$GOSSIP\";\n"
+     "    join = [$MEMBERS];\n"
+     "    advertise_raft = \"127.0.0.1:$RAFT\";\n"
+     "    bootstrap_expect = $COUNT;\n"
+     "    jobstore = \"ipc://$RUN/jobstore.sock\";\n"},
     {"evalbroker", DEV_STAGE_SERVERS, 2000,
      "    listen = \"ipc://$RUN/evalbroker.sock\";\n" JOBSTORE, NULL},
     {"planqueue", DEV_STAGE_SERVERS, 2000, "    listen = \"ipc://$RUN/planqueue.sock\";\n" JOBSTORE,
@@ -84,12 +89,18 @@ static void put_raft_peers(const struct dev_layout *l, struct strbuf *out)
                       l->servers[i].port + 3);
 }
 
+static void put_members(const struct dev_layout *l, struct strbuf *out)
+{
+    for (int i = 0; i < l->count; i++)
+        strbuf_printf(out, "%s\"127.0.0.1:%d\"", i > 0 ? ", " : "", l->servers[i].port + 2);
+}
+
 /* What stands for the word at text, which begins with a $; how long the word is. */
 static size_t put_word(const struct dev_layout *l, int i, const char *text, struct strbuf *out)
 {
-    static const char *const words[] = {"$RUN",    "$DATA",  "$PORT",   "$NAME",
-                                        "$REGION", "$RPC",   "$GOSSIP", "$RAFTPEERS",
-                                        "$RAFT",   "$COUNT", "$SERVERS"};
+    static const char *const words[] = {"$RUN",    "$DATA",  "$PORT",    "$NAME",
+                                        "$REGION", "$RPC",   "$GOSSIP",  "$RAFTPEERS",
+                                        "$RAFT",   "$COUNT", "$SERVERS", "$MEMBERS"};
     const struct dev_server *s = &l->servers[i];
     size_t w = 0;
     while (w < COUNT_OF(words) && strncmp(text, words[w], strlen(words[w])) != 0)
@@ -116,6 +127,9 @@ static size_t put_word(const struct dev_layout *l, int i, const char *text, stru
         break;
     case 10:
         put_servers(l, out);
+        break;
+    case 11:
+        put_members(l, out);
         break;
     default: /* ports, in the order of their offsets */
         strbuf_printf(out, "%d", s->port + (w == 2 ? 0 : w == 5 ? 1 : w == 6 ? 2 : 3));
