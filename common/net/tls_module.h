@@ -1,6 +1,6 @@
 /* Between net and its half that needs OpenSSL. That half is a shared object of its own,
  * norn-tls.so, which is loaded when certificates are set: OpenSSL costs each process that has it
- * half a megabyte, and most daemons speak on one host only. Tests have it linked in. */
+ * almost a megabyte, and most daemons speak on one host only. Tests have it linked in. */
 #ifndef NET_TLS_MODULE_H
 #define NET_TLS_MODULE_H
 

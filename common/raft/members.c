@@ -55,7 +55,7 @@ size_t quorum(const struct raft *r)
 uint64_t quorum_value(const struct raft *r,
                       uint64_t (*value)(const struct raft *, const struct progress *))
 {
-    uint64_t sorted[RAFT_MAX_MEMBERS]; /* descending */
+    uint64_t sorted[RAFT_MAX_MEMBERS] = {0}; /* descending */
     size_t n = 0;
     for (size_t i = 0; i < r->member_count; i++) {
         if (!counts(&r->members[i]))

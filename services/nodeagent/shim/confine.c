@@ -61,6 +61,7 @@ static bool drop_capabilities(void)
 #elif defined(__aarch64__)
 #define OUR_ARCH AUDIT_ARCH_AARCH64
 #else
+/* cppcheck-suppress preprocessorErrorDirective */
 #error "the system call filter must be told this machine's architecture"
 #endif
 
