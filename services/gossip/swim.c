@@ -263,7 +263,7 @@ static uint64_t jittered(struct swim *s, uint32_t periods)
 
 static void exchange(struct swim *s)
 {
-    struct member *other;
+    struct member *other = NULL;
     if (s->sync_ms <= s->now_ms) {
         s->sync_ms = jittered(s, SYNC_PERIODS);
         if (!s->leaving && choose(s, 1, is_up, NULL, &other) == 1)
