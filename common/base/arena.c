@@ -62,7 +62,7 @@ void arena_reset(struct arena *a)
 
 static struct block *add_block(struct arena *a, size_t need)
 {
-    size_t size = a->newest == NULL ? FIRST_BLOCK : a->newest->size * 2;
+    size_t size = a->newest == NULL ? FIRST_BLOCK : a->held; /* as much again as there is */
     if (size > LARGEST_BLOCK)
         size = LARGEST_BLOCK;
     if (size < need)
