@@ -61,6 +61,7 @@ struct shim {
     struct room room;
     struct limits limits;
     int64_t kill_at, give_up_at; /* monotonic ms */
+    int64_t gone_check_at;       /* likewise: when to see again whether our directory is there */
     char task[256], cgroup[512], controllers[SHIM_CONTROLLERS][512];
 };
 
@@ -566,8 +567,10 @@ static void turn(struct shim *s)
     for (int i = 0; i < MAX_AGENTS; i++)
         fds[4 + i] = (struct pollfd){s->agents[i], POLLIN, 0};
     int n = poll(fds, 4 + MAX_AGENTS, poll_timeout(s));
-    if (n == 0 && s->phase != ENDING)
+    if (s->phase != ENDING && monotonic_ms() >= s->gone_check_at) { /* however busy the task is */
+        s->gone_check_at = monotonic_ms() + GONE_CHECK_MS;
         leave_if_forgotten(s);
+    }
     if (n > 0 && fds[0].revents) {
         struct signalfd_siginfo info;
         while (read(s->signals, &info, sizeof info) > 0)

@@ -350,9 +350,9 @@ Test(shim, a_graceful_end_is_told_as_such)
     cr_assert_eq(last.exit_code, 9);
 }
 
-Test(shim, a_task_that_nobody_can_find_any_more_ends)
+Test(shim, a_task_that_nobody_can_find_any_more_ends_however_much_it_says)
 {
-    start("while :; do sleep $MARK; done", 1 << 20, 2);
+    start("sleep $MARK & while :; do echo busy; sleep 0.2; done", 1 << 20, 2);
     cr_assert(await_kind(SHIM_STARTED, 5000));
     for (int i = 0; i < 50 && count_processes() == 0; i++)
         poll(NULL, 0, 100);
