@@ -449,6 +449,20 @@ const Pb__TaskState *fake_task(const struct fake *f, int i, const char *name)
     return NULL;
 }
 
+static bool is_registered(struct fake *f)
+{
+    return f->node != NULL;
+}
+
+const char *fake_attribute(struct fake *f, const char *key)
+{
+    cr_assert(fake_until(f, is_registered, 10000));
+    for (size_t i = 0; i < f->node->n_attributes; i++)
+        if (strcmp(f->node->attributes[i]->key, key) == 0)
+            return f->node->attributes[i]->value;
+    return NULL;
+}
+
 const char *fake_events(struct fake *f, int i, const char *name)
 {
     const Pb__TaskState *t = fake_task(f, i, name);

@@ -73,6 +73,8 @@ bool fake_is(const struct fake *f, int i, Pb__Alloc__ClientStatus status);
 bool fake_await(struct fake *f, int i, Pb__Alloc__ClientStatus status, int ms);
 const Pb__TaskState *fake_task(const struct fake *f, int i, const char *name);
 /* "Received,Task Setup,Started" */
+/* Of the node, for whose registration it waits; NULL: it has none such. */
+const char *fake_attribute(struct fake *f, const char *key);
 const char *fake_events(struct fake *f, int i, const char *name);
 /* A path in the allocation's directory. */
 const char *fake_path(struct fake *f, int i, const char *below);

@@ -17,25 +17,11 @@
 
 static struct fake *f;
 
-static const char *attribute(const char *key)
-{
-    for (size_t i = 0; f->node != NULL && i < f->node->n_attributes; i++)
-        if (strcmp(f->node->attributes[i]->key, key) == 0)
-            return f->node->attributes[i]->value;
-    return NULL;
-}
-
-static bool is_registered(struct fake *w)
-{
-    return w->node != NULL;
-}
-
 static void begin(void)
 {
     f = fake_new();
     fake_start_agent(f);
-    cr_assert(fake_until(f, is_registered, 10000));
-    const char *missing = attribute("driver.exec.unhealthy");
+    const char *missing = fake_attribute(f, "driver.exec.unhealthy");
     if (missing != NULL && f->extra[0] == NULL) {
         fprintf(stderr, "skipped: %s\n", missing);
         cr_skip("%s", missing);
