@@ -468,6 +468,7 @@ try:
     store = start_jobstore()
     gateway, port = start_gateway()
     wait_until(lambda: request("GET", "/v1/jobs", timeout=30)[0].status == 200, "ready")
+    wait_until(lambda: request("GET", "/v1/status/leader")[0].status == 200, "gateway has heard who leads")
     recorded()
     documented()
     jobs()
