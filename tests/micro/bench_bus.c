@@ -3,7 +3,7 @@
 #include "certs.h"
 #include "jobstore.pb-c.h"
 #include "net/net.h"
-#include <arpa/inet.h>
+#include "port.h"
 #include <dirent.h>
 #include <signal.h>
 #include <stdio.h>
@@ -181,17 +181,6 @@ static double median(double *values, int count)
     return values[count / 2];
 }
 
-static int free_port(void)
-{
-    struct sockaddr_in in = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t len = sizeof(in);
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    must(fd >= 0 && bind(fd, (struct sockaddr *)&in, sizeof(in)) == 0 &&
-         getsockname(fd, (struct sockaddr *)&in, &len) == 0);
-    close(fd);
-    return ntohs(in.sin_port);
-}
-
 static void remove_directory(void)
 {
     DIR *d = opendir(dir);
@@ -237,8 +226,8 @@ int main(int argc, char **argv)
     must(rounds > 0 && rounds <= MOST_ROUNDS && mkdtemp(dir) != NULL);
     make_files();
     snprintf(addr[0], sizeof(addr[0]), "ipc://%s/s.sock", dir);
-    snprintf(addr[1], sizeof(addr[1]), "tcp://127.0.0.1:%d", free_port());
-    snprintf(addr[2], sizeof(addr[2]), "tls+tcp://127.0.0.1:%d", free_port());
+    snprintf(addr[1], sizeof(addr[1]), "tcp://127.0.0.1:%d", port_hold());
+    snprintf(addr[2], sizeof(addr[2]), "tls+tcp://127.0.0.1:%d", port_hold());
     pid_t parent = getpid(), server = fork(); /* before nng has threads */
     must(server >= 0);
     if (server == 0) {

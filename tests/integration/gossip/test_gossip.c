@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "gossip.pb-c.h"
 #include "net/net.h"
+#include "port.h"
 #include <arpa/inet.h>
 #include <criterion/criterion.h>
 #include <netinet/in.h>
@@ -33,18 +34,6 @@ static const char *region_of(int i)
 static const char *name_of(int i)
 {
     return arena_printf(suite.arena, "s%d.%s", i, region_of(i));
-}
-
-/* Free when we looked; held open by nobody, so a daemon may take it. */
-static int free_port(void)
-{
-    struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t len = sizeof a;
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    must(fd >= 0 && bind(fd, (struct sockaddr *)&a, len) == 0);
-    must(getsockname(fd, (struct sockaddr *)&a, &len) == 0);
-    close(fd);
-    return ntohs(a.sin_port);
 }
 
 static void nap(void)
@@ -148,11 +137,13 @@ static void set_up(void)
     strcpy(suite.dir, "/tmp/norn-gossip-XXXXXX");
     must(mkdtemp(suite.dir) != NULL);
     for (int i = 0; i <= SERVERS; i++)
-        suite.ports[i] = free_port();
+        suite.ports[i] = port_hold();
     for (int i = 0; i < SERVERS; i++)
         start(i);
-    cr_assert(until(whole, 0, PB__MEMBER__STATUS__ALIVE, 30000) != UINT64_MAX,
-              "the pool did not come together");
+    if (until(whole, 0, PB__MEMBER__STATUS__ALIVE, 30000) == UINT64_MAX) {
+        fprintf(stderr, "the pool did not come together: look into %s\n", suite.dir);
+        abort(); /* Criterion does so too for what fails here, but says nothing */
+    }
 }
 
 static void clean_up(void)

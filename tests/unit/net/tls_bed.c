@@ -1,4 +1,5 @@
 #include "tls_bed.h"
+#include "port.h"
 #include <arpa/inet.h>
 #include <criterion/criterion.h>
 #include <dirent.h>
@@ -147,23 +148,10 @@ static const struct method methods[] = {
     {0, NULL, NULL, NULL},
 };
 
-/* A port that nothing has, from the kernel. */
-static int free_port(void)
-{
-    struct sockaddr_in in = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t len = sizeof(in);
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    cr_assert(fd >= 0 && bind(fd, (struct sockaddr *)&in, sizeof(in)) == 0 &&
-              getsockname(fd, (struct sockaddr *)&in, &len) == 0);
-    close(fd);
-    return ntohs(in.sin_port);
-}
-
 void bed_serve(struct tls_bed *b, const struct server_options *o)
 {
     struct server_options options = *o;
     struct reason why;
-    enum err e = ERR_EXISTS;
     if (options.methods == NULL)
         options.methods = methods;
     options.self = b;
@@ -173,12 +161,9 @@ void bed_serve(struct tls_bed *b, const struct server_options *o)
         b->server_tls = bed_tls(b, "server", "server.eu.norn");
     b->server_security = (struct net_security){.tls = b->server_tls};
     net_secure(b->l, &b->server_security);
-    for (int tries = 0; e == ERR_EXISTS && tries < 20; tries++) { /* somebody may be faster */
-        b->port = free_port();
-        snprintf(b->addr, sizeof(b->addr), "tls+tcp://127.0.0.1:%d", b->port);
-        e = server_open(&b->server, b->l, b->addr, &options, &why);
-    }
-    cr_assert_eq(e, OK, "%s", why.text);
+    b->port = port_hold();
+    snprintf(b->addr, sizeof(b->addr), "tls+tcp://127.0.0.1:%d", b->port);
+    cr_assert_eq(server_open(&b->server, b->l, b->addr, &options, &why), OK, "%s", why.text);
 }
 
 void bed_dial(struct tls_bed *b, const char *dns_names, unsigned peers)
