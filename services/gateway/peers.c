@@ -4,7 +4,6 @@
 #include <string.h>
 
 #define BUDGET_MS 1000u
-#define RPC_PORT  4647u
 
 enum peer { EVALBROKER, PLANQUEUE, GOSSIP, PEER_COUNT };
 
@@ -96,21 +95,6 @@ void peers_status(struct gateway *g, peers_status_fn *done, void *owner)
                                        .budget_ms = BUDGET_MS,
                                        .done = on_status,
                                        .owner = a});
-}
-
-const Pb__Member *members_self(const Pb__Members *m)
-{
-    for (size_t i = 0; m != NULL && m->self != NULL && i < m->n_members; i++)
-        if (m->members[i]->name != NULL && strcmp(m->members[i]->name, m->self) == 0)
-            return m->members[i];
-    return NULL;
-}
-
-void member_rpc_address(const struct gateway *g, const Pb__Member *m, char out[160])
-{
-    const char *address = m == NULL || m->address == NULL ? "127.0.0.1" : m->address;
-    uint32_t port = m == NULL || m->rpc_port == 0 ? RPC_PORT : m->rpc_port;
-    snprintf(out, 160, "%.128s:%u", address, port);
 }
 
 /* ---- numbers of all */

@@ -23,9 +23,4 @@ void peers_status(struct gateway *g, peers_status_fn *done, void *owner);
 void peers_metrics(struct gateway *g, void (*one)(void *owner, const Pb__Metrics *m),
                    void (*end)(void *owner), void *owner);
 
-/* The member that is this server; NULL if it is not among them. */
-const Pb__Member *members_self(const Pb__Members *m);
-/* "127.0.0.1:4647": where servers talk to servers, as Nomad names a leader. */
-void member_rpc_address(const struct gateway *g, const Pb__Member *m, char out[160]);
-
 #endif

@@ -1,4 +1,5 @@
 #include "roster.h"
+#include "member.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,7 +9,6 @@
 #define HURRY_MS      50
 #define BUDGET_MS     1000
 #define MEMBERS_SIZE  (4u << 20)
-#define RPC_PORT      4647u
 
 struct roster {
     struct loop *loop;
@@ -238,17 +238,10 @@ const Pb__Member *roster_by_name(const struct roster *r, const char *name)
 bool roster_door(const struct roster *r, const Pb__Member *m, char out[256])
 {
     const char *scheme = strncmp(r->options.listen_rpc, "tls+", 4) == 0 ? "tls+tcp://" : "tcp://";
-    int n;
     if (m->rpc_address != NULL && strstr(m->rpc_address, "://") != NULL)
-        n = snprintf(out, 256, "%s", m->rpc_address);
-    else if (m->rpc_address != NULL && m->rpc_address[0] != '\0')
-        n = snprintf(out, 256, "%s%s", scheme, m->rpc_address);
-    else if (m->address != NULL && m->address[0] != '\0')
-        n = snprintf(out, 256, "%s%s:%u", scheme, m->address,
-                     m->rpc_port != 0 ? m->rpc_port : RPC_PORT);
-    else
-        return false;
-    return n > 0 && n < 256;
+        return snprintf(out, 256, "%s", m->rpc_address) < 256;
+    struct place rpc = member_rpc(m);
+    return snprintf(out, 256, "%s%s:%u", scheme, rpc.host, rpc.port) < 256;
 }
 
 bool roster_own_door(const struct roster *r, char out[256])

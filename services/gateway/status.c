@@ -4,6 +4,7 @@
 #include "leader.h"
 #include "query.h"
 #include "roster.h"
+#include "status.h"
 #include "wire/json.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,17 +24,24 @@ static void own_address(const struct gateway *g, char out[256])
         snprintf(out, 256, "127.0.0.1:4647");
 }
 
+bool status_leader_address(const struct gateway *g, char out[256])
+{
+    char door[256];
+    if (leader_is_here(g->leader))
+        own_address(g, door);
+    else if (!leader_door(g->leader, door))
+        return false;
+    snprintf(out, 256, "%s", host_port(door));
+    return true;
+}
+
 void status_leader(struct call_context *c)
 {
-    const struct gateway *g = c->gateway;
     char address[256];
-    if (leader_is_here(g->leader))
-        own_address(g, address);
-    else if (!leader_door(g->leader, address)) {
+    if (status_leader_address(c->gateway, address))
+        answer_json(c->x, json_text(address), c->params.pretty);
+    else
         answer_text(c->x, 500, "No cluster leader");
-        return;
-    }
-    answer_json(c->x, json_string_nocheck(host_port(address)), c->params.pretty);
 }
 
 /* The region's servers that gossip does not know to have left. */
@@ -67,12 +75,11 @@ static bool is_there(const Pb__Member *m)
            (m->status == PB__MEMBER__STATUS__ALIVE || m->status == PB__MEMBER__STATUS__SUSPECT);
 }
 
-/* Each region once that has a server alive, sorted; our own is always there. */
-static void answer_regions(struct call_context *c, const Pb__Members *members)
+json_t *regions_known(const struct gateway *g, const Pb__Members *members)
 {
     size_t n = members->n_members;
-    const char **names = arena_array(exchange_arena(c->x), const char *, n + 1);
-    names[n] = c->gateway->region;
+    const char **names = xcalloc(n + 1, sizeof(*names));
+    names[n] = g->region;
     for (size_t i = 0; i < n; i++)
         names[i] = is_there(members->members[i]) ? members->members[i]->region : names[n];
     qsort(names, n + 1, sizeof(*names), by_text);
@@ -80,12 +87,14 @@ static void answer_regions(struct call_context *c, const Pb__Members *members)
     for (size_t i = 0; i <= n; i++)
         if (i == 0 || strcmp(names[i], names[i - 1]) != 0)
             json_array_append_new(list, json_text(names[i]));
-    answer_json(c->x, list, c->params.pretty);
+    free(names);
+    return list;
 }
 
 void regions_list(struct call_context *c)
 {
-    answer_regions(c, roster_members(c->gateway->roster));
+    const struct gateway *g = c->gateway;
+    answer_json(c->x, regions_known(g, roster_members(g->roster)), c->params.pretty);
 }
 
 static json_t *default_namespace(void)

@@ -415,7 +415,8 @@ static const struct flag autopilot_flags[] = {
 const struct command commands_operator[] = {
     {"operator raft list-peers", NULL, "", "the servers that decide together", NULL, stale_flags, 0,
      0, run_list_peers},
-    {"operator raft remove-peer", NULL, "", "take a server out of those that decide", NULL,
+    {"operator raft remove-peer", NULL, "", "take a server out of those that decide",
+     "For one that is gone for good; one that lives joins again by itself: stop it first.",
      peer_flags, 0, 0, run_remove_peer},
     {"operator raft transfer-leadership", NULL, "", "hand leadership to another server",
      "Without a server named, the one that lacks least takes over.", peer_flags, 0, 0,
