@@ -1,4 +1,5 @@
 #include "sched/feasible.h"
+#include "base/err.h"
 #include "sched/rows.h"
 #include <fnmatch.h>
 #include <stdio.h>
@@ -85,8 +86,7 @@ void feasible_each_constraint(const Pb__Job *job, const Pb__TaskGroup *group, vo
 struct collector {
     struct feasible *feasible;
     struct arena *arena;
-    struct demand *of_kind;
-    size_t of_kind_count, count;
+    size_t count;
 };
 
 static void on_count(void *self, const Pb__Constraint *c, bool of_job)
@@ -119,21 +119,28 @@ static void on_constraint(void *self, const Pb__Constraint *c, bool of_job)
     if (d.condition.is_unique)
         x->unique[x->unique_count++] = d;
     else
-        k->of_kind[k->of_kind_count++] = d;
+        x->of_kind[x->of_kind_count++] = d;
 }
 
-static const char *judge_kind(const struct kind *k, const struct collector *c,
-                              const Pb__TaskGroup *group)
+static const char *missing_driver(const struct kind *k, const Pb__TaskGroup *group)
 {
     for (size_t i = 0; i < group->n_tasks; i++)
         if (!has_driver(&k->texts, group->tasks[i]->driver != NULL ? group->tasks[i]->driver : ""))
             return MISSING_DRIVERS;
-    const char *wrong = judge_networks(&k->texts, c->arena, group);
+    return NULL;
+}
+
+static const char *judge_kind(const struct kind *k, const struct feasible *x, struct arena *a,
+                              const Pb__TaskGroup *group)
+{
+    const char *wrong = missing_driver(k, group);
+    if (wrong == NULL)
+        wrong = judge_networks(&k->texts, a, group);
     if (wrong != NULL)
         return wrong;
-    for (size_t i = 0; i < c->of_kind_count; i++)
-        if (!condition_holds(&c->of_kind[i].condition, &k->texts, NULL))
-            return c->of_kind[i].text;
+    for (size_t i = 0; i < x->of_kind_count; i++)
+        if (!condition_holds(&x->of_kind[i].condition, &k->texts, NULL))
+            return x->of_kind[i].text;
     return NULL;
 }
 
@@ -146,14 +153,14 @@ void feasible_init(struct feasible *x, struct arena *a, const struct fleet *f, c
     };
     struct collector c = {.feasible = x, .arena = a};
     feasible_each_constraint(job, group, &c, on_count);
-    c.of_kind = arena_array(a, struct demand, c.count + 1);
+    x->of_kind = arena_array(a, struct demand, c.count + 1);
     x->unique = arena_array(a, struct demand, c.count + 1);
     feasible_each_constraint(job, group, &c, on_constraint);
     for (uint32_t i = 0; i < f->kind_count; i++) {
         if (f->kinds[i].nodes == 0)
             continue;
         x->elsewhere[i] = !in_datacenters(job, f->kinds[i].datacenter);
-        x->verdicts[i] = judge_kind(&f->kinds[i], &c, group);
+        x->verdicts[i] = judge_kind(&f->kinds[i], x, a, group);
     }
 }
 
@@ -168,4 +175,22 @@ const char *feasible_node(const struct feasible *x, const struct fleet *f, uint3
         if (!condition_holds(&x->unique[i].condition, &f->kinds[kind].texts, &f->unique[slot]))
             return x->unique[i].text;
     return NULL;
+}
+
+size_t feasible_wrongs(const struct feasible *x, struct arena *a, const struct fleet *f,
+                       uint32_t slot, const Pb__TaskGroup *group, const char **out, size_t max)
+{
+    const struct kind *k = &f->kinds[f->kind_of[slot]];
+    const char *fixed[] = {missing_driver(k, group), judge_networks(&k->texts, a, group)};
+    size_t n = 0;
+    for (size_t i = 0; i < COUNT_OF(fixed); i++)
+        if (fixed[i] != NULL && n < max)
+            out[n++] = fixed[i];
+    for (size_t i = 0; i < x->of_kind_count && n < max; i++)
+        if (!condition_holds(&x->of_kind[i].condition, &k->texts, NULL))
+            out[n++] = x->of_kind[i].text;
+    for (size_t i = 0; i < x->unique_count && n < max; i++)
+        if (!condition_holds(&x->unique[i].condition, &k->texts, &f->unique[slot]))
+            out[n++] = x->unique[i].text;
+    return n;
 }

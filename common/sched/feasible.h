@@ -19,8 +19,8 @@ struct demand {
 struct feasible {
     const char **verdicts; /* by kind; NULL: feasible; else what is wrong, as people read it */
     bool *elsewhere;       /* by kind: not in one of the job's datacenters */
-    struct demand *unique; /* still to be held by the node itself */
-    size_t unique_count;
+    struct demand *of_kind, *unique; /* the latter are still to be held by the node itself */
+    size_t of_kind_count, unique_count;
     bool distinct_hosts_of_job, distinct_hosts_of_group;
 };
 
@@ -33,5 +33,9 @@ void feasible_init(struct feasible *x, struct arena *a, const struct fleet *f, c
                    const Pb__TaskGroup *group);
 /* NULL: it can. Else why not. The node is known. */
 const char *feasible_node(const struct feasible *x, const struct fleet *f, uint32_t slot);
+/* All that is wrong with it, not only the first; at most max texts into out, in arena where they
+ * are not the job's. Returns how many. Datacenters aside. */
+size_t feasible_wrongs(const struct feasible *x, struct arena *a, const struct fleet *f,
+                       uint32_t slot, const Pb__TaskGroup *group, const char **out, size_t max);
 
 #endif

@@ -288,7 +288,7 @@ static void mark_group(struct planner *p, const struct group_changes *g, bool ma
     }
 }
 
-static uint32_t score_count(const struct planner *p)
+uint32_t planner_scores(const struct planner *p)
 {
     return p->options.scores > 0 ? p->options.scores : SCHED_SCORES;
 }
@@ -318,8 +318,7 @@ void contest_open(struct contest *c, struct planner *p, size_t place)
     rank_build(r, p->arena, p->fleet);
 }
 
-static Pb__PlacementMetrics *contest_metrics(const struct contest *c, struct planner *p,
-                                             uint32_t scores)
+Pb__PlacementMetrics *contest_metrics(const struct contest *c, struct planner *p, uint32_t scores)
 {
     return metrics_new(p->arena, p->fleet, c->group, c->feasible, &c->tally, &c->rank, scores);
 }
@@ -334,7 +333,7 @@ static void note_failed(struct planner *p, Pb__PlacementMetrics *m, uint32_t fai
 void planner_place_group(struct planner *p, size_t place)
 {
     const struct group_changes *g = &p->changes.groups[place];
-    if (g->wanted_count == 0)
+    if (g->wanted_count == 0 && p->why == NULL)
         return;
     if (p->budget == 0) {
         p->more = true;
@@ -342,8 +341,9 @@ void planner_place_group(struct planner *p, size_t place)
     }
     struct contest c;
     contest_open(&c, p, place);
-    penalize(p, &c.rank, &g->wanted[0]);
-    Pb__PlacementMetrics *before = contest_metrics(&c, p, score_count(p));
+    if (g->wanted_count > 0)
+        penalize(p, &c.rank, &g->wanted[0]);
+    Pb__PlacementMetrics *before = contest_metrics(&c, p, planner_scores(p));
     size_t placed = p->plan->n_placements;
     uint32_t failed = 0;
     place_wanted(p, c.group, g, &c.rank, &failed);
@@ -352,6 +352,9 @@ void planner_place_group(struct planner *p, size_t place)
         p->plan->placed_groups[p->plan->n_placed_groups++] = before;
     if (failed > 0)
         note_failed(p, any ? contest_metrics(&c, p, 0) : before, failed);
+    if (p->why != NULL)
+        p->why[place] =
+            explain_group(p, &c, place, (uint32_t)(p->plan->n_placements - placed), failed);
     p->failed_of_group[place] = failed;
     p->failed += failed;
 }

@@ -136,7 +136,8 @@ static void note_other_allocs(struct planner *p)
         staying += p->changes.groups[i].staying_count;
         groups += p->changes.groups[i].wanted_count > 0;
     }
-    if (groups == 0 || (staying == 0 && groups == 1))
+    bool needed = groups > 0 && (staying > 0 || groups > 1);
+    if (!needed && p->why == NULL)
         return;
     p->at_node = arena_array(p->arena, struct at_node, p->fleet->count + 1);
     for (size_t i = 0; i < p->job->n_task_groups; i++)
@@ -161,11 +162,12 @@ static void carry_out(struct planner *p)
         planner_place_group(p, i);
 }
 
-Pb__Plan *sched_plan(struct arena *a, const struct fleet *f, const Pb__JobView *view,
-                     const Pb__Eval *eval, uint64_t seed, const struct sched_options *o)
+void planner_init(struct planner *p, struct arena *a, const struct fleet *f,
+                  const Pb__JobView *view, const Pb__Eval *eval, uint64_t seed,
+                  const struct sched_options *o)
 {
     size_t groups = view->job != NULL ? view->job->n_task_groups : 0;
-    struct planner p = {
+    *p = (struct planner){
         .arena = a,
         .fleet = f,
         .view = view,
@@ -177,13 +179,25 @@ Pb__Plan *sched_plan(struct arena *a, const struct fleet *f, const Pb__JobView *
         .feasible_known = arena_array(a, bool, groups + 1),
         .failed_of_group = arena_array(a, uint32_t, groups + 1),
     };
-    p.budget = p.options.max_changes > 0 ? p.options.max_changes : SCHED_MAX_CHANGES;
-    if (p.budget < 2)
-        p.budget = 2; /* a replacement is two changes: with less there would be no progress */
-    p.plan = new_plan(&p);
-    find_changes(&p);
-    take_room(&p);
-    carry_out(&p);
-    planner_conclude(&p);
+    p->budget = p->options.max_changes > 0 ? p->options.max_changes : SCHED_MAX_CHANGES;
+    if (p->budget < 2)
+        p->budget = 2; /* a replacement is two changes: with less there would be no progress */
+    p->plan = new_plan(p);
+}
+
+void planner_run(struct planner *p)
+{
+    find_changes(p);
+    take_room(p);
+    carry_out(p);
+    planner_conclude(p);
+}
+
+Pb__Plan *sched_plan(struct arena *a, const struct fleet *f, const Pb__JobView *view,
+                     const Pb__Eval *eval, uint64_t seed, const struct sched_options *o)
+{
+    struct planner p;
+    planner_init(&p, a, f, view, eval, seed, o);
+    planner_run(&p);
     return p.plan;
 }

@@ -5,6 +5,7 @@
 #ifndef SCHED_PLANNER_H
 #define SCHED_PLANNER_H
 
+#include "question.pb-c.h"
 #include "sched/ask.h"
 #include "sched/feasible.h"
 #include "sched/metrics.h"
@@ -36,6 +37,7 @@ struct planner {
     bool more;               /* the budget did not suffice */
     uint32_t failed;         /* placements that found no place */
     uint32_t *failed_of_group;
+    Pb__GroupWhy **why; /* by group, for those who ask; NULL: nobody does */
 };
 
 /* What a group's next allocation may choose among. */
@@ -47,6 +49,12 @@ struct contest {
     struct tally tally;
 };
 
+void planner_init(struct planner *p, struct arena *a, const struct fleet *f,
+                  const Pb__JobView *view, const Pb__Eval *eval, uint64_t seed,
+                  const struct sched_options *o);
+/* Makes the plan, and leaves all that led to it in p. */
+void planner_run(struct planner *p);
+
 const struct feasible *planner_feasible(struct planner *p, size_t group);
 /* False: the plan is full, and more is to be done. */
 bool planner_spend(struct planner *p, size_t changes);
@@ -54,6 +62,11 @@ void planner_stop(struct planner *p, const Pb__Alloc *alloc, const char *descrip
 
 /* The candidates for the job's group at this place, ranked as the plan stands. */
 void contest_open(struct contest *c, struct planner *p, size_t place);
+Pb__PlacementMetrics *contest_metrics(const struct contest *c, struct planner *p, uint32_t scores);
+uint32_t planner_scores(const struct planner *p); /* how many of the best nodes are to be named */
+/* What stands between the group and its next allocation, when its contest is over. */
+Pb__GroupWhy *explain_group(struct planner *p, const struct contest *c, size_t place,
+                            uint32_t placed, uint32_t failed);
 /* All that is wanted of the group. */
 void planner_place_group(struct planner *p, size_t place);
 void planner_conclude(struct planner *p);

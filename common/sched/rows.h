@@ -58,6 +58,12 @@ struct fleet {
 
 /* NULL: not there. */
 const char *texts_get(const struct texts *t, const char *key);
+void port_set_room(struct port_set *s, uint32_t room);
+/* Works out what is free there, after a change of capacity, use or holds. */
+void fleet_count_free(struct fleet *f, uint32_t slot);
+void fleet_drop_holds(struct fleet *f);
+/* A new node like the one in that slot, with nothing on it and without unique texts. */
+uint32_t fleet_add_empty(struct fleet *f, const uint8_t id[ID_SIZE], uint32_t like);
 /* Of this node's ports, how many from the dynamic range are in use. */
 uint32_t fleet_dynamic_ports_used(const struct fleet *f, uint32_t slot);
 

@@ -2,6 +2,7 @@
  * away. Everything that does not follow from it is a line of one of the tables here. */
 #include "wire/names.h"
 #include "base/err.h"
+#include "question.pb-c.h"
 #include "types.pb-c.h"
 #include <ctype.h>
 #include <pthread.h>
@@ -192,9 +193,11 @@ static const struct {
 } enum_names[] = {{"CANCELLED", "canceled"}};
 
 static const ProtobufCMessageDescriptor *const roots[] = {
-    &pb__job__descriptor,        &pb__job_summary__descriptor, &pb__node__descriptor,
-    &pb__alloc__descriptor,      &pb__alloc_tasks__descriptor, &pb__eval__descriptor,
-    &pb__task_state__descriptor, &pb__node_usage__descriptor,
+    &pb__job__descriptor,         &pb__job_summary__descriptor,
+    &pb__node__descriptor,        &pb__alloc__descriptor,
+    &pb__alloc_tasks__descriptor, &pb__eval__descriptor,
+    &pb__task_state__descriptor,  &pb__node_usage__descriptor,
+    &pb__group_why__descriptor,   &pb__desired_updates__descriptor,
 };
 
 #define PLAN_SLOTS 256u /* a power of two, several times the number of types */

@@ -1,5 +1,6 @@
 #include "evalbroker.h"
 #include "base/log.h"
+#include "questions.h"
 #include <string.h>
 
 #define MAX_TYPES         64
@@ -24,7 +25,7 @@ static struct moment now(const struct evalbroker *eb)
     return (struct moment){loop_now_ms(eb->loop), loop_wall_ns(eb->loop)};
 }
 
-static void mark(struct evalbroker *eb)
+void evalbroker_mark(struct evalbroker *eb)
 {
     step_mark(eb->loop, &eb->step, on_step, eb);
 }
@@ -73,6 +74,7 @@ static void answer(struct evalbroker *eb, struct request *req, uint32_t max)
     while (out.n_deliveries < max &&
            broker_dequeue(eb->broker, ask->types, ask->n_types, request_peer(req), now(eb), &d))
         out.deliveries[out.n_deliveries++] = delivery_message(a, &d);
+    questions_hand_out(eb, ask, request_peer(req), a, &out);
     /* There is no feed before jobstore has told who leads. */
     request_reply(req, &out.base, eb->feed != NULL ? feed_index(eb->feed) : 0);
 }
@@ -118,7 +120,7 @@ static void end_deliveries(struct evalbroker *eb, const Pb__Dequeue *ask)
     }
 }
 
-static void refuse_passive(struct request *req)
+void evalbroker_refuse_passive(struct request *req)
 {
     request_fail(req, PB__REPLY__CODE__NOT_LEADER,
                  "the jobstore of this server does not lead: ask the evalbroker of the one that "
@@ -130,12 +132,12 @@ static void on_dequeue(void *self, struct request *req)
     struct evalbroker *eb = self;
     const Pb__Dequeue *ask = dequeue_of(req);
     if (eb->passive) {
-        refuse_passive(req);
+        evalbroker_refuse_passive(req);
         return;
     }
     if (eb->broker != NULL)
         end_deliveries(eb, ask);
-    mark(eb);
+    evalbroker_mark(eb);
     if (ask->n_types > MAX_TYPES)
         request_fail(req, PB__REPLY__CODE__INVALID, "%zu scheduler types: at most %d", ask->n_types,
                      MAX_TYPES);
@@ -148,7 +150,7 @@ static void on_stats(void *self, struct request *req)
     struct evalbroker *eb = self;
     Pb__BrokerStats stats;
     if (eb->broker == NULL) {
-        refuse_passive(req);
+        evalbroker_refuse_passive(req);
         return;
     }
     broker_stats(eb->broker, &stats);
@@ -158,15 +160,18 @@ static void on_stats(void *self, struct request *req)
 static void on_peer_gone(void *self, uint32_t peer)
 {
     struct evalbroker *eb = self;
+    questions_peer_gone(eb, peer);
     if (eb->broker == NULL)
         return;
     broker_owner_gone(eb->broker, peer, now(eb));
-    mark(eb);
+    evalbroker_mark(eb);
 }
 
 static const struct method methods[] = {
     {PB__EVALBROKER__METHOD__DEQUEUE, "dequeue", &pb__dequeue__descriptor, on_dequeue},
     {PB__EVALBROKER__METHOD__STATS, "stats", &pb__empty__descriptor, on_stats},
+    {PB__EVALBROKER__METHOD__ASK, "ask", &pb__question__descriptor, questions_on_ask},
+    {PB__EVALBROKER__METHOD__ANSWER, "answer", &pb__answers__descriptor, questions_on_answer},
     DAEMON_METHODS,
     {0, NULL, NULL, NULL},
 };
@@ -184,7 +189,7 @@ static void serve(struct evalbroker *eb)
         size_t ready = broker_ready(eb->broker, ask->types, ask->n_types);
         size_t share = (ready + waiting - 1) / waiting;
         waiting--;
-        if (ready == 0)
+        if (ready == 0 && !questions_wait(eb, ask->types, ask->n_types))
             continue;
         unpark(p);
         answer(eb, p->req, share < wanted(ask) ? (uint32_t)share : wanted(ask));
@@ -199,7 +204,7 @@ static void on_proposed(void *owner, const struct response *r)
     eb->proposing = NULL;
     if (r->code != PB__REPLY__CODE__OK)
         log_warn("proposal_lost", "reason=%s", log_quote(r->reason));
-    mark(eb);
+    evalbroker_mark(eb);
 }
 
 static void propose(struct evalbroker *eb)
@@ -243,7 +248,7 @@ static void list_again(struct evalbroker *eb)
 
 static void on_timer(void *owner)
 {
-    mark(owner);
+    evalbroker_mark(owner);
 }
 
 static void on_step(void *owner)
@@ -304,7 +309,7 @@ static void on_synced(void *self, uint64_t index)
         evalbroker_summary(eb);
     }
     broker_reached(eb->broker, index, now(eb));
-    mark(eb);
+    evalbroker_mark(eb);
 }
 
 static void on_connected(void *self, bool up, const char *why)
@@ -374,10 +379,11 @@ static void on_lost(void *self)
     log_info("passive", "was_active=%d", eb->broker != NULL);
     eb->passive = true;
     drop_everything(eb);
+    questions_fail_all(eb, evalbroker_refuse_passive);
     list_each(&eb->parked, struct parked, link, p)
     {
         unpark(p);
-        refuse_passive(p->req);
+        evalbroker_refuse_passive(p->req);
     }
 }
 
@@ -388,6 +394,7 @@ enum err evalbroker_open(void *self, struct loop *l, struct reason *why)
     struct evalbroker *eb = self;
     eb->loop = l;
     list_init(&eb->parked);
+    list_init(&eb->questions);
     enum err e = client_open(&eb->client, l, eb->jobstore, why);
     if (e != OK)
         return e;
@@ -415,6 +422,8 @@ void evalbroker_close(void *self)
     struct parked *p;
     if (eb->parked.next != NULL)
         list_each(&eb->parked, struct parked, link, p) unpark(p);
+    if (eb->questions.next != NULL)
+        questions_close(eb);
     server_close(eb->server);
     leadership_close(eb->leadership);
     if (eb->loop != NULL)

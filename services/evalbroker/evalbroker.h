@@ -26,10 +26,16 @@ struct evalbroker {
     bool listing;       /* the view is incomplete */
     struct link parked; /* workers waiting for evaluations, the longest waiting first */
     size_t parked_count;
+    struct link questions; /* open ones, the oldest first: questions.c */
+    size_t question_count;
     struct call *proposing; /* one APPLY at a time */
     struct step step;
     struct timer timer; /* the broker's next */
 };
+
+/* The next step serves whoever waits. */
+void evalbroker_mark(struct evalbroker *eb);
+void evalbroker_refuse_passive(struct request *req);
 
 enum err evalbroker_open(void *self, struct loop *l, struct reason *why);
 enum err evalbroker_start(void *self, struct loop *l, struct reason *why);

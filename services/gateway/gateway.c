@@ -224,12 +224,14 @@ static enum err open_leader(struct gateway *g, struct reason *why)
     enum err e = roster_open(&g->roster, g->loop, &ro, why);
     if (e != OK)
         return e;
-    struct leader_options o = {.own = {[PB__SERVICE__NAME__JOBSTORE] = g->jobstore_client,
-                                       [PB__SERVICE__NAME__CONTROLLER] = g->controller_client},
-                               .jobstore_poll = g->jobstore_poll,
-                               .roster = g->roster,
-                               .self = g,
-                               .changed = on_leader_changed};
+    struct leader_options o = {
+        .own = {[PB__SERVICE__NAME__JOBSTORE] = g->jobstore_client,
+                [PB__SERVICE__NAME__CONTROLLER] = g->controller_client,
+                [PB__SERVICE__NAME__EVALBROKER] = peers_evalbroker(g->peers)},
+        .jobstore_poll = g->jobstore_poll,
+        .roster = g->roster,
+        .self = g,
+        .changed = on_leader_changed};
     e = leader_open(&g->leader, g->loop, &o, why);
     if (e == OK)
         g->wholeads = wholeads_new(g->loop, g->leader, g->roster);

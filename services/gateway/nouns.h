@@ -9,6 +9,10 @@ route_fn jobs_list, job_get, job_summary, job_versions, deployments_none, deploy
     deployment_get;
 /* register.c: writes */
 route_fn jobs_put, job_put, job_delete, job_validate_put;
+/* plan.c */
+route_fn job_plan;
+/* why.c */
+route_fn job_why, evaluation_why, allocation_why;
 /* allocs.c */
 route_fn allocations_list, allocation_get, job_allocations, evaluation_allocations,
     node_allocations;

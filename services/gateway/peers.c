@@ -41,6 +41,11 @@ struct client *peers_gossip(const struct peers *p)
     return p->clients[GOSSIP];
 }
 
+struct client *peers_evalbroker(const struct peers *p)
+{
+    return p->clients[EVALBROKER];
+}
+
 /* ---- members, status */
 
 struct asking {

@@ -13,6 +13,8 @@ enum err peers_open(struct gateway *g, struct reason *why);
 void peers_close(struct peers *p);
 struct client *peers_gossip(const struct peers *p); /* NULL: not configured */
 
+struct client *peers_evalbroker(const struct peers *p);
+
 /* done is called once, with NULL for what could not be had within a second. */
 typedef void peers_members_fn(void *owner, const Pb__Members *members);
 void peers_members(struct gateway *g, peers_members_fn *done, void *owner);

@@ -1,52 +1,7 @@
 /* Registration and deregistration of jobs, as the recordings of Nomad's API show them. */
 #include "apply_internal.h"
+#include "sched/specification.h"
 #include <stdio.h>
-
-/* What is not the specification takes the other's values, so that comparing bytes compares
- * specifications. */
-static void take_state_fields(Pb__Job *job, const Pb__Job *from)
-{
-    job->has_version = from->has_version;
-    job->version = from->version;
-    job->has_stop = from->has_stop;
-    job->stop = from->stop;
-    job->has_stable = from->has_stable;
-    job->stable = from->stable;
-    job->status = from->status;
-    job->status_description = from->status_description;
-    job->has_submit_time = from->has_submit_time;
-    job->submit_time = from->submit_time;
-    job->has_create_index = from->has_create_index;
-    job->create_index = from->create_index;
-    job->has_modify_index = from->has_modify_index;
-    job->modify_index = from->modify_index;
-    job->has_job_modify_index = from->has_job_modify_index;
-    job->job_modify_index = from->job_modify_index;
-    job->nomad_token_id = from->nomad_token_id;
-}
-
-static bool same_specification(const Pb__Job *old, const Pb__Job *job)
-{
-    Pb__Job probe = *job;
-    take_state_fields(&probe, old);
-    return wire_equal(&old->base, &probe.base);
-}
-
-/* The place to mark is the wish to keep what a scaling has set since: counts of the running job
- * win. */
-static void keep_counts(struct arena *a, Pb__Job *job, const Pb__Job *old)
-{
-    Pb__TaskGroup **groups = arena_array(a, Pb__TaskGroup *, job->n_task_groups + 1);
-    for (size_t i = 0; i < job->n_task_groups; i++) {
-        groups[i] = arena_copy(a, job->task_groups[i], sizeof **groups);
-        for (size_t k = 0; k < old->n_task_groups; k++)
-            if (strcmp(groups[i]->name, old->task_groups[k]->name) == 0) {
-                groups[i]->has_count = old->task_groups[k]->has_count;
-                groups[i]->count = old->task_groups[k]->count;
-            }
-    }
-    job->task_groups = groups;
-}
 
 static bool index_is_enforced(struct view *v, const Pb__JobRegister *cmd, const Pb__Job *old,
                               Pb__Outcome *out)
@@ -125,8 +80,8 @@ void apply_job_register(struct view *v, const Pb__JobRegister *cmd, Pb__Outcome 
     if (!index_is_enforced(v, cmd, old, out) || !keeps_type(v, old, job, out))
         return;
     if (old != NULL && cmd->preserve_counts)
-        keep_counts(a, job, old);
-    if (old != NULL && !old->stop && same_specification(old, job)) {
+        job_keep_counts(a, job, old); /* what a scaling has set since wins */
+    if (job_is_unchanged(old, job)) {
         job = old; /* nothing new, but the wish to have it looked at */
     } else {
         stamp(v, job, old);

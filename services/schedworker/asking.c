@@ -1,4 +1,5 @@
 /* Evaluations in hand, and evalbroker: asking for work, and telling what became of the last. */
+#include "schedworker/asked.h"
 #include "schedworker/round.h"
 #include "wire/wire.h"
 #include <stdlib.h>
@@ -107,6 +108,8 @@ static void on_deliveries(void *self, const struct response *r)
     const Pb__Deliveries *d = (const Pb__Deliveries *)r->body;
     for (size_t i = 0; ok && d != NULL && i < d->n_deliveries; i++)
         take_delivery(w, d->deliveries[i]);
+    for (size_t i = 0; ok && d != NULL && i < d->n_questions; i++)
+        asked_take(w, d->questions[i]);
     if (w->draining && list_empty(&w->works)) {
         finish_drain(w);
     } else if (ok || !list_empty(&w->works)) {

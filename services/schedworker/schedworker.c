@@ -1,3 +1,4 @@
+#include "schedworker/asked.h"
 #include "schedworker/round.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -81,6 +82,7 @@ static void on_synced(void *self, uint64_t index)
         fleet_release(w->fleet, p->hold);
         free(p);
     }
+    asked_synced(w);
     if (w->phase == PHASE_VIEWING && timer_is_armed(&w->timer) && index >= w->need_index) {
         timer_cancel(w->loop, &w->timer);
         round_go_on(w, PHASE_FETCHING);
@@ -130,6 +132,8 @@ static const struct metric metrics_table[SCHEDWORKER_METRIC_COUNT] = {
                                0},
     [SCHEDWORKER_GIVEN_BACK] = {"worker.given_back", PB__METRIC__KIND__COUNTER,
                                 "evaluations given back unfinished", 0, 0, 0, 0},
+    [SCHEDWORKER_ANSWERS] = {"worker.answers", PB__METRIC__KIND__COUNTER,
+                             "questions answered (plan, why)", 0, 0, 0, 0},
     [SCHEDWORKER_IN_HAND] = {"worker.in_hand", PB__METRIC__KIND__GAUGE, "evaluations in hand", 0, 0,
                              0, 0},
     [SCHEDWORKER_VIEW_INDEX] = {"worker.view_index", PB__METRIC__KIND__GAUGE,
@@ -213,6 +217,7 @@ static void drop_round(struct schedworker *w)
     w->call = NULL;
     w->pause_wanted = false;
     timer_cancel(w->loop, &w->timer);
+    asked_drop_all(w);
     list_each(&w->works, struct work, link, k) work_free(k);
     list_each(&w->ended, struct ending, link, e)
     {
@@ -249,6 +254,7 @@ enum err schedworker_start(void *self, struct loop *l, struct reason *why)
     list_init(&w->works);
     list_init(&w->ended);
     list_init(&w->planned);
+    list_init(&w->asked);
     memcpy(w->metrics, metrics_table, sizeof(metrics_table));
     split_types(w);
     if (w->type_count == 0 || w->batch == 0)
@@ -294,6 +300,7 @@ void schedworker_close(void *self)
     client_close(w->broker);
     client_close(w->queue);
     client_close(w->store);
+    asked_drop_all(w);
     struct work *k;
     list_each(&w->works, struct work, link, k) work_free(k);
     struct ending *e;

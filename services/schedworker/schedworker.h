@@ -18,6 +18,7 @@ enum schedworker_metric {
     SCHEDWORKER_PLACEMENTS,
     SCHEDWORKER_REPLANNED,
     SCHEDWORKER_GIVEN_BACK,
+    SCHEDWORKER_ANSWERS,
     SCHEDWORKER_IN_HAND,
     SCHEDWORKER_VIEW_INDEX,
     SCHEDWORKER_METRIC_COUNT,
@@ -51,7 +52,8 @@ struct schedworker {
     struct link works;   /* evaluations in hand, in order of coming */
     struct link ended;   /* to be told to evalbroker: acknowledged or given back */
     struct link planned; /* committed plans that the view does not show yet */
-    size_t work_count, checks_open;
+    struct link asked;   /* questions to be answered: asked.h */
+    size_t work_count, checks_open, asked_count;
     bool pause_wanted;   /* before the next round */
     uint64_t need_index; /* of the view, for this round */
     struct call *call;   /* the question to evalbroker: it may be taken back */

@@ -88,15 +88,6 @@ static int send_job(struct client *c, const struct args *args, Pb__Job *job)
     return code;
 }
 
-/* A file that names no namespace or region goes where the flags say. */
-static void take_place(const struct client *c, struct arena *arena, Pb__Job *job)
-{
-    if (job->namespace_ == NULL && client_namespace(c) != NULL)
-        job->namespace_ = arena_strdup(arena, client_namespace(c));
-    if (job->region == NULL && client_region(c) != NULL)
-        job->region = arena_strdup(arena, client_region(c));
-}
-
 static int run_submit(const struct args *args)
 {
     struct arena *arena = arena_new(JOB_MEMORY);
@@ -104,7 +95,7 @@ static int run_submit(const struct args *args)
     struct client *c = job != NULL ? client_open(args) : NULL;
     int code = EXIT_ERROR;
     if (c != NULL) {
-        take_place(c, arena, job);
+        jobsource_place(c, arena, job);
         job_canonicalize(arena, job);
         code = send_job(c, args, job);
     }

@@ -87,3 +87,11 @@ json_t *jobsource_json(const Pb__Job *job)
     keep_config(tree, job);
     return tree;
 }
+
+void jobsource_place(const struct client *c, struct arena *arena, Pb__Job *job)
+{
+    if (job->namespace_ == NULL && client_namespace(c) != NULL)
+        job->namespace_ = arena_strdup(arena, client_namespace(c));
+    if (job->region == NULL && client_region(c) != NULL)
+        job->region = arena_strdup(arena, client_region(c));
+}

@@ -407,6 +407,7 @@ def running():
     check(len(on_node) == 2 and all(a["Job"]["ID"] == "web" for a in on_node), "a node's allocations are whole")
     health = json.loads(request("GET", "/v1/agent/health")[1])
     check(health == {"client": {"message": "ok", "ok": True}, "server": {"message": "ok", "ok": True}}, "health", health)
+    planned(spec)
     files(one)
     follow(one)
     i = index_of(f"/v1/allocation/{one}")
@@ -415,6 +416,29 @@ def running():
     wait_until(lambda: {a["ClientStatus"] for a in json.loads(request("GET", "/v1/job/web/allocations")[1])} == {"complete"}, "all stop", 30)
     r, data = request("GET", f"/v1/client/fs/logs/{one}?task=server&type=stdout&plain=true&origin=end&offset=5")
     check(r.status == 200 and len(data) == 5, "logs of what has ended", data)
+
+
+def planned(spec):
+    """A plan, and why: as recorded where Nomad has it; nothing is changed."""
+    before = json.loads(request("GET", "/v1/jobs")[1])
+    evals = len(json.loads(request("GET", "/v1/evaluations")[1]))
+    r, data = request("PUT", "/v1/job/web/plan", dict(spec, Diff=False))
+    plan = json.loads(data)
+    check(r.status == 200 and plan["Annotations"]["DesiredTGUpdates"]["front"]["Ignore"] == 2 and plan["FailedTGAllocs"] is None
+          and plan["CreatedEvals"] is None and plan["JobModifyIndex"] == before[0]["JobModifyIndex"], "a plan of what is there", data)
+    large = json.loads(json.dumps(spec))
+    large["Job"]["TaskGroups"][0]["Tasks"][0]["Resources"]["MemoryMB"] = 900000
+    r, data = request("POST", "/v1/job/web/plan", dict(large, Diff=False))
+    plan = json.loads(data)
+    missing = same_keys(json.load(open(f"{DATA}/plan.json")), plan, ("front", "v1:10588138479801839499", "ResourcesExhausted"), "plan")
+    check(r.status == 200 and not missing, "a plan that fails has what Nomad's has", (missing, data))
+    check(plan["FailedTGAllocs"]["front"]["DimensionExhausted"] == {"memory": 1}, "and says what is missing", data)
+    r, data = request("GET", "/v1/job/web/why")
+    group = json.loads(data)["Groups"][0]
+    check(r.status == 200 and group["Staying"] == 2 and group["Metrics"]["ScoreMetaData"][0]["Scores"]["binpack"] > 0, "why a job is as it is", data)
+    check(request("GET", "/v1/job/ghost/why")[0].status == 404, "why of a job that is not there")
+    check(json.loads(request("GET", "/v1/jobs")[1]) == before and len(json.loads(request("GET", "/v1/evaluations")[1])) == evals,
+          "neither changes anything")
 
 
 def files(one):

@@ -71,7 +71,7 @@ def forgive(lines, exchanges):
             continue
         if skipping and (line in ('Allocations', 'Attributes', 'Node Events') or line.startswith('Allocation Addr')):
             skipping = False
-        if skipping or re.match(r'(CSI |Deployment |Evaluation within deployment|Reschedule Attempts|'
+        if skipping or re.match(r'(nomad job run -check-index |CSI |Deployment |Evaluation within deployment|Reschedule Attempts|'
                                 r'error fetching node stats|For additional help|Time Subsystem Message Details|'
                                 r'.*Node registered <none>|ID Eval ID Node ID Task|Error querying node info|'
                                 r"Couldn't retrieve stats|[0-9a-f-]{36} [0-9a-f-]{36} [0-9a-f-]{36} \S+ \d|.* port=\d+,)", line):

@@ -1,6 +1,7 @@
 /* Random clusters and jobs: what must hold of every plan, whatever the case. The seed is in each
  * message. */
 #include "onejob.h"
+#include "world.h"
 #include "sched/constraint.h"
 #include "sched/fit.h"
 #include "sched/reconcile.h"
@@ -166,54 +167,6 @@ static void check_against_naive(struct onejob *c, const Pb__Plan *plan, unsigned
     }
 }
 
-/* ---- random clusters */
-
-static const char *const racks[] = {"a", "b", "c"};
-
-static void add_nodes(struct onejob *c, struct prng *r)
-{
-    size_t n = 1 + prng_below(r, 30);
-    for (size_t i = 0; i < n; i++) {
-        Pb__Node *node = onejob_add_node(c, 500 + (uint32_t)prng_below(r, 4) * 500,
-                                         512 + (uint32_t)prng_below(r, 4) * 512, 10000);
-        node_set_attribute(c, node, "rack", racks[prng_below(r, 3)]);
-        node_set_attribute(c, node, "unique.name", node->name);
-        if (prng_below(r, 10) == 0)
-            node->datacenter = arena_strdup(c->arena, "dc2");
-        if (prng_below(r, 10) == 0)
-            node->drivers[0]->healthy = 0;
-        if (prng_below(r, 10) == 0)
-            node->eligibility = PB__NODE__ELIGIBILITY__INELIGIBLE;
-    }
-}
-
-static void add_constraints(struct onejob *c, Pb__TaskGroup *g, struct prng *r)
-{
-    if (prng_below(r, 3) == 0)
-        g->constraints[g->n_constraints++] = a_constraint(
-            c->arena, "${attr.rack}", prng_below(r, 2) ? "=" : "!=", racks[prng_below(r, 3)]);
-    if (prng_below(r, 6) == 0)
-        g->constraints[g->n_constraints++] =
-            a_constraint(c->arena, "${attr.unique.name}", "!=", "n1");
-    if (prng_below(r, 6) == 0)
-        g->constraints[g->n_constraints++] = a_constraint(c->arena, "", "distinct_hosts", "true");
-}
-
-static void make_world(struct onejob *c, struct prng *r, unsigned seed)
-{
-    prng_seed(r, seed);
-    onejob_init(c);
-    add_nodes(c, r);
-    Pb__Job *job =
-        onejob_set_job(c, prng_below(r, 2) ? "service" : "batch", (uint32_t)prng_below(r, 60),
-                       10 + (uint32_t)prng_below(r, 300), 10 + (uint32_t)prng_below(r, 300));
-    add_constraints(c, job->task_groups[0], r);
-    if (prng_below(r, 3) == 0)
-        group_add_port(c, job->task_groups[0], "http", 0);
-    if (prng_below(r, 8) == 0)
-        group_add_port(c, job->task_groups[0], "fixed", 8080 + (uint32_t)prng_below(r, 2) * 20000);
-}
-
 static Pb__Plan *plan_and_check(struct onejob *c, struct arena *a, unsigned seed)
 {
     Pb__Plan *plan = onejob_plan(c, a);
@@ -230,45 +183,12 @@ static void check_converged(struct onejob *c, struct arena *a, unsigned seed)
                  "seed %u: planning again changes something", seed);
 }
 
-static void random_event(struct onejob *c, struct prng *r)
-{
-    Pb__Node *node = c->nodes[prng_below(r, c->node_count)];
-    Pb__Alloc *alloc =
-        c->view.n_allocs > 0 ? c->view.allocs[prng_below(r, c->view.n_allocs)] : NULL;
-    switch (prng_below(r, 8)) {
-    case 0:
-        node->status = PB__NODE__STATUS__DOWN;
-        break;
-    case 1:
-        node->status = PB__NODE__STATUS__READY;
-        break;
-    case 2:
-        onejob_next_version(c)->task_groups[0]->count = (uint32_t)prng_below(r, 60);
-        break;
-    case 3:
-        onejob_next_version(c)->task_groups[0]->tasks[0]->user =
-            arena_printf(c->arena, "u%u", (unsigned)prng_below(r, 1000));
-        break;
-    case 4:
-        add_constraints(c, onejob_next_version(c)->task_groups[0], r);
-        break;
-    case 5:
-        onejob_next_version(c)->stop = prng_below(r, 2) == 0;
-        break;
-    default:
-        if (alloc != NULL && !alloc_is_terminal(alloc))
-            onejob_end_alloc(c, alloc,
-                             prng_below(r, 2) ? PB__ALLOC__CLIENT_STATUS__COMPLETE
-                                              : PB__ALLOC__CLIENT_STATUS__FAILED);
-    }
-}
-
 Test(plan_property, holds_through_random_histories)
 {
     for (unsigned seed = 1; seed <= SEEDS; seed++) {
         struct onejob c;
         struct prng r;
-        make_world(&c, &r, seed);
+        world_make(&c, &r, seed);
         for (int step = 0; step < 12; step++) {
             struct arena *a = arena_new(1 << 28);
             if (!c.view.job->stop)
@@ -277,7 +197,7 @@ Test(plan_property, holds_through_random_histories)
                 onejob_apply(&c, onejob_plan(&c, a));
             check_converged(&c, a, seed);
             arena_free(a);
-            random_event(&c, &r);
+            world_event(&c, &r);
         }
         onejob_fini(&c);
     }
@@ -288,7 +208,7 @@ Test(plan_property, depends_on_no_order)
     for (unsigned seed = 1; seed <= SEEDS; seed++) {
         struct onejob c;
         struct prng r;
-        make_world(&c, &r, seed);
+        world_make(&c, &r, seed);
         struct arena *a = arena_new(1 << 28);
         onejob_apply(&c, onejob_plan(&c, a));
         onejob_next_version(&c)->task_groups[0]->count = (uint32_t)prng_below(&r, 60);
@@ -316,7 +236,7 @@ Test(plan_property, scaling_up_never_touches_what_runs)
     for (unsigned seed = 1; seed <= SEEDS; seed++) {
         struct onejob c;
         struct prng r;
-        make_world(&c, &r, seed);
+        world_make(&c, &r, seed);
         struct arena *a = arena_new(1 << 28);
         onejob_apply(&c, onejob_plan(&c, a));
         size_t ran = onejob_running(&c);
@@ -334,7 +254,7 @@ Test(plan_property, small_plans_reach_what_one_large_plan_reaches)
     for (unsigned seed = 1; seed <= SEEDS; seed++) {
         struct onejob c;
         struct prng r;
-        make_world(&c, &r, seed);
+        world_make(&c, &r, seed);
         struct arena *a = arena_new(1 << 28);
         Pb__Plan *large = onejob_plan(&c, a);
         size_t placed = 0;

@@ -1,0 +1,166 @@
+#include "sched/question.h"
+#include "base/id.h"
+#include "bus.pb-c.h"
+#include "sched/planner.h"
+#include "sched/specification.h"
+#include "sched/whatif.h"
+#include <stdlib.h>
+#include <string.h>
+
+#define MOST_CHANGES 200000 /* of one answer: it must fit into a message */
+
+/* ---- the job, as registering it would make it */
+
+static Pb__Job *as_registered(struct arena *a, const Pb__Question *q, const Pb__Job *old,
+                              uint64_t index)
+{
+    Pb__Job *job = arena_copy(a, q->job, sizeof(*job));
+    if (job->namespace_ == NULL || job->namespace_[0] == '\0')
+        job->namespace_ = arena_strdup(a, "default");
+    if (old != NULL && q->preserve_counts)
+        job_keep_counts(a, job, old);
+    if (job_is_unchanged(old, job))
+        return (Pb__Job *)(uintptr_t)old;
+    job->has_version = job->has_create_index = job->has_job_modify_index = 1;
+    job->version = old != NULL ? old->version + 1 : 0;
+    job->create_index = old != NULL ? old->create_index : index + 1;
+    job->job_modify_index = index + 1;
+    job->has_stop = 1;
+    job->stop = 0;
+    return job;
+}
+
+/* The view once the job is registered: the version before is one of the older ones. */
+static Pb__JobView *view_after(struct arena *a, const Pb__JobView *view, Pb__Job *job)
+{
+    Pb__JobView *v = arena_copy(a, view, sizeof(*v));
+    v->job = job;
+    if (view->job == NULL || view->job == job)
+        return v;
+    v->versions = arena_array(a, Pb__Job *, view->n_versions + 1);
+    for (size_t i = 0; i < view->n_versions; i++)
+        v->versions[i] = view->versions[i];
+    v->versions[view->n_versions] = view->job;
+    v->n_versions = view->n_versions + 1;
+    return v;
+}
+
+static Pb__Eval *an_evaluation(struct arena *a, const Pb__Question *q, const Pb__Job *job)
+{
+    Pb__Eval *e = arena_array(a, Pb__Eval, 1);
+    pb__eval__init(e);
+    e->has_id = e->has_priority = e->has_status = 1;
+    e->id = q->id;
+    e->namespace_ = q->namespace_;
+    e->job_id = q->job_id;
+    e->type = job != NULL ? job->type : q->type;
+    e->priority = job != NULL ? job->priority : 50;
+    e->triggered_by = arena_strdup(a, "job-register");
+    e->status = PB__EVAL__STATUS__PENDING;
+    return e;
+}
+
+/* ---- what happens to each group */
+
+static Pb__DesiredUpdates *updates_of(Pb__Answer *answer, struct arena *a, char *group)
+{
+    for (size_t i = 0; i < answer->n_updates; i++)
+        if (strcmp(answer->updates[i]->task_group, group) == 0)
+            return answer->updates[i];
+    Pb__DesiredUpdates *u = arena_array(a, Pb__DesiredUpdates, 1);
+    pb__desired_updates__init(u);
+    u->task_group = group;
+    u->has_ignore = u->has_place = u->has_migrate = u->has_stop = u->has_canary = 1;
+    u->has_in_place_update = u->has_destructive_update = u->has_preemptions = 1;
+    answer->updates[answer->n_updates++] = u;
+    return u;
+}
+
+static void count_group(Pb__DesiredUpdates *u, const struct group_changes *g)
+{
+    for (size_t i = 0; i < g->wanted_count; i++)
+        if (g->wanted[i].replaces)
+            u->destructive_update++;
+        else
+            u->place++;
+    u->ignore += g->staying_count;
+}
+
+static int compare_updates(const void *a, const void *b)
+{
+    return strcmp((*(Pb__DesiredUpdates *const *)a)->task_group,
+                  (*(Pb__DesiredUpdates *const *)b)->task_group);
+}
+
+static void count_updates(Pb__Answer *answer, struct planner *p)
+{
+    const struct changes *c = &p->changes;
+    struct arena *a = p->arena;
+    size_t groups = p->job != NULL ? p->job->n_task_groups : 0;
+    answer->updates = arena_array(a, Pb__DesiredUpdates *, groups + c->stop_count + 1);
+    for (size_t i = 0; i < groups; i++)
+        count_group(updates_of(answer, a, p->job->task_groups[i]->name), &c->groups[i]);
+    for (size_t i = 0; i < c->stop_count; i++)
+        updates_of(answer, a, c->stops[i].alloc->task_group)->stop++;
+    for (size_t i = 0; i < c->in_place_count; i++) {
+        Pb__DesiredUpdates *u = updates_of(answer, a, c->in_place[i]->task_group);
+        u->in_place_update++;
+        u->ignore--; /* it is among those that stay */
+    }
+    if (answer->n_updates > 1)
+        qsort(answer->updates, answer->n_updates, sizeof(*answer->updates), compare_updates);
+}
+
+/* ---- */
+
+static void plan_and_explain(Pb__Answer *answer, struct arena *a, const struct fleet *f,
+                             const Pb__JobView *view, const Pb__Question *q)
+{
+    size_t groups = view->job != NULL ? view->job->n_task_groups : 0;
+    struct planner p;
+    planner_init(&p, a, f, view, an_evaluation(a, q, view->job), 0,
+                 &(struct sched_options){.max_changes = MOST_CHANGES, .scores = q->scores});
+    if (q->kind == PB__QUESTION__KIND__WHY)
+        p.why = arena_array(a, Pb__GroupWhy *, groups + 1);
+    planner_run(&p);
+    answer->plan = p.plan;
+    count_updates(answer, &p);
+    for (size_t i = 0; p.why != NULL && i < groups; i++)
+        if (p.why[i] != NULL) {
+            answer->groups = p.why;
+            answer->groups[answer->n_groups++] = p.why[i];
+        }
+}
+
+static Pb__Answer *refuse(struct arena *a, Pb__Answer *answer, Pb__Reply__Code code,
+                          const char *reason)
+{
+    answer->has_code = 1;
+    answer->code = code;
+    answer->reason = arena_strdup(a, reason);
+    return answer;
+}
+
+Pb__Answer *sched_answer(struct arena *a, const struct fleet *f, const Pb__JobView *view,
+                         uint64_t index, const Pb__Question *q)
+{
+    Pb__Answer *answer = arena_array(a, Pb__Answer, 1);
+    pb__answer__init(answer);
+    answer->has_id = answer->has_index = 1;
+    answer->id = q->id;
+    answer->index = index;
+    answer->was = view->job;
+    bool plan = q->kind == PB__QUESTION__KIND__PLAN;
+    if (plan ? q->job == NULL : q->kind != PB__QUESTION__KIND__WHY)
+        return refuse(a, answer, PB__REPLY__CODE__INVALID, "this worker knows no such question");
+    if (!plan && view->job == NULL)
+        return refuse(a, answer, PB__REPLY__CODE__NOT_FOUND, "job not found");
+    answer->job = plan ? as_registered(a, q, view->job, index) : view->job;
+    struct fleet *other = NULL;
+    struct reason why;
+    if (q->n_what_if > 0 && whatif_fleet(&other, f, q->what_if, q->n_what_if, &why) != OK)
+        return refuse(a, answer, PB__REPLY__CODE__INVALID, why.text);
+    plan_and_explain(answer, a, other != NULL ? other : f, view_after(a, view, answer->job), q);
+    fleet_free(other); /* the answer has copies of what it says of nodes */
+    return answer;
+}

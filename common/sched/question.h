@@ -1,0 +1,15 @@
+/* What a scheduler answers when it is only asked: by the very code that plans, on the same view. */
+#ifndef SCHED_QUESTION_H
+#define SCHED_QUESTION_H
+
+#include "base/arena.h"
+#include "question.pb-c.h"
+#include "sched/fleet.h"
+
+/* view: the job's as it is, at index. Lives in a; borrows view and q. Says what sched_plan would do
+ * after the job was registered (PLAN), or was looked at again (WHY); only dynamic ports may differ.
+ */
+Pb__Answer *sched_answer(struct arena *a, const struct fleet *f, const Pb__JobView *view,
+                         uint64_t index, const Pb__Question *q);
+
+#endif
