@@ -290,10 +290,24 @@ static void validate_identity(struct validation *v)
         validate_name(v->errors, "Job", job->name, LONGEST_ID);
 }
 
+#define CUSTOM_TYPE         "custom."
+#define LONGEST_CUSTOM_TYPE 60
+
+/* "custom.gang": of a scheduler that is not ours. The prefix keeps a misspelt "servce" a mistake.
+ */
+static bool is_custom_type(const char *type)
+{
+    const char *name = type + strlen(CUSTOM_TYPE);
+    size_t len = strncmp(type, CUSTOM_TYPE, strlen(CUSTOM_TYPE)) == 0 ? strlen(name) : 0;
+    return len > 0 && len <= LONGEST_CUSTOM_TYPE &&
+           strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789-_") == len;
+}
+
 static void validate_type(struct validation *v)
 {
     const char *type = v->job->type;
-    if (strcmp(type, "service") == 0 || strcmp(type, "batch") == 0 || job_is_system(v->job))
+    if (strcmp(type, "service") == 0 || strcmp(type, "batch") == 0 || job_is_system(v->job) ||
+        is_custom_type(type))
         return;
     if (strcmp(type, "_core") == 0)
         texts_add(v->errors, "job type cannot be core");

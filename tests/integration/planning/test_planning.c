@@ -3,8 +3,10 @@
 #include "base/arena.h"
 #include "base/clock.h"
 #include "command.pb-c.h"
+#include "evalbroker.pb-c.h"
 #include "jobstore.pb-c.h"
 #include "net/net.h"
+#include "planqueue.pb-c.h"
 #include <criterion/criterion.h>
 #include <signal.h>
 #include <stdio.h>
@@ -160,7 +162,7 @@ static void add_nodes(void)
     }
 }
 
-static void register_job(const char *name, uint32_t count, uint32_t cpu)
+static void register_job_of(const char *type, const char *name, uint32_t count, uint32_t cpu)
 {
     Pb__Job job = PB__JOB__INIT;
     Pb__TaskGroup group = PB__TASK_GROUP__INIT, *groups[] = {&group};
@@ -171,7 +173,7 @@ static void register_job(const char *name, uint32_t count, uint32_t cpu)
     char *datacenters[] = {(char *)"dc1"};
     job.id = job.name = (char *)name;
     job.namespace_ = (char *)"default";
-    job.type = (char *)"service";
+    job.type = (char *)(uintptr_t)type;
     job.has_priority = 1, job.priority = 50;
     job.datacenters = datacenters, job.n_datacenters = 1;
     job.task_groups = groups, job.n_task_groups = 1;
@@ -193,6 +195,11 @@ static void register_job(const char *name, uint32_t count, uint32_t cpu)
     c.job_register = &reg;
     const Pb__Outcome *o = propose(&c);
     cr_assert_eq(o->code, PB__OUTCOME__CODE__APPLIED, "%s", o->reason);
+}
+
+static void register_job(const char *name, uint32_t count, uint32_t cpu)
+{
+    register_job_of("service", name, count, cpu);
 }
 
 static void stop_job(const char *name)
@@ -308,6 +315,85 @@ Test(planning, what_finds_no_room_waits_for_it)
     wait_for("big", 19, 10000);
     set_node_down(0, false);
     wait_for("big", 20, 10000);
+}
+
+static const ProtobufCMessage *ask(const char *daemon, uint32_t method,
+                                   const ProtobufCMessage *body,
+                                   const ProtobufCMessageDescriptor *reply)
+{
+    static struct response r;
+    char addr[128];
+    snprintf(addr, sizeof(addr), "ipc://%s/%s.sock", suite.dir, daemon);
+    struct reason why;
+    struct call_options o = {
+        .method = method, .body = body, .reply = reply, .budget_ms = 30000, .retry = true};
+    cr_assert_eq(net_call_wait(addr, &o, suite.arena, &r, &why), OK, "%s", why.text);
+    cr_assert_eq(r.code, PB__REPLY__CODE__OK, "%s", r.reason);
+    return r.body;
+}
+
+static const Pb__Eval *take_evaluation(const char *type)
+{
+    char *types[] = {(char *)(uintptr_t)type};
+    Pb__Dequeue q = PB__DEQUEUE__INIT;
+    q.types = types, q.n_types = 1;
+    q.has_max = q.has_wait_ms = 1;
+    q.max = 1, q.wait_ms = 20000;
+    const Pb__Deliveries *all = (const Pb__Deliveries *)ask(
+        "evalbroker", PB__EVALBROKER__METHOD__DEQUEUE, &q.base, &pb__deliveries__descriptor);
+    cr_assert_eq(all->n_deliveries, 1);
+    return all->deliveries[0]->eval;
+}
+
+/* So many allocations of that size on one node, as a scheduler that cannot count would place them.
+ */
+static Pb__PlanResult__Code place_on_one_node(const Pb__Eval *eval, size_t count, uint32_t cpu,
+                                              size_t *refused)
+{
+    const Pb__JobView *v = view(eval->job_id);
+    Pb__Plan plan = PB__PLAN__INIT, *plans[] = {&plan};
+    Pb__Amount size = PB__AMOUNT__INIT;
+    size.has_cpu = 1, size.cpu = cpu;
+    plan.has_eval_id = plan.has_job_version = plan.has_job_create_index = 1;
+    plan.eval_id = eval->id;
+    plan.job_version = v->job->version, plan.job_create_index = v->job->create_index;
+    plan.placements = arena_array(suite.arena, Pb__Placement *, count);
+    for (size_t i = 0; i < count; i++) {
+        Pb__Placement *p = plan.placements[plan.n_placements++] =
+            arena_array(suite.arena, Pb__Placement, 1);
+        pb__placement__init(p);
+        p->task_group = (char *)"g";
+        p->has_name_index = p->has_node_id = 1;
+        p->name_index = (uint32_t)i;
+        p->node_id = wire_id(suite.arena, suite.nodes[0]);
+        p->resources = &size;
+    }
+    Pb__Plans all = PB__PLANS__INIT;
+    all.plans = plans, all.n_plans = 1;
+    const Pb__PlanResults *r = (const Pb__PlanResults *)ask(
+        "planqueue", PB__PLANQUEUE__METHOD__SUBMIT, &all.base, &pb__plan_results__descriptor);
+    *refused = 0;
+    for (size_t i = 0; i < r->results[0]->n_refusals; i++)
+        *refused += r->results[0]->refusals[i]->placements;
+    return r->results[0]->code;
+}
+
+Test(planning, a_scheduler_that_cannot_count_is_refused)
+{
+    size_t refused;
+    add_nodes();
+    register_job_of("custom.hasty", "much", 9, 1000);
+    const Pb__Eval *eval = take_evaluation("custom.hasty");
+    /* four of nine fit on the node: the rest is refused */
+    cr_assert_eq(place_on_one_node(eval, 9, 1000, &refused), PB__PLAN_RESULT__CODE__PARTIAL);
+    cr_assert_eq(refused, 5);
+    cr_assert_eq(wanted("much"), 4);
+    register_job_of("custom.hasty", "more", 1, 1000);
+    eval = take_evaluation("custom.hasty");
+    while (strcmp(eval->job_id, "more") != 0) /* "much" is still open, and comes again */
+        eval = take_evaluation("custom.hasty");
+    cr_assert_eq(place_on_one_node(eval, 1, 1000, &refused), PB__PLAN_RESULT__CODE__REFUSED);
+    cr_assert_eq(wanted("more"), 0);
 }
 
 /* What an agent would say of all that is to stop. */
