@@ -22,7 +22,8 @@ struct place {
     char dir[128];
     struct host *host;
     struct store *store; /* NULL: closed */
-    bool nosync, dirty;  /* commits that no sync followed */
+    const struct txn *writing;
+    bool nosync, dirty; /* commits that no sync followed */
 };
 
 static struct place places[MOST_STORES];
@@ -38,6 +39,8 @@ enum err __real_store_sync(struct store *s, struct reason *why);
 enum err __wrap_store_sync(struct store *s, struct reason *why);
 enum err __real_store_copy(struct store *s, int fd, struct reason *why);
 enum err __wrap_store_copy(struct store *s, int fd, struct reason *why);
+struct txn *__real_txn_write(struct store *s);
+struct txn *__wrap_txn_write(struct store *s);
 enum err __real_txn_commit(struct txn *t, struct reason *why);
 enum err __wrap_txn_commit(struct txn *t, struct reason *why);
 int __wrap_statvfs(const char *path, struct statvfs *out);
@@ -79,8 +82,10 @@ enum err __wrap_store_open(struct store **out, const char *dir, const struct sto
 void __wrap_store_close(struct store *s)
 {
     struct place *p = s != NULL ? place_of(s) : NULL;
-    if (p != NULL)
+    if (p != NULL) {
         p->store = NULL;
+        p->writing = NULL;
+    }
     __real_store_close(s);
 }
 
@@ -114,19 +119,45 @@ enum err __wrap_store_copy(struct store *s, int fd, struct reason *why)
     return __real_store_copy(s, fd, why);
 }
 
+struct txn *__wrap_txn_write(struct store *s)
+{
+    struct txn *t = __real_txn_write(s);
+    for (unsigned i = 0; i < place_count; i++)
+        if (places[i].writing == t || places[i].store == s)
+            places[i].writing = places[i].store == s ? t : NULL;
+    return t;
+}
+
+/* Of which store t is a write; a transaction's memory may serve others after it. */
+static struct place *place_written(const struct txn *t)
+{
+    for (unsigned i = 0; i < place_count; i++)
+        if (places[i].writing == t) {
+            places[i].writing = NULL;
+            return &places[i];
+        }
+    return NULL;
+}
+
+static bool is_state(const struct place *p)
+{
+    size_t len = strlen(p->dir);
+    return len > 6 && strcmp(p->dir + len - 6, "/state") == 0;
+}
+
 enum err __wrap_txn_commit(struct txn *t, struct reason *why)
 {
+    struct place *p = place_written(t);
     if (is_killed()) {
         txn_abort(t);
         return reason_set(why, ERR_IO, "killed");
     }
     if (disk_is_full())
         txn_fail(t, ERR_NO_SPACE, "no space left on device");
-    for (unsigned i = 0; i < place_count && sim->current != NULL; i++)
-        if (places[i].store != NULL && places[i].host == sim->current->host)
-            places[i].dirty |= places[i].nosync;
+    if (p != NULL)
+        p->dirty |= p->nosync;
     enum err e = __real_txn_commit(t, why);
-    if (e == OK && sim->current != NULL && sim->current->self != NULL)
+    if (e == OK && p != NULL && is_state(p) && sim->current != NULL && sim->current->self != NULL)
         world_state_changed(sim->current);
     return e;
 }

@@ -35,6 +35,7 @@ struct node {
     Pb__Amount capacity;
     int64_t cpu, memory_mb, disk_mb;
     uint8_t ports[PORTS]; /* how often each is given */
+    unsigned twice;       /* ports that are given more than once */
     struct node *next;
 };
 
@@ -166,8 +167,12 @@ static void use(const struct alloc *a, int sign)
     n->cpu += sign * (int64_t)a->amount.cpu;
     n->memory_mb += sign * (int64_t)a->amount.memory_mb;
     n->disk_mb += sign * (int64_t)a->amount.disk_mb;
-    for (size_t i = 0; i < a->port_count; i++)
-        n->ports[a->ports[i]] = (uint8_t)(n->ports[a->ports[i]] + sign);
+    for (size_t i = 0; i < a->port_count; i++) {
+        uint8_t *given = &n->ports[a->ports[i]];
+        n->twice -= *given > 1;
+        *given = (uint8_t)(*given + sign);
+        n->twice += *given > 1;
+    }
     n->touched = true;
 }
 
@@ -333,7 +338,7 @@ static void check_node(struct node *n)
         world_fail(1, "node %s is over-committed: cpu %lld of %u, memory %lld of %u, disk %lld",
                    log_id(n->id), (long long)n->cpu, n->capacity.cpu, (long long)n->memory_mb,
                    n->capacity.memory_mb, (long long)n->disk_mb);
-    for (uint32_t port = 0; port < PORTS; port++)
+    for (uint32_t port = 0; n->twice > 0 && port < PORTS; port++)
         if (n->ports[port] > 1)
             world_fail(1, "node %s has port %u given %u times", log_id(n->id), port,
                        n->ports[port]);
