@@ -88,6 +88,13 @@ static void amount_set(Pb__Amount *a, uint32_t cpu, uint32_t memory_mb, uint32_t
     a->disk_mb = disk_mb;
 }
 
+static void usage_freed(struct view *v, struct usage_edit *e)
+{
+    e->changed = true;
+    e->usage->has_freed_index = true;
+    e->usage->freed_index = v->index;
+}
+
 void usage_add(struct view *v, const uint8_t *node_id, const Pb__Amount *amount,
                Pb__Port *const *ports, size_t port_count)
 {
@@ -113,7 +120,7 @@ void usage_remove(struct view *v, const uint8_t *node_id, const Pb__Amount *amou
         return;
     Pb__Amount *u = e->usage->used;
     must(e->usage->allocs > 0);
-    e->changed = true;
+    usage_freed(v, e);
     e->usage->allocs--;
     if (amount != NULL)
         amount_set(u, u->cpu - amount->cpu, u->memory_mb - amount->memory_mb,
@@ -169,7 +176,7 @@ static void ports_rebuild(struct view *v, struct usage_edit *e, const Pb__Node *
             port_add(v, e, a->ports[i]->value);
     }
     walk_close(&w);
-    e->changed = true;
+    usage_freed(v, e);
 }
 
 static void usage_follow_node(struct view *v, const Pb__Node *old, const Pb__Node *node)
@@ -195,7 +202,7 @@ static void usage_follow_node(struct view *v, const Pb__Node *old, const Pb__Nod
     uint32_t disk_mb = less(total->disk_mb, reserved->disk_mb);
     if (!same_amount(e->usage->capacity, cpu, memory_mb, disk_mb)) {
         amount_set(e->usage->capacity, cpu, memory_mb, disk_mb);
-        e->changed = true;
+        usage_freed(v, e);
     }
     if (old == NULL || !same_ports(old, node))
         ports_rebuild(v, e, node);

@@ -1,5 +1,6 @@
 #include "capacity.h"
 #include "base/err.h"
+#include "base/fault.h"
 #include "base/list.h"
 #include "base/map.h"
 #include <stdlib.h>
@@ -16,7 +17,7 @@ struct node {
     struct node_class *class; /* NULL: only its usage is known yet */
     bool ready;
     uint32_t epoch;
-    uint64_t usage_index;
+    uint64_t usage_index, freed_index;
     int64_t cpu, memory_mb, disk_mb; /* free */
     size_t port_count;
     uint32_t *ports; /* in use, sorted */
@@ -169,8 +170,10 @@ void capacity_put_usage(struct capacity *c, const Pb__NodeUsage *u)
     int64_t cpu = (int64_t)total->cpu - used->cpu,
             memory_mb = (int64_t)total->memory_mb - used->memory_mb,
             disk_mb = (int64_t)total->disk_mb - used->disk_mb;
-    bool freed =
-        cpu > n->cpu || memory_mb > n->memory_mb || disk_mb > n->disk_mb || ports_freed(n, u);
+    /* What was taken and given back between two looks leaves the sums as they were. */
+    bool between = u->freed_index > n->freed_index && !MUTANT("freed-between-looks");
+    bool freed = between || cpu > n->cpu || memory_mb > n->memory_mb || disk_mb > n->disk_mb ||
+                 ports_freed(n, u);
     n->cpu = cpu;
     n->memory_mb = memory_mb;
     n->disk_mb = disk_mb;
@@ -181,6 +184,7 @@ void capacity_put_usage(struct capacity *c, const Pb__NodeUsage *u)
         memcpy(n->ports, u->ports, u->n_ports * sizeof(*n->ports));
     n->port_count = u->n_ports;
     n->usage_index = u->modify_index;
+    n->freed_index = u->freed_index;
     if (freed)
         node_freed(c, n, u->modify_index);
 }

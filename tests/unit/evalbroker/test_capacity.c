@@ -27,7 +27,8 @@ static void node(struct bed *b, uint8_t n, const char *class, Pb__Node__Status s
     capacity_check(b->c);
 }
 
-static void usage(struct bed *b, uint8_t n, uint32_t used_cpu, uint32_t port)
+static void put_usage(struct bed *b, uint8_t n, uint32_t used_cpu, uint32_t port,
+                      uint64_t freed_index)
 {
     uint8_t id[16];
     node_id(id, n);
@@ -42,8 +43,19 @@ static void usage(struct bed *b, uint8_t n, uint32_t used_cpu, uint32_t port)
     m.n_ports = port != 0;
     m.ports = &port;
     m.modify_index = ++b->index;
+    m.freed_index = freed_index;
     capacity_put_usage(b->c, &m);
     capacity_check(b->c);
+}
+
+static void usage(struct bed *b, uint8_t n, uint32_t used_cpu, uint32_t port)
+{
+    put_usage(b, n, used_cpu, port, 0); /* as of an older release */
+}
+
+static void usage_freed(struct bed *b, uint8_t n, uint32_t used_cpu, uint64_t freed_index)
+{
+    put_usage(b, n, used_cpu, 0, freed_index);
 }
 
 static uint64_t freed(struct bed *b, const char *class, bool eligible, bool escaped, uint64_t since)
@@ -89,6 +101,19 @@ Test(capacity, only_what_shrinks_is_capacity)
     cr_assert_eq(capacity_last_freed(b.c), before, "a node that is down offers nothing");
     node(&b, 1, "a", PB__NODE__STATUS__READY);
     cr_assert_eq(capacity_last_freed(b.c), b.index);
+    capacity_free(b.c);
+}
+
+Test(capacity, what_was_taken_and_given_back_between_two_looks_is_capacity)
+{
+    struct bed b = {.c = capacity_new()};
+    node(&b, 1, "a", PB__NODE__STATUS__READY);
+    usage(&b, 1, 500, 0);
+    usage_freed(&b, 1, 500, b.index + 1);
+    cr_assert_eq(capacity_last_freed(b.c), b.index);
+    uint64_t before = b.index;
+    usage_freed(&b, 1, 600, before);
+    cr_assert_eq(capacity_last_freed(b.c), before, "nothing was given back since");
     capacity_free(b.c);
 }
 
