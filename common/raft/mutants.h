@@ -24,6 +24,7 @@
     X(LEARNER_COUNTS, "learners count for commits")                                                \
     X(OUTSIDER_IS_QUIET, "a server outside its uncommitted members does not campaign")             \
     X(LOSS_UNNOTICED, "a lost append is not sent again when a later one is acknowledged")          \
+    X(TERM_UNCHECKED, "a message of an earlier term is taken for one of this term")                \
     X(OLD_REPLY_COUNTS, "answers to an earlier term's appends count")                              \
     X(APPLY_UNSTORED, "a committed entry is applied before our disk has it")                       \
     X(LONE_LEADER_GOES_ON, "a leader that had told a new member leads on after a failed write")    \

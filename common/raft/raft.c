@@ -225,6 +225,8 @@ void send_later(struct raft *r, struct raft_message m)
  * pre-vote we do not disturb it otherwise. True: the message is dealt with. */
 static bool answer_old_term(struct raft *r, const struct raft_message *m)
 {
+    if (MUTANT(TERM_UNCHECKED))
+        return false;
     if (m->type == RAFT_APPEND || m->type == RAFT_SNAPSHOT)
         send_later(
             r, (struct raft_message){.type = RAFT_APPEND_REPLY, .to = m->from, .refused = true});

@@ -155,8 +155,8 @@ void raft_store_failed(struct raft *r)
         become_follower(r, r->hard.term, 0);
         return;
     }
-    /* The entry that lets older ones commit was lost with the rest. */
-    if (r->commit < log_last(&r->log) && log_last_term(&r->log) != r->hard.term)
+    /* The entry that lets older ones commit, and reads begin, was lost with the rest. */
+    if (log_last_term(&r->log) != r->hard.term)
         log_append(&r->log, r->hard.term, RAFT_NOOP, NULL, 0);
     advance_commit(r);
 }

@@ -193,6 +193,27 @@ Test(raft, a_leader_whose_first_entry_found_no_room_writes_another)
     cr_assert_geq(committed(), 1);
 }
 
+/* nsim --seed 101395: all of the log was applied before, and so the term never had an entry. */
+Test(raft, a_leader_of_a_log_that_was_all_applied_writes_an_entry_when_there_is_room_again)
+{
+    struct raft_ready ready;
+    struct reason why;
+    struct raft_config c = config();
+    c.hard = (struct raft_hard_state){.term = 4, .vote = 1};
+    c.snapshot_index = 10;
+    c.snapshot_term = 4;
+    raft_free(r);
+    cr_assert_eq(raft_new(&r, &c, &why), OK, "%s", why.text);
+    raft_campaign(r);
+    store();
+    cr_assert_eq(status().role, RAFT_LEADER);
+    cr_assert(raft_ready(r, &ready));
+    raft_store_failed(r);
+    store();
+    cr_assert_eq(status().commit, 11);
+    cr_assert_eq(raft_read_index(r, 1), OK);
+}
+
 Test(raft, a_vote_that_was_not_stored_is_asked_for_again)
 {
     struct raft_ready ready;
