@@ -85,14 +85,16 @@ static bool may_remove(const struct autopilot_input *in, const struct autopilot_
     return voters >= least && sure >= voters / 2 + 1;
 }
 
-/* A new server that has the name of a member that is silent: its directory was made anew. */
+/* A new server, already a member or not, has the name of a member that is silent: its directory was
+ * made anew. */
 static bool is_replaced(const struct autopilot_input *in, const struct autopilot_server *s)
 {
     if (s->name[0] == '\0' || s->last_contact_ms < UNSURE_MS)
         return false;
     for (size_t i = 0; i < in->count; i++) {
         const struct autopilot_server *o = &in->servers[i];
-        if (!o->member && o->alive && o->may_join && strcmp(o->name, s->name) == 0)
+        bool speaks = !o->member || o->last_contact_ms < UNSURE_MS;
+        if (o != s && o->alive && o->may_join && speaks && strcmp(o->name, s->name) == 0)
             return true;
     }
     return false;

@@ -136,6 +136,22 @@ Test(autopilot, one_whose_directory_was_made_anew_is_removed_before_it_is_added_
     cr_assert(act.kind == AUTOPILOT_ADD && act.raft_id == 9);
 }
 
+/* nsim --servers 3 --seed 16: it could not be removed at first, and stayed until it was dead for
+ * long. */
+Test(autopilot, one_whose_successor_was_added_already_is_removed_too)
+{
+    for (unsigned id = 1; id <= 3; id++)
+        member(id, true);
+    servers[2].name = "s3.global";
+    servers[2].last_contact_ms = 3000;
+    struct autopilot_server *s = member(9, false);
+    s->name = "s3.global";
+    struct autopilot_action act = step();
+    cr_assert(act.kind == AUTOPILOT_REMOVE && act.raft_id == 3);
+    s->last_contact_ms = 3000;
+    cr_assert_eq(step().kind, AUTOPILOT_NOTHING, "which of two silent ones is the newer?");
+}
+
 /* Whatever is seen: the leader stays, and those who vote after a removal can decide. */
 Test(autopilot, no_action_ever_costs_the_quorum)
 {
