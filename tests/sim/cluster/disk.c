@@ -7,6 +7,7 @@
 #include "store/store.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -196,6 +197,26 @@ void disk_crash(struct host *h)
         damage(p);
         p->dirty = false;
     }
+}
+
+static int remove_one(const char *path, const struct stat *st, int flag, struct FTW *ftw)
+{
+    return remove(path);
+}
+
+void disk_remove(const char *path)
+{
+    nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+}
+
+void disk_lose(struct host *h)
+{
+    for (unsigned i = 0; i < place_count; i++)
+        if (places[i].host == h) {
+            must(places[i].store == NULL);
+            places[i].dirty = false;
+        }
+    disk_remove(h->name);
 }
 
 void disk_free(void)

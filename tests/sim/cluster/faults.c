@@ -17,6 +17,12 @@ enum fault {
     NODE_LOSS,
     KILL_WORKER,
     BAD_NETWORK,
+    FAULTS_ALONE, /* what follows needs several servers */
+    SLOW_LEADER = FAULTS_ALONE,
+    TRANSFER,
+    ROLLING_RESTART,
+    REMOVE_SERVER,
+    REPLACE_SERVER,
     FAULT_COUNT,
 };
 
@@ -41,7 +47,7 @@ void faults_begin(void)
     sim->weather.remote_us = sim_between(100, 5000);
     if (world->options.calm)
         return;
-    for (int i = 0; i < FAULT_COUNT; i++)
+    for (int i = 0; i < (world->options.servers > 1 ? FAULT_COUNT : FAULTS_ALONE); i++)
         mix.total += mix.weights[i] = sim_chance(0.6) ? (unsigned)sim_between(1, 4) : 0;
     mix.pause_us = sim_between(2, 20) * 1000000;
     if (sim_chance(0.5))
@@ -61,8 +67,9 @@ static struct process *any_daemon(const char *with)
 {
     for (int tries = 0; tries < 50; tries++) {
         struct process *p = &sim->processes[sim_below(sim->process_count)];
-        bool agent = strcmp(p->service->name, "agent") == 0;
-        if (p->self != NULL && !agent && (with == NULL || strstr(p->name, with) != NULL))
+        bool ours =
+            strcmp(p->service->name, "agent") == 0 || strcmp(p->service->name, "operator") == 0;
+        if (p->self != NULL && !ours && (with == NULL || strstr(p->name, with) != NULL))
             return p;
     }
     return NULL;
@@ -85,17 +92,35 @@ static void on_power(void *arg)
         }
 }
 
-static void power_loss(struct host *h)
+static void power_off(struct host *h)
 {
-    trace_note("power loss %s", h->name);
     for (unsigned i = 0; i < sim->process_count; i++)
         if (sim->processes[i].host == h) {
             sim->processes[i].wanted = false;
             process_kill(&sim->processes[i]);
         }
-    disk_crash(h);
     h->boots++;
+}
+
+static void power_loss(struct host *h)
+{
+    trace_note("power loss %s", h->name);
+    power_off(h);
+    disk_crash(h);
     sim_after(sim_between(1000000, 20000000), NULL, on_power, h, NULL);
+}
+
+/* A new, empty machine comes in its place. */
+static void replace_server(void)
+{
+    unsigned i = (unsigned)sim_below(world->options.servers);
+    struct host *h = world->server[i];
+    if (!operators_may_lose(i, sim_chance(0.5)))
+        return;
+    trace_note("lost for good %s", h->name);
+    power_off(h);
+    disk_lose(h);
+    sim_after(sim_between(1000000, 60000000), NULL, on_power, h, NULL);
 }
 
 static void on_mended(void *arg)
@@ -124,9 +149,10 @@ static void on_disk_mended(void *arg)
     trace_note("disk mended %s", h->name);
 }
 
-static void disk(bool full)
+static void disk(struct host *h, bool full)
 {
-    struct host *h = any_server();
+    if (h == NULL)
+        return;
     trace_note("disk %s %s", full ? "full" : "slow", h->name);
     if (full)
         h->disk_full = true;
@@ -220,7 +246,22 @@ static void cause(enum fault fault)
         break;
     case SLOW_DISK:
     case FULL_DISK:
-        disk(fault == FULL_DISK);
+        disk(any_server(), fault == FULL_DISK);
+        break;
+    case SLOW_LEADER:
+        disk(operators_leader(), false);
+        break;
+    case TRANSFER:
+        operators_transfer();
+        break;
+    case ROLLING_RESTART:
+        operators_roll();
+        break;
+    case REMOVE_SERVER:
+        operators_remove();
+        break;
+    case REPLACE_SERVER:
+        replace_server();
         break;
     case CLOCK_JUMP:
         clock_jump();

@@ -465,12 +465,12 @@ static bool fits(const struct node *n, const struct job *j)
            (j->port == 0 || n->ports[j->port] == 0);
 }
 
-static bool has_room(const struct job *j)
+static const struct node *room_for(const struct job *j)
 {
     for (const struct node *n = model.node_list; n != NULL; n = n->next)
         if (fits(n, j))
-            return true;
-    return false;
+            return n;
+    return NULL;
 }
 
 static void count_job(const struct job *j, uint32_t *running, uint32_t *wanted, uint32_t *complete)
@@ -516,7 +516,7 @@ static bool job_is_settled(const struct job *j, char *why, size_t size)
         return running == 0; /* all that was wanted has ended */
     if (wanted == count)
         return true;
-    return wanted < count && has_open_eval(j, PB__EVAL__STATUS__BLOCKED) && !has_room(j);
+    return wanted < count && has_open_eval(j, PB__EVAL__STATUS__BLOCKED) && room_for(j) == NULL;
 }
 
 /* Every replica has all that was seen on any. */
@@ -528,6 +528,16 @@ static bool is_caught_up(struct process *p)
         return false;
     replica_status(js->replica, &s);
     return s.applied_index == model.seen;
+}
+
+static void tell_room(const struct job *j)
+{
+    const struct node *n = room_for(j);
+    if (n != NULL)
+        trace_note("%s asks for cpu %u, memory %u: node %s has %lld and %lld free", j->name,
+                   j->ask.cpu, j->ask.memory_mb, log_id(n->id),
+                   (long long)(n->capacity.cpu - n->cpu),
+                   (long long)(n->capacity.memory_mb - n->memory_mb));
 }
 
 /* For who looks into a job that is not as it should be. */
@@ -544,6 +554,9 @@ void invariants_tell_evals(void)
                    log_id(e->id), e->status, e->plans, (unsigned long long)e->create_index,
                    (unsigned long long)e->modify_index);
     }
+    for (const struct job *j = model.job_list; j != NULL; j = j->next)
+        if (!job_is_settled(j, (char[300]){0}, 300))
+            tell_room(j);
 }
 
 bool invariants_settled(char *why, size_t size)

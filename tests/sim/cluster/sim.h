@@ -108,7 +108,9 @@ void net_heal(void);                      /* what was cut off finds out */
 void net_free(void);
 
 /* ---- disk.c */
-void disk_crash(struct host *h); /* the machine lost its power: what was not synced is gone */
+void disk_crash(struct host *h);    /* the machine lost its power: what was not synced is gone */
+void disk_lose(struct host *h);     /* all that it ever held */
+void disk_remove(const char *path); /* a directory and what is in it */
 void disk_free(void);
 /* world.c: something was committed to a store of p's. */
 void world_state_changed(struct process *p);

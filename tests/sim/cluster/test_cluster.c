@@ -1,5 +1,7 @@
 /* Scenarios, and that the simulator itself is worth its name: it repeats itself exactly, and it
  * finds what is wrong. A failing run tells how nsim replays it. */
+#include "command.pb-c.h"
+#include "gateway/gateway.h"
 #include "world.h"
 #include <criterion/criterion.h>
 #include <stdio.h>
@@ -31,21 +33,65 @@ Test(cluster, another_seed_gives_another_trace)
 
 static void on_jobstore_back(void *arg)
 {
-    world->jobstore[0]->wanted = true;
-    process_start(world->jobstore[0]);
+    struct process *p = arg;
+    p->wanted = true;
+    process_start(p);
 }
 
 static void jobstore_comes_late(void)
 {
     world->jobstore[0]->wanted = false;
     process_kill(world->jobstore[0]);
-    sim_after(60000000, NULL, on_jobstore_back, NULL, NULL);
+    sim_after(60000000, NULL, on_jobstore_back, world->jobstore[0], NULL);
 }
 
 Test(cluster, workers_may_wait_at_a_broker_that_has_never_heard_of_jobstore)
 {
     struct verdict v;
     struct world_options o = {SHAPE, .seed = 203, .calm = true, .script = jobstore_comes_late};
+    cr_assert(world_check(&o, &v), "%s", v.text);
+}
+
+static void on_asked(void *owner, const struct response *r) {}
+
+/* Several requests at once through one gateway. */
+static void on_crowd(void *arg)
+{
+    Pb__Command command = PB__COMMAND__INIT;
+    Pb__JobDeregister stop = PB__JOB_DEREGISTER__INIT;
+    stop.job_id = (char *)"none";
+    command.body_case = PB__COMMAND__BODY_JOB_DEREGISTER;
+    command.job_deregister = &stop;
+    for (int i = 0; i < 4; i++)
+        gateway_apply(sim->current->self, &command, on_asked, NULL);
+}
+
+/* The leader's jobstore dies; its gateway asks the others, which have no leader yet. */
+static void on_silence(void *arg)
+{
+    unsigned i = 0;
+    while (i < world->options.servers - 1 && world->server[i] != operators_leader())
+        i++;
+    world->jobstore[i]->wanted = false;
+    process_kill(world->jobstore[i]);
+    for (uint64_t ms = 0; ms < 2000; ms += 7)
+        sim_after(ms * 1000, world->gateway[i], on_crowd, NULL, NULL);
+    sim_after(2500000, NULL, on_jobstore_back, world->jobstore[i], NULL);
+}
+
+static void a_jobstore_is_silent_again_and_again(void)
+{
+    for (uint64_t s = 10; s < 50; s += 8)
+        sim_after(s * 1000000, NULL, on_silence, NULL, NULL);
+}
+
+Test(cluster, calls_at_a_door_go_with_it_when_another_server_is_guessed)
+{
+    struct verdict v;
+    struct world_options o = {SHAPE, .seed = 1, .calm = true};
+    o.minutes = 1;
+    o.servers = 3;
+    o.script = a_jobstore_is_silent_again_and_again;
     cr_assert(world_check(&o, &v), "%s", v.text);
 }
 

@@ -4,13 +4,11 @@
 #define RAFT_MUTANTS /* here we are the ones that choose */
 #undef MUTANT
 #include "raft/mutants.h"
-#include <ftw.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #define PEACE_STEP_US 1000000
@@ -20,7 +18,7 @@
 struct world *world;
 
 extern const struct service jobstore_service, evalbroker_service, planqueue_service,
-    schedworker_service, controller_service, gateway_service;
+    schedworker_service, controller_service, gateway_service, gossip_service;
 
 bool mutant_is(const char *name)
 {
@@ -89,6 +87,12 @@ static void add(struct words *w, const char *option, const char *format, ...)
 
 static struct arena *words_arena;
 
+/* Drawn for each run. */
+static struct {
+    const char *changes_kept, *dead_after;
+    bool gossip; /* else the servers are told of one another by their settings */
+} shape;
+
 static struct words some(void)
 {
     return (struct words){.arena = words_arena};
@@ -121,8 +125,8 @@ static void add_peers(struct words *w, const char *option, unsigned own, const c
         add(w, option, "%s", text);
 }
 
-/* Alone a server needs no raft listener. What shapes the state is the same on all. */
-static void build_jobstore(unsigned i, const char *changes_kept)
+/* Alone a server needs no raft listener. */
+static void build_jobstore(unsigned i)
 {
     static const char *const log_sizes[] = {"16KiB", "64KiB", "64MiB"};
     const char *s = world->server[i]->name;
@@ -132,12 +136,16 @@ static void build_jobstore(unsigned i, const char *changes_kept)
     add(&w, "--data-dir", "%s/jobstore", s);
     add(&w, "--map-size", "256MiB");
     add(&w, "--log-size", "%s", log_sizes[sim_below(COUNT_OF(log_sizes))]);
-    add(&w, "--changes-kept", "%s", changes_kept);
+    add(&w, "--changes-kept", "%s", shape.changes_kept);
     if (world->options.servers > 1) {
         add(&w, "--server-name", "%s", s);
         add(&w, "--listen-raft", "tcp://%s:4649", s);
         add(&w, "--bootstrap-expect", "%u", world->options.servers);
-        add_peers(&w, "--peers", i, "", 4649);
+        add(&w, "--dead-server-cleanup-ms", "%s", shape.dead_after);
+        if (shape.gossip)
+            add(&w, "--gossip", "ipc:///%s/gossip", s);
+        else
+            add_peers(&w, "--peers", i, "", 4649);
     }
     world->jobstore[i] = run(i, "jobstore", &jobstore_service, &w);
 }
@@ -182,12 +190,44 @@ static void build_gateway(unsigned i)
     add(&w, "--planqueue", "ipc:///%s/planqueue", s);
     add(&w, "--gossip", "ipc:///%s/gossip", s);
     add(&w, "--name", "%s", s);
-    add_peers(&w, "--known-servers", i, ".global", 4647);
+    if (!shape.gossip)
+        add_peers(&w, "--known-servers", i, ".global", 4647);
     add_jobstore_addresses(&w, s);
     world->gateway[i] = run(i, "gateway", &gateway_service, &w);
     size_t len = strlen(world->doors);
     snprintf(world->doors + len, sizeof(world->doors) - len, "%stcp://%s:4647", i > 0 ? "," : "",
              s);
+}
+
+/* Who is there they learn of one another, from any that they can reach. */
+static void build_gossip(unsigned i)
+{
+    const char *s = world->server[i]->name;
+    char join[200] = "";
+    size_t len = 0;
+    struct words w = some();
+    for (unsigned k = 0; k < world->options.servers; k++)
+        len += (size_t)snprintf(join + len, sizeof(join) - len, "%s%s:4648", k > 0 ? "," : "",
+                                world->server[k]->name);
+    add(&w, "--listen", "ipc:///%s/gossip", s);
+    add(&w, "--listen-gossip", "tcp://%s:4648", s);
+    add(&w, "--name", "%s", s);
+    add(&w, "--address", "%s", s);
+    add(&w, "--advertise-raft", "%s:4649", s);
+    add(&w, "--join", "%s", join);
+    add(&w, "--jobstore", "ipc:///%s/jobstore", s);
+    add(&w, "--bootstrap-expect", "%u", world->options.servers);
+    run(i, "gossip", &gossip_service, &w);
+}
+
+/* What shapes the state is the same on all. A server alone has no others to find. */
+static void choose_shape(void)
+{
+    static const char *const changes[] = {"2000", "20000"};
+    static const char *const dead[] = {"10m", "30s"};
+    shape.changes_kept = changes[sim_below(COUNT_OF(changes))];
+    shape.gossip = world->options.servers > 1 && sim_chance(0.5);
+    shape.dead_after = world->options.servers > 1 ? dead[sim_below(COUNT_OF(dead))] : dead[0];
 }
 
 static void build(void)
@@ -197,24 +237,21 @@ static void build(void)
         snprintf(name, sizeof(name), "s%u", i + 1);
         world->server[i] = sim_host(name);
     }
-    static const char *const changes[] = {"2000", "20000"};
-    const char *changes_kept = changes[sim_below(COUNT_OF(changes))];
+    choose_shape();
     for (unsigned i = 0; i < world->options.servers; i++) {
-        build_jobstore(i, changes_kept);
+        build_jobstore(i);
         build_planning(i);
         build_gateway(i);
+        if (shape.gossip)
+            build_gossip(i);
     }
     agents_build();
+    operators_build();
     for (unsigned i = 0; i < sim->process_count; i++)
         process_start(&sim->processes[i]);
 }
 
 /* ---- its directory */
-
-static int remove_one(const char *path, const struct stat *st, int flag, struct FTW *ftw)
-{
-    return remove(path);
-}
 
 /* Paths in log lines must not differ from run to run: all are relative. */
 static void enter_dir(void)
@@ -232,7 +269,7 @@ static void enter_dir(void)
 static void leave_dir(void)
 {
     if (chdir("/") == 0)
-        nftw(sim->dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+        disk_remove(sim->dir);
 }
 
 /* ---- a run */
@@ -254,6 +291,11 @@ static void run_until(uint64_t until_us)
         continue;
 }
 
+static bool is_settled(char *why, size_t size)
+{
+    return operators_settled(why, size) && invariants_settled(why, size);
+}
+
 static void make_peace(void)
 {
     char why[300];
@@ -262,7 +304,7 @@ static void make_peace(void)
     world->peace = true;
     faults_end();
     run_until(sim->now_us + 30000000); /* what was under way, nodes that must first be missed */
-    while (world->verdict.invariant == 0 && !invariants_settled(why, sizeof(why))) {
+    while (world->verdict.invariant == 0 && !is_settled(why, sizeof(why))) {
         if (sim->now_us > most)
             invariants_tell_evals();
         if (sim->now_us > most)

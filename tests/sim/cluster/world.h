@@ -58,6 +58,15 @@ void clients_check_end(void); /* what was acknowledged is there */
 /* faults.c */
 void faults_begin(void);
 void faults_end(void);
+/* operators.c */
+void operators_build(void);
+struct host *operators_leader(void); /* NULL: nobody leads */
+void operators_transfer(void);
+void operators_remove(void);
+void operators_roll(void);
+/* Whether the disk of server i may be lost for good. tell: its removal is then asked for. */
+bool operators_may_lose(unsigned i, bool tell);
+bool operators_settled(char *why, size_t size); /* every server is a voter */
 /* invariants.c */
 void invariants_begin(void);
 void invariants_state_changed(struct process *p); /* a jobstore's state has moved on */
