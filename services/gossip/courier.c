@@ -1,5 +1,6 @@
 #include "courier.h"
 #include "base/list.h"
+#include "base/log.h"
 #include "base/map.h"
 #include "net/tls.h"
 #include <stdio.h>
@@ -130,7 +131,11 @@ static void on_answer(void *owner, const struct response *r)
     struct sending *s = owner;
     struct courier *c = s->courier;
     const Pb__GossipPacket *p = (const Pb__GossipPacket *)r->body;
+    bool refused = r->code == PB__REPLY__CODE__DENIED || r->code == PB__REPLY__CODE__INVALID;
     s->peer->calls--;
+    if (refused && strncmp(s->peer->reason, r->reason, 150) != 0)
+        log_warn("peer_refuses", "address=%s reason=%s", log_quote(s->peer->address),
+                 log_quote(r->reason));
     snprintf(s->peer->reason, sizeof s->peer->reason, "%.150s",
              r->code == PB__REPLY__CODE__OK ? "" : r->reason);
     list_remove(&s->link);

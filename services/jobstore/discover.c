@@ -314,6 +314,25 @@ static void begin_asking(struct discover *d, const struct bootstrap_set *set)
     ask_all(d);
 }
 
+/* Who is known by address and has not said who it is. */
+static void add_silent(const struct discover *d, struct reason *why)
+{
+    const struct entry *e;
+    const char *before = "; no answer from ";
+    size_t len = strlen(why->text);
+    list_each(&d->all, struct entry, link, e)
+    {
+        if (e->seen.who != NULL || len >= sizeof why->text)
+            continue;
+        len +=
+            (size_t)snprintf(why->text + len, sizeof why->text - len, "%s%s", before, e->address);
+        before = ", ";
+    }
+    if (before[0] == ',' && len < sizeof why->text)
+        snprintf(why->text + len, sizeof why->text - len,
+                 ": does jobstore run there, and is that its listen_raft?");
+}
+
 static void form_maybe(struct discover *d)
 {
     struct candidate all[DISCOVER_MOST + 1];
@@ -330,6 +349,8 @@ static void form_maybe(struct discover *d)
             all[n++] = candidate_of(e->seen.who);
     }
     enum bootstrap_step step = bootstrap_decide(all, n, &set, &why);
+    if (step == BOOTSTRAP_WAIT && set.count < d->options.expect)
+        add_silent(d, &why);
     tell(d, step == BOOTSTRAP_STOP ? "cluster_cannot_form" : "cluster_waits", &why);
     if (step == BOOTSTRAP_ASK)
         begin_asking(d, &set);

@@ -116,3 +116,11 @@ grep -qE "^s[123]\.global .* alive +true " out || fail "no leader is shown: $(ca
 regions_are() { [ "$(api GET /v1/agent/self | jq -r .stats.nomad.known_regions)" = "$1" ]; }
 wait_for 30 'two regions are known' regions_are 2
 peers_are 3 || fail "voters: $("$NCTL" operator raft list-peers)"
+
+note 'one that claims this region with the certificate of another is refused, and both sides say why'
+server_conf 5 global
+sed -i 's/global-server-norn/eu-server-norn/g' "$WORK/s5.conf"
+server_start 5
+wait_for 60 'the newcomer is told' says s5-gossip 'event=peer_refuses.*another region than its certificate'
+wait_for 60 'a server tells' grep -qhE 'event=packet_refused.*a certificate of region eu calls itself s5.global' s1-gossip.log s2-gossip.log s3-gossip.log
+peers_are 3 || fail "voters: $("$NCTL" operator raft list-peers)"

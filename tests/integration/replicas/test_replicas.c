@@ -246,51 +246,6 @@ Test(replicas, a_server_that_is_dead_for_long_is_removed)
     region_free(r);
 }
 
-Test(replicas, a_directory_copied_from_another_server_is_refused)
-{
-    struct region *r = region_new(3, 2, NULL);
-    char command[400];
-    int status = 0;
-    region_spawn(r, 0);
-    region_spawn(r, 1);
-    region_leader(r, 10000);
-    store_process_kill(r->servers[1], SIGTERM);
-    snprintf(command, sizeof command, "cp -r %s %s", r->servers[1]->data, r->servers[2]->data);
-    cr_assert_eq(system(command), 0);
-    region_spawn(r, 2);
-    cr_assert(store_process_ended(r->servers[2], 10000, &status));
-    cr_assert(WIFEXITED(status) && WEXITSTATUS(status) != 0);
-    region_expect_log(r, 2, "belongs to the server s2.global and this one is called s3.global",
-                      100);
-    region_free(r);
-}
-
-Test(replicas, servers_that_expect_different_numbers_say_so_and_wait)
-{
-    struct region *r = region_new(3, 3, NULL);
-    r->servers[0]->extra[7] = "2";
-    region_start(r);
-    region_expect_log(r, 1, "bootstrap_expect is 3 here and 2 at s1.global", 10000);
-    for (unsigned i = 0; i < 3; i++)
-        cr_assert_eq(region_status(r, i, false)->n_members, 0);
-    region_free(r);
-}
-
-Test(replicas, a_server_of_another_cluster_is_left_alone_and_named)
-{
-    struct region *r = region_new(4, 3, NULL);
-    r->servers[3]->extra[7] = "1"; /* it begins one of its own */
-    for (unsigned i = 0; i < 3; i++)
-        region_spawn(r, i);
-    unsigned leader = region_leader(r, 10000);
-    region_spawn(r, 3);
-    region_expect_log(r, leader, "event=server_of_another_cluster server=s4.global", 10000);
-    region_expect_log(r, leader, "stop it and empty its data directory", 100);
-    register_some(r, "web", 2);
-    region_expect_voters(r, 3, 0, 1000);
-    region_free(r);
-}
-
 static void write_recover(struct region *r, unsigned i, const char *text)
 {
     char path[200];
@@ -440,28 +395,6 @@ Test(replicas, five_servers_outlive_any_two)
     register_some(r, "after", 2);
     region_expect_equal(r, 10000);
     cr_assert(region_has(r, dead[0], "without2-4", false));
-    region_free(r);
-}
-
-Test(replicas, a_copy_under_the_same_name_ends_and_the_server_stays)
-{
-    struct region *r = region_new(4, 3, NULL);
-    char command[400];
-    int status = 0;
-    for (unsigned i = 0; i < 3; i++)
-        region_spawn(r, i);
-    unsigned copied = (region_leader(r, 10000) + 1) % 3;
-    register_some(r, "web", 3);
-    region_expect_named(r, copied, 5000); /* the cluster knows where the server is */
-    snprintf(command, sizeof command, "cp -r %s %s", r->servers[copied]->data, r->servers[3]->data);
-    cr_assert_eq(system(command), 0);
-    r->servers[3]->extra[1] = r->names[copied];
-    region_spawn(r, 3);
-    cr_assert(store_process_ended(r->servers[3], 10000, &status));
-    cr_assert(WIFEXITED(status) && WEXITSTATUS(status) != 0);
-    region_expect_log(r, 3, "has the identity of this server", 100);
-    register_some(r, "after", 2);
-    cr_assert(region_has(r, copied, "web-2", false));
     region_free(r);
 }
 
