@@ -127,9 +127,15 @@ void operator_raft_transfer(struct call_context *c)
 {
     Pb__MemberKey key;
     member_key(c, &key);
+    /* The answer may be overtaken by the news of who leads: then the new leader is asked again, and
+     * `from` tells it that nothing is left to do. */
+    key.from = leader_raft_id(c->gateway->leader);
+    key.has_from = key.from != 0;
     ask(c, false,
-        &(struct call_options){
-            .method = PB__JOBSTORE__METHOD__TRANSFER, .body = &key.base, .done = on_changed});
+        &(struct call_options){.method = PB__JOBSTORE__METHOD__TRANSFER,
+                               .body = &key.base,
+                               .retry = key.has_from,
+                               .done = on_changed});
 }
 
 /* ---- autopilot */

@@ -293,8 +293,8 @@ static void on_reads_lost(void *self)
 static void on_role_changed(void *self)
 {
     struct jobstore *js = self;
+    membership_role_changed(js->membership); /* who asked for it hears of it before all others do */
     status_look(js);
-    membership_role_changed(js->membership);
 }
 
 static void on_broken(void *self, const char *why)

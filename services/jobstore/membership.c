@@ -521,6 +521,10 @@ void membership_transfer(struct membership *m, struct request *req)
         fail_not_leader(m->js, req, "this server does not lead");
         return;
     }
+    if (any && k->has_from && k->from != replica_raft_id(m->js->replica)) {
+        request_reply(req, NULL, 0); /* a second copy, and the first has come about */
+        return;
+    }
     uint64_t id = any ? best_successor(m) : find_member(m, req);
     if (id == 0 && any)
         request_fail(req, PB__REPLY__CODE__INVALID, "there is no other voter to hand over to");

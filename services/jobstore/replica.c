@@ -314,6 +314,19 @@ static void on_step(void *owner)
 
 /* ---- for the shell */
 
+/* Who asks again is answered by the new leader; BUSY would be for a person to deal with. */
+static enum err refused(const struct replica *r, enum err e, struct reason *why)
+{
+    struct raft_status s;
+    raft_status(r->raft, &s);
+    if (e == ERR_BUSY && s.transferee != 0)
+        return reason_set(why, ERR_NOT_LEADER, "leadership is being handed over");
+    if (e == ERR_BUSY)
+        return reason_set(why, e, "too much waits to be written");
+    return reason_set(why, e, "%s",
+                      r->told_leader != 0 ? "another server leads" : "there is no leader yet");
+}
+
 enum err replica_propose(struct replica *r, const void *data, size_t len, uint64_t *index,
                          struct reason *why)
 {
@@ -326,11 +339,8 @@ enum err replica_propose(struct replica *r, const void *data, size_t len, uint64
     if (len > (256u << 10) && !replica_has_room(r, 4 * (uint64_t)len, text, sizeof text))
         return reason_set(why, ERR_NO_SPACE, "%s", text);
     enum err e = raft_propose(r->raft, data, len, index);
-    if (e == ERR_BUSY)
-        return reason_set(why, e, "too much waits to be written, or leadership is handed over");
     if (e != OK)
-        return reason_set(why, e, "%s",
-                          r->told_leader != 0 ? "another server leads" : "there is no leader yet");
+        return refused(r, e, why);
     replica_mark(r);
     return OK;
 }

@@ -78,7 +78,8 @@ enum err replica_set_name(struct replica *r, const char *name, struct reason *wh
 
 /* ---- for the shell */
 
-/* ERR_NO_SPACE, ERR_NOT_LEADER, ERR_BUSY: *why says more; nothing has happened then. */
+/* ERR_NO_SPACE, ERR_NOT_LEADER (also while leadership is handed over), ERR_BUSY: *why says more;
+ * nothing has happened then. */
 enum err replica_propose(struct replica *r, const void *data, size_t len, uint64_t *index,
                          struct reason *why);
 /* Asks for a read of everything that was committed before now. readable(context) follows, or

@@ -97,7 +97,7 @@ shims_of() {
 clean_up() {
   local status=$? pid
   trap - EXIT
-  for pid in "${suites[@]+"${suites[@]}"}"; do kill -TERM "$pid" 2>/dev/null || true; done
+  for pid in "${suites[@]+"${suites[@]}"}"; do kill -TERM "$pid" 2>/dev/null && kill -CONT "$pid" 2>/dev/null || true; done
   for pid in "${suites[@]+"${suites[@]}"}"; do
     local i
     for ((i = 0; i < 300; i++)); do alive "$pid" || break; sleep 0.05; done
