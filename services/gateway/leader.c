@@ -13,9 +13,13 @@
 #define DEFAULT_BUDGET_MS 5000u
 #define UNAVAILABLE_MOST  25
 
-/* The door of a server, opened when it is first needed. */
+#define DOORS_MOST 8u
+
+/* The door of a server, opened when it is first needed. It stays open when another leads:
+ * leadership comes back, and nng may hang where a socket is closed that has work (nng issue 1543).
+ */
 struct door {
-    struct link link; /* in closing */
+    struct link link; /* in doors or closing */
     char address[256];
     struct client *clients[LEADER_SERVICES];
 };
@@ -33,7 +37,9 @@ struct leader {
     uint64_t contact_ms, contact_at_ms; /* as told, and when */
     struct door *door;                  /* of the leader, or of one that might be; NULL: none */
     size_t guess;                       /* which member was tried last */
-    struct link closing;                /* struct door */
+    struct link doors;                  /* struct door, the oldest in front */
+    size_t door_count;
+    struct link closing; /* struct door */
     struct timer reap;
     struct link calls; /* struct leader_call */
 };
@@ -79,22 +85,37 @@ static void on_reap(void *owner)
 }
 
 /* Not at once: we may be in an answer that came through it. */
-static void door_drop(struct leader *s)
+static void drop_oldest(struct leader *s)
 {
-    if (s->door == NULL)
-        return;
-    list_push_back(&s->closing, &s->door->link);
-    s->door = NULL;
+    struct door *d = list_first(&s->doors, struct door, link);
+    list_remove(&d->link);
+    s->door_count--;
+    list_push_back(&s->closing, &d->link);
     timer_arm(s->loop, &s->reap, 0, on_reap, s);
+}
+
+static struct door *door_to(struct leader *s, const char *address)
+{
+    struct door *d;
+    list_each(&s->doors, struct door, link, d)
+    {
+        if (strcmp(d->address, address) == 0)
+            return d;
+    }
+    if (s->door_count == DOORS_MOST)
+        drop_oldest(s);
+    s->door_count++;
+    d = xcalloc(1, sizeof(*d));
+    snprintf(d->address, sizeof(d->address), "%s", address);
+    list_push_back(&s->doors, &d->link);
+    return d;
 }
 
 static void door_set(struct leader *s, const char *address)
 {
     if (s->door != NULL && strcmp(s->door->address, address) == 0)
         return;
-    door_drop(s);
-    s->door = xcalloc(1, sizeof(*s->door));
-    snprintf(s->door->address, sizeof(s->door->address), "%s", address);
+    s->door = door_to(s, address);
 }
 
 static struct client *door_client(struct leader *s, Pb__Service__Name service)
@@ -151,7 +172,7 @@ static void find_door(struct leader *s)
         return;
     if (s->raft_id == 0 || s->raft_id == s->own_raft_id || m == NULL ||
         !roster_door(s->options.roster, m, address)) {
-        door_drop(s);
+        s->door = NULL;
         if (s->raft_id != 0)
             roster_hurry(s->options.roster); /* it will hear of the leader soon */
         return;
@@ -404,6 +425,7 @@ enum err leader_open(struct leader **out, struct loop *l, const struct leader_op
     struct leader *s = xcalloc(1, sizeof(*s));
     s->loop = l;
     s->options = *o;
+    list_init(&s->doors);
     list_init(&s->closing);
     list_init(&s->calls);
     enum err e = client_open(&s->poll, l, o->jobstore_poll, why);
@@ -428,9 +450,12 @@ void leader_close(struct leader *s)
     timer_cancel(s->loop, &s->status_again);
     timer_cancel(s->loop, &s->reap);
     client_close(s->poll); /* and with it the question */
-    door_drop(s);
-    timer_cancel(s->loop, &s->reap);
     on_reap(s);
+    struct door *d;
+    list_each(&s->doors, struct door, link, d)
+    {
+        door_free(d);
+    }
     free(s);
 }
 
