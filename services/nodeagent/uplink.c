@@ -9,7 +9,7 @@
 #define CALL_BUDGET_MS 5000
 #define MOVE_BUDGET_MS 2000 /* where there is another server to go to */
 #define POLL_WAIT_MS   30000
-#define POLL_MIN_MS    2000
+#define POLL_MIN_MS    1000
 #define POLL_SLACK_MS  1000
 #define COALESCE_MS    50
 #define FIRST_PAUSE_MS 50
@@ -149,7 +149,7 @@ static uint32_t call_budget_ms(const struct uplink *u)
  * work than heartbeats are, of which a larger fleet sends fewer. */
 static uint32_t poll_wait_ms(const struct uplink *u)
 {
-    uint32_t ms = u->ttl_ms / 5;
+    uint32_t ms = u->ttl_ms / 10;
     if (u->count == 1 || ms > POLL_WAIT_MS)
         return POLL_WAIT_MS;
     return ms < POLL_MIN_MS ? POLL_MIN_MS : ms;
