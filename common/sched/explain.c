@@ -94,9 +94,9 @@ static void look_at_node(const struct explainer *e, uint32_t slot, uint32_t cand
     const struct at_node *at = &p->at_node[slot];
     const Pb__Amount *ask = e->contest->ask.amount;
     *l = (struct lacking){
-        .cpu = short_of((int64_t)f->free_cpu[slot] - at->cpu, ask->cpu),
-        .memory = short_of((int64_t)f->free_memory[slot] - at->memory, ask->memory_mb),
-        .disk = short_of((int64_t)f->free_disk[slot] - at->disk, ask->disk_mb),
+        .cpu = short_of(f->free_cpu[slot] - at->cpu, ask->cpu),
+        .memory = short_of(f->free_memory[slot] - at->memory, ask->memory_mb),
+        .disk = short_of(f->free_disk[slot] - at->disk, ask->disk_mb),
     };
     l->cost =
         share(l->cpu, ask->cpu) + share(l->memory, ask->memory_mb) + share(l->disk, ask->disk_mb);

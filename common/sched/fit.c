@@ -1,5 +1,10 @@
 #include "sched/fit.h"
 
+uint32_t alloc_priority(const Pb__Alloc *alloc)
+{
+    return alloc->priority > 0 ? alloc->priority : DEFAULT_PRIORITY;
+}
+
 const char *fit_name(enum fit f)
 {
     switch (f) {

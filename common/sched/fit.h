@@ -11,6 +11,11 @@
 #define DYNAMIC_PORT_MIN 20000
 #define DYNAMIC_PORT_MAX 32000
 
+/* A job may displace allocations of jobs whose priority is at least so much lower. */
+#define PREEMPT_GAP      10
+#define DEFAULT_PRIORITY 50
+uint32_t alloc_priority(const Pb__Alloc *alloc); /* of its job, as it was when it was placed */
+
 enum fit { FIT, FIT_CPU, FIT_MEMORY, FIT_DISK, FIT_PORT };
 
 const char *fit_name(enum fit f); /* "cpu", "memory", "disk", "network: port collision" */

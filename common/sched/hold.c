@@ -117,6 +117,20 @@ static void hold_port(struct fleet *f, struct hold *h, uint32_t slot, uint16_t p
     port_set_append(&f->held_ports[slot], port);
 }
 
+static uint32_t down_to_nothing(uint32_t n, uint32_t by)
+{
+    return n > by ? n - by : 0;
+}
+
+static void take_off(struct held_node *n, const Pb__Amount *amount)
+{
+    if (amount == NULL)
+        return;
+    n->cpu = down_to_nothing(n->cpu, amount->cpu);
+    n->memory = down_to_nothing(n->memory, amount->memory_mb);
+    n->disk = down_to_nothing(n->disk, amount->disk_mb);
+}
+
 void fleet_hold_add(struct fleet *f, struct hold *h, const Pb__Placement *p)
 {
     uint32_t slot = p->node_id.len == ID_SIZE ? fleet_slot(f, p->node_id.data) : SLOT_NONE;
@@ -133,6 +147,9 @@ void fleet_hold_add(struct fleet *f, struct hold *h, const Pb__Placement *p)
         n->memory = p->resources->memory_mb;
         n->disk = p->resources->disk_mb;
     }
+    /* What it displaces is still counted as used, until the records show that it is gone. */
+    for (size_t i = 0; i < p->n_preempts; i++)
+        take_off(n, p->preempts[i]->resources);
     for (size_t i = 0; i < p->n_ports; i++)
         hold_port(f, h, slot, (uint16_t)p->ports[i]->value);
     add_held(f, n, 1);

@@ -3,6 +3,7 @@
 #include "sched/affinity.h"
 #include "sched/fit.h"
 #include "sched/planner.h"
+#include "sched/preempt.h"
 #include "sched/rows.h"
 #include "wire/wire.h"
 #include <string.h>
@@ -102,7 +103,7 @@ static void note_placed(struct planner *p, struct rank *r, uint32_t i, const Pb_
     if (p->at_node == NULL)
         return;
     struct at_node *at = &p->at_node[r->slots[i]];
-    at->cpu += ask->cpu;
+    at->cpu += (int64_t)ask->cpu;
     at->memory += ask->memory_mb;
     at->disk += ask->disk_mb;
     at->dynamic_ports += ports;
@@ -135,27 +136,54 @@ static uint32_t choose(const struct planner *p, const struct rank *r, const stru
     return i != UINT32_MAX && rank_score(r, i) > KEY_NONE ? i : UINT32_MAX;
 }
 
+/* NULL: its ports could not be given out. */
+static Pb__Placement *place_at(struct planner *p, const Pb__TaskGroup *group, struct rank *r,
+                               const struct wanted *w, uint32_t i)
+{
+    Pb__Port **ports = NULL;
+    size_t port_count = 0;
+    if (r->ask->fixed_count + r->ask->dynamic_count > 0 &&
+        !ask_give_ports(r->ask, p->arena, p->fleet, r->slots[i], &r->taken[i],
+                        p->seed + 0x9e3779b97f4a7c15u * ++p->given, &ports, &port_count)) {
+        r->dynamic_ports[i] = 0; /* the count of what is left was too high */
+        rank_update(r, p->fleet, i);
+        return NULL;
+    }
+    Pb__Placement *n = add_placement(p, group, w, r->ask, r->slots[i]);
+    n->ports = ports;
+    n->n_ports = port_count;
+    note_placed(p, r, i, n);
+    return n;
+}
+
 /* False: there is no room. */
 static bool place_one(struct planner *p, const Pb__TaskGroup *group, struct rank *r,
                       const struct wanted *w)
 {
-    for (uint32_t i; (i = choose(p, r, w)) != UINT32_MAX;) {
-        Pb__Port **ports = NULL;
-        size_t port_count = 0;
-        if (r->ask->fixed_count + r->ask->dynamic_count > 0 &&
-            !ask_give_ports(r->ask, p->arena, p->fleet, r->slots[i], &r->taken[i],
-                            p->seed + 0x9e3779b97f4a7c15u * ++p->given, &ports, &port_count)) {
-            r->dynamic_ports[i] = 0; /* the count of what is left was too high */
-            rank_update(r, p->fleet, i);
-            continue;
-        }
-        Pb__Placement *n = add_placement(p, group, w, r->ask, r->slots[i]);
-        n->ports = ports;
-        n->n_ports = port_count;
-        note_placed(p, r, i, n);
-        return true;
-    }
+    for (uint32_t i; (i = choose(p, r, w)) != UINT32_MAX;)
+        if (place_at(p, group, r, w, i) != NULL)
+            return true;
     return false;
+}
+
+/* Room is made by displacing others. False: not even so. */
+static bool displace_for(struct planner *p, struct contest *c, const struct wanted *w)
+{
+    struct displacing d;
+    uint32_t only = UINT32_MAX;
+    if (w->node_id != NULL && (only = find_candidate(&c->rank, p->fleet, w->node_id)) == UINT32_MAX)
+        return false;
+    if (!preempt_find(p, c, only, &d))
+        return false;
+    preempt_make_room(p, c, &d, true);
+    Pb__Placement *n = place_at(p, c->group, &c->rank, w, d.candidate);
+    if (n == NULL) {
+        preempt_make_room(p, c, &d, false);
+        return false;
+    }
+    preempt_write_down(p, &d, n);
+    planner_spend(p, p->budget < 1 + d.count ? p->budget : 1 + d.count);
+    return true;
 }
 
 /* ---- replacing where there is no room beside the old one */
@@ -230,20 +258,41 @@ static bool room_after_stop(const struct planner *p, const struct rank *r, struc
     return true;
 }
 
-static void place_wanted(struct planner *p, const Pb__TaskGroup *group,
-                         const struct group_changes *g, struct rank *r, uint32_t *failed)
+/* Whether one more placement may still go into the plan. The first always may, whatever has to be
+ * displaced for it, or there would be no progress. */
+static bool plan_has_room(const struct planner *p, const struct wanted *w)
 {
-    struct credit *credits = NULL;
+    size_t most = w->replaces ? 2 : 1;
+    if (!w->replaces && p->victim_count > 0 && p->plan->n_placements > 0)
+        most += PREEMPT_MOST;
+    return p->budget >= most;
+}
+
+/* What was to be replaced and found no place beside the old one. */
+static void stop_first(struct planner *p, struct rank *r, struct credit *credits, size_t *count,
+                       const struct wanted *w)
+{
+    if (!room_after_stop(p, r, credits, count, w->previous))
+        return;
+    planner_spend(p, 1);
+    planner_stop(p, w->previous, DESCRIBE_UPDATING, false);
+}
+
+static void place_wanted(struct planner *p, const struct group_changes *g, struct contest *c,
+                         uint32_t *failed)
+{
+    struct rank *r = &c->rank;
+    struct credit *credits = arena_array(p->arena, struct credit, g->wanted_count + 1);
     size_t credit_count = 0;
-    bool full = false; /* identical asks: what one did not find, the next will not */
+    bool full = false, stuck = false; /* identical asks: what one did not find, the next will not */
     for (size_t i = 0; i < g->wanted_count; i++) {
         const struct wanted *w = &g->wanted[i];
-        if (p->budget < (w->replaces ? 2u : 1u)) {
+        if (!plan_has_room(p, w)) {
             p->more = true;
             return;
         }
         penalize(p, r, w);
-        bool placed = !full && place_one(p, group, r, w);
+        bool placed = !full && place_one(p, c->group, r, w);
         full = !placed && w->node_id == NULL;
         if (placed) {
             planner_spend(p, w->replaces ? 2 : 1);
@@ -251,15 +300,14 @@ static void place_wanted(struct planner *p, const Pb__TaskGroup *group,
                 planner_stop(p, w->previous, DESCRIBE_UPDATING, false);
             continue;
         }
-        ++*failed;
-        if (!w->replaces)
+        if (!w->replaces && !stuck && displace_for(p, c, w)) {
+            full = false; /* more may have become free than was needed */
             continue;
-        if (credits == NULL)
-            credits = arena_array(p->arena, struct credit, g->wanted_count);
-        if (room_after_stop(p, r, credits, &credit_count, w->previous)) {
-            planner_spend(p, 1);
-            planner_stop(p, w->previous, DESCRIBE_UPDATING, false);
         }
+        stuck = w->node_id == NULL;
+        ++*failed;
+        if (w->replaces)
+            stop_first(p, r, credits, &credit_count, w);
     }
 }
 
@@ -305,8 +353,9 @@ void contest_open(struct contest *c, struct planner *p, size_t place)
     rank_init(r, p->arena, &c->ask, p->fleet->count);
     r->group_count = c->group->count;
     r->distinct_hosts = c->feasible->distinct_hosts_of_job || c->feasible->distinct_hosts_of_group;
+    const char *algorithm = p->job->scheduler_algorithm;
     r->spreads_load =
-        p->job->scheduler_algorithm != NULL && strcmp(p->job->scheduler_algorithm, "spread") == 0;
+        algorithm != NULL ? strcmp(algorithm, "spread") == 0 : p->options.spreads_load;
     tally_init(&c->tally, p->arena, p->fleet, c->feasible);
     if (p->at_node != NULL)
         mark_group(p, g, true);
@@ -346,10 +395,12 @@ void planner_place_group(struct planner *p, size_t place)
     Pb__PlacementMetrics *before = contest_metrics(&c, p, planner_scores(p));
     size_t placed = p->plan->n_placements;
     uint32_t failed = 0;
-    place_wanted(p, c.group, g, &c.rank, &failed);
+    place_wanted(p, g, &c, &failed);
     bool any = p->plan->n_placements > placed;
     if (any)
         p->plan->placed_groups[p->plan->n_placed_groups++] = before;
+    if (failed > 0)
+        preempt_list_nodes(p, &c);
     if (failed > 0)
         note_failed(p, any ? contest_metrics(&c, p, 0) : before, failed);
     if (p->why != NULL)

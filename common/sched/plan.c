@@ -1,5 +1,6 @@
 #include "sched/sched.h"
 #include "sched/planner.h"
+#include "sched/preempt.h"
 #include "sched/rows.h"
 #include "wire/wire.h"
 #include <string.h>
@@ -188,6 +189,7 @@ void planner_init(struct planner *p, struct arena *a, const struct fleet *f,
 void planner_run(struct planner *p)
 {
     find_changes(p);
+    preempt_prepare(p);
     take_room(p);
     carry_out(p);
     planner_conclude(p);

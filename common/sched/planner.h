@@ -15,9 +15,17 @@
 
 /* What this plan and the job's other allocations already mean for a node. */
 struct at_node {
-    uint32_t cpu, memory, disk, dynamic_ports; /* taken by this plan */
-    uint32_t of_job, of_group;                 /* allocations that are there to stay */
+    int64_t cpu, memory, disk; /* taken by this plan; below 0: more was displaced */
+    uint32_t dynamic_ports;
+    uint32_t of_job, of_group; /* allocations that are there to stay */
     struct taken_port *taken;
+};
+
+/* An allocation of a less important job. */
+struct victim {
+    const Pb__Alloc *alloc;
+    uint32_t slot, priority;
+    bool gone; /* displaced by this plan */
 };
 
 struct planner {
@@ -37,6 +45,8 @@ struct planner {
     bool more;               /* the budget did not suffice */
     uint32_t failed;         /* placements that found no place */
     uint32_t *failed_of_group;
+    struct victim *victims; /* by slot, then priority and id */
+    size_t victim_count, displaced;
     Pb__GroupWhy **why; /* by group, for those who ask; NULL: nobody does */
 };
 

@@ -111,20 +111,35 @@ static void count_updates(Pb__Answer *answer, struct planner *p)
         qsort(answer->updates, answer->n_updates, sizeof(*answer->updates), compare_updates);
 }
 
+static void list_displaced(Pb__Answer *answer, struct planner *p)
+{
+    answer->displaced = arena_array(p->arena, Pb__Alloc *, p->displaced + 1);
+    for (size_t i = 0; i < p->victim_count; i++)
+        if (p->victims[i].gone)
+            answer->displaced[answer->n_displaced++] = (Pb__Alloc *)(uintptr_t)p->victims[i].alloc;
+    for (size_t i = 0; i < p->plan->n_placements; i++)
+        updates_of(answer, p->arena, p->plan->placements[i]->task_group)->preemptions +=
+            p->plan->placements[i]->n_preempts;
+}
+
 /* ---- */
 
 static void plan_and_explain(Pb__Answer *answer, struct arena *a, const struct fleet *f,
-                             const Pb__JobView *view, const Pb__Question *q)
+                             const Pb__JobView *view, const Pb__Question *q,
+                             const struct sched_options *given)
 {
+    struct sched_options o = given != NULL ? *given : (struct sched_options){0};
+    o.max_changes = MOST_CHANGES;
+    o.scores = q->scores;
     size_t groups = view->job != NULL ? view->job->n_task_groups : 0;
     struct planner p;
-    planner_init(&p, a, f, view, an_evaluation(a, q, view->job), 0,
-                 &(struct sched_options){.max_changes = MOST_CHANGES, .scores = q->scores});
+    planner_init(&p, a, f, view, an_evaluation(a, q, view->job), 0, &o);
     if (q->kind == PB__QUESTION__KIND__WHY)
         p.why = arena_array(a, Pb__GroupWhy *, groups + 1);
     planner_run(&p);
     answer->plan = p.plan;
     count_updates(answer, &p);
+    list_displaced(answer, &p);
     for (size_t i = 0; p.why != NULL && i < groups; i++)
         if (p.why[i] != NULL) {
             answer->groups = p.why;
@@ -142,7 +157,7 @@ static Pb__Answer *refuse(struct arena *a, Pb__Answer *answer, Pb__Reply__Code c
 }
 
 Pb__Answer *sched_answer(struct arena *a, const struct fleet *f, const Pb__JobView *view,
-                         uint64_t index, const Pb__Question *q)
+                         uint64_t index, const Pb__Question *q, const struct sched_options *o)
 {
     Pb__Answer *answer = arena_array(a, Pb__Answer, 1);
     pb__answer__init(answer);
@@ -160,7 +175,7 @@ Pb__Answer *sched_answer(struct arena *a, const struct fleet *f, const Pb__JobVi
     struct reason why;
     if (q->n_what_if > 0 && whatif_fleet(&other, f, q->what_if, q->n_what_if, &why) != OK)
         return refuse(a, answer, PB__REPLY__CODE__INVALID, why.text);
-    plan_and_explain(answer, a, other != NULL ? other : f, view_after(a, view, answer->job), q);
+    plan_and_explain(answer, a, other != NULL ? other : f, view_after(a, view, answer->job), q, o);
     fleet_free(other); /* the answer has copies of what it says of nodes */
     return answer;
 }

@@ -5,11 +5,13 @@
 #include "base/arena.h"
 #include "question.pb-c.h"
 #include "sched/fleet.h"
+#include "sched/sched.h"
 
-/* view: the job's as it is, at index. Lives in a; borrows view and q. Says what sched_plan would do
- * after the job was registered (PLAN), or was looked at again (WHY); only dynamic ports may differ.
- */
+/* view: the job's as it is, at index. Lives in a; borrows view, q and what o names. Says what
+ * sched_plan would do with o after the job was registered (PLAN), or was looked at again (WHY);
+ * only dynamic ports may differ. How many changes and scores is not for o to say; NULL: the
+ * defaults. */
 Pb__Answer *sched_answer(struct arena *a, const struct fleet *f, const Pb__JobView *view,
-                         uint64_t index, const Pb__Question *q);
+                         uint64_t index, const Pb__Question *q, const struct sched_options *o);
 
 #endif

@@ -4,6 +4,7 @@
 #define SCHED_SCHED_H
 
 #include "base/arena.h"
+#include "base/id.h"
 #include "jobstore.pb-c.h"
 #include "sched/fleet.h"
 #include <stdint.h>
@@ -11,6 +12,20 @@
 struct sched_options {
     uint32_t max_changes; /* placements, stops and updates of one plan; 0: SCHED_MAX_CHANGES */
     uint32_t scores;      /* how many of the best nodes are reported per group; 0: SCHED_SCORES */
+    bool spreads_load;    /* the algorithm "spread", where the job says nothing */
+    /* Allocations of other jobs: those of less important ones may be displaced. */
+    Pb__Alloc *const *others;
+    size_t other_count;
+    struct sched_short *short_of_room; /* filled in, unless NULL */
+};
+#define SCHED_SHORT_MOST 512
+/* Nodes where only room was missing for what found no place, the nearest to it first: whose
+ * allocations are worth a look. */
+struct sched_short {
+    size_t skip; /* so many of the nearest have been looked at */
+    size_t count;
+    bool more; /* there are others behind these */
+    struct id ids[SCHED_SHORT_MOST];
 };
 #define SCHED_MAX_CHANGES 10000
 #define SCHED_SCORES      5

@@ -9,6 +9,11 @@ bool alloc_has_ended(const Pb__Alloc *a)
            a->client_status == PB__ALLOC__CLIENT_STATUS__LOST;
 }
 
+bool alloc_uses_node(const Pb__Alloc *a)
+{
+    return !alloc_has_ended(a) && a->desired != PB__ALLOC__DESIRED__EVICT;
+}
+
 bool alloc_is_wanted(const Pb__Alloc *a)
 {
     return a->desired == PB__ALLOC__DESIRED__RUN && !alloc_has_ended(a);
@@ -71,7 +76,7 @@ void state_add_alloc(struct view *v, Pb__Alloc *alloc)
     index_pair(v, T_ALLOCS_BY_EVAL, alloc->eval_id.data, alloc->id.data, true);
     count_move(v, NULL, alloc);
     note_planned(v, alloc);
-    if (!alloc_has_ended(alloc))
+    if (alloc_uses_node(alloc))
         usage_add(v, alloc->node_id.data, alloc->resources, alloc->ports, alloc->n_ports);
 }
 
@@ -93,7 +98,8 @@ void state_change_alloc(struct view *v, const Pb__Alloc *old, Pb__Alloc *alloc, 
     if (by_server)
         note_planned(v, alloc);
     must(!alloc_has_ended(old) || alloc_has_ended(alloc));
-    if (!alloc_has_ended(old) && alloc_has_ended(alloc) && !MUTANT("usage-kept"))
+    must(alloc_uses_node(old) || !alloc_uses_node(alloc));
+    if (alloc_uses_node(old) && !alloc_uses_node(alloc) && !MUTANT("usage-kept"))
         usage_remove(v, alloc->node_id.data, alloc->resources, alloc->ports, alloc->n_ports);
 }
 

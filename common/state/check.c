@@ -85,7 +85,7 @@ static void sum_node(struct view *v, struct arena *a, const Pb__Node *n, struct 
     walk_open(&w, v, PB__TABLE__NAME__ALLOCS, PB__LIST__BY__NODE, NULL, NULL, n->id.data, NULL);
     while ((id = walk_next(&w)) != NULL) {
         Pb__Alloc *alloc = state_alloc(v, a, id);
-        if (alloc_has_ended(alloc))
+        if (!alloc_uses_node(alloc))
             continue;
         out->allocs++;
         if (alloc->resources != NULL) {

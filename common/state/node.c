@@ -170,7 +170,7 @@ static void ports_rebuild(struct view *v, struct usage_edit *e, const Pb__Node *
     walk_open(&w, v, PB__TABLE__NAME__ALLOCS, PB__LIST__BY__NODE, NULL, NULL, node->id.data, NULL);
     while ((id = walk_next(&w)) != NULL) {
         Pb__Alloc *a = state_alloc(v, v->arena, id);
-        if (a == NULL || alloc_has_ended(a))
+        if (a == NULL || !alloc_uses_node(a))
             continue;
         for (size_t i = 0; i < a->n_ports; i++)
             port_add(v, e, a->ports[i]->value);

@@ -109,6 +109,8 @@ void state_each_system_job(struct view *v, void *self,
 
 /* ---- allocations */
 
+/* Its node's resources are its own: it has not ended, and nobody has been given its place. */
+bool alloc_uses_node(const Pb__Alloc *a);
 bool alloc_has_ended(const Pb__Alloc *a); /* on its client: it uses the node no more */
 bool alloc_is_wanted(const Pb__Alloc *a); /* desired to run, and not terminal */
 Pb__Alloc *state_alloc(struct view *v, struct arena *a, const uint8_t *id);

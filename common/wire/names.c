@@ -136,6 +136,9 @@ static const struct rule rules[] = {
     OMIT("Alloc", "desired_description", NULL),
     OMIT("Alloc", "previous_alloc", "PreviousAllocation"),
     OMIT("Alloc", "next_alloc", "NextAllocation"),
+    HIDE("Alloc", "priority"),
+    OMIT("Alloc", "preempted_by", "PreemptedByAllocation"),
+    OMIT("Alloc", "preempted_allocs", "PreemptedAllocations"),
 
     UNSET("Eval", "namespace", "\"default\""),
     OMIT("Eval", "status_description", NULL),
@@ -154,6 +157,7 @@ static const struct rule rules[] = {
     HIDE("Eval", "plans"),
     HIDE("Eval", "deliveries"),
     HIDE("Eval", "placed_groups"),
+    OMIT("PreemptionConfig", "sysbatch_scheduler_enabled", "SysBatchSchedulerEnabled"),
 
     PAIRS("PlacementMetrics", "nodes_available", NULL, "name", "count", 0),
     PAIRS("PlacementMetrics", "class_filtered", NULL, "name", "count", 0),
@@ -193,11 +197,17 @@ static const struct {
 } enum_names[] = {{"CANCELLED", "canceled"}};
 
 static const ProtobufCMessageDescriptor *const roots[] = {
-    &pb__job__descriptor,         &pb__job_summary__descriptor,
-    &pb__node__descriptor,        &pb__alloc__descriptor,
-    &pb__alloc_tasks__descriptor, &pb__eval__descriptor,
-    &pb__task_state__descriptor,  &pb__node_usage__descriptor,
-    &pb__group_why__descriptor,   &pb__desired_updates__descriptor,
+    &pb__job__descriptor,
+    &pb__job_summary__descriptor,
+    &pb__node__descriptor,
+    &pb__alloc__descriptor,
+    &pb__alloc_tasks__descriptor,
+    &pb__eval__descriptor,
+    &pb__task_state__descriptor,
+    &pb__node_usage__descriptor,
+    &pb__group_why__descriptor,
+    &pb__desired_updates__descriptor,
+    &pb__scheduler_config__descriptor,
 };
 
 #define PLAN_SLOTS 256u /* a power of two, several times the number of types */

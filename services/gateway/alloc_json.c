@@ -184,8 +184,9 @@ json_t *alloc_stub_json(const struct alloc_parts *p, bool with_resources, bool w
     json_put(tree, "FollowupEvalID", json_text(""));
     json_put(tree, "JobType", json_text(p->job_type));
     json_put(tree, "JobVersion", json_integer((json_int_t)p->alloc->job_version));
-    json_put(tree, "PreemptedAllocations", json_null());
-    json_put(tree, "PreemptedByAllocation", json_text(""));
+    if (p->alloc->n_preempted_allocs == 0)
+        json_put(tree, "PreemptedAllocations", json_null());
+    json_put(tree, "PreemptedByAllocation", json_id_of(p->alloc->preempted_by));
     json_put(tree, "RescheduleTracker", json_null());
     if (with_resources)
         json_put(tree, "AllocatedResources", alloc_resources_json(p));

@@ -30,6 +30,8 @@ route_fn agent_self, agent_members, agent_servers, agent_health;
 /* operator.c */
 route_fn operator_raft_configuration, operator_raft_peer, operator_raft_transfer,
     operator_autopilot_get, operator_autopilot_put, operator_autopilot_health;
+/* scheduler.c */
+route_fn operator_scheduler_get, operator_scheduler_put;
 /* snapshot.c */
 route_fn operator_snapshot_get, operator_snapshot_put;
 /* pool.c */

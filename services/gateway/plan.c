@@ -1,4 +1,5 @@
 /* A dry run: what would happen if a job were registered. */
+#include "alloc_json.h"
 #include "answer.h"
 #include "asking.h"
 #include "base/id.h"
@@ -92,11 +93,28 @@ static json_t *where_json(struct gateway *g, const Pb__Plan *plan)
     return all;
 }
 
+/* What would have to go. The tasks of each are not asked for. */
+static json_t *displaced_json(struct gateway *g, const Pb__Answer *a)
+{
+    if (a->n_displaced == 0)
+        return json_null();
+    json_t *all = json_array();
+    for (size_t i = 0; i < a->n_displaced; i++) {
+        struct alloc_parts parts = {.alloc = a->displaced[i], .job_type = "", .node_name = ""};
+        if (!names_node(g->names, parts.alloc->node_id.data, &parts.node_name))
+            parts.node_name = "";
+        if (!names_job_type(g->names, parts.alloc, &parts.job_type))
+            parts.job_type = "";
+        json_array_append_new(all, alloc_stub_json(&parts, false, true));
+    }
+    return all;
+}
+
 static json_t *plan_json(const struct dry_run *d, const Pb__Answer *a)
 {
     json_int_t index = a->was != NULL ? (json_int_t)a->was->job_modify_index : 0;
-    json_t *annotations =
-        json_pack("{so,so}", "DesiredTGUpdates", updates_json(a), "PreemptedAllocs", json_null());
+    json_t *annotations = json_pack("{so,so}", "DesiredTGUpdates", updates_json(a),
+                                    "PreemptedAllocs", displaced_json(d->context->gateway, a));
     json_t *tree =
         json_pack("{so,so,so,so,sI,sI,so,so}", "Annotations", annotations, "CreatedEvals",
                   created_json(d->context->gateway, a), "Diff", json_null(), "FailedTGAllocs",

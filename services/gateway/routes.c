@@ -59,6 +59,8 @@ static const struct route table[] = {
     {"/v1/operator/autopilot/configuration", NULL, HTTP_GET, ROUTE_REGION, operator_autopilot_get},
     {"/v1/operator/autopilot/configuration", NULL, HTTP_PUT, ROUTE_REGION, operator_autopilot_put},
     {"/v1/operator/autopilot/health", NULL, HTTP_GET, ROUTE_REGION, operator_autopilot_health},
+    {"/v1/operator/scheduler/configuration", NULL, HTTP_GET, ROUTE_REGION, operator_scheduler_get},
+    {"/v1/operator/scheduler/configuration", NULL, WRITE, ROUTE_REGION, operator_scheduler_put},
     {"/v1/operator/snapshot", NULL, HTTP_GET, ROUTE_REGION, operator_snapshot_get},
     {"/v1/operator/snapshot", NULL, HTTP_PUT, ROUTE_REGION, operator_snapshot_put},
     {"/v1/agent/self", NULL, HTTP_GET, 0, agent_self},

@@ -42,6 +42,9 @@ static void apply_body(struct view *v, const Pb__Command *cmd, Pb__Outcome *out)
     case PB__COMMAND__BODY_AUTOPILOT_SET:
         apply_autopilot_set(v, cmd->autopilot_set, out);
         return;
+    case PB__COMMAND__BODY_SCHEDULER_SET:
+        apply_scheduler_set(v, cmd->scheduler_set, out);
+        return;
     case PB__COMMAND__BODY_SERVER_SET:
         apply_server_set(v, cmd->server_set, out);
         return;

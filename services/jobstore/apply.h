@@ -22,6 +22,8 @@ Pb__Outcome *apply_refused(struct view *v, const Pb__Command *cmd, uint64_t inde
 #define RESTORE_PART_BYTES                                                                         \
     (512u << 10) /* of a saved state in one command; the last may be less                          \
                   */
+/* How jobs are scheduled until somebody says otherwise. */
+void scheduler_defaults(Pb__SchedulerConfig *s, struct arena *a);
 /* What autopilot does until somebody says otherwise. */
 void autopilot_defaults(Pb__Autopilot *a);
 

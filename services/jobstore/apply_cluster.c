@@ -36,6 +36,39 @@ void apply_autopilot_set(struct view *v, const Pb__AutopilotSet *cmd, Pb__Outcom
     state_put_cluster(v, c);
 }
 
+void scheduler_defaults(Pb__SchedulerConfig *s, struct arena *a)
+{
+    pb__scheduler_config__init(s);
+    s->scheduler_algorithm = arena_strdup(a, "binpack");
+    s->has_memory_oversubscription_enabled = true;
+    s->preemption_config = arena_alloc(a, sizeof *s->preemption_config);
+    pb__preemption_config__init(s->preemption_config);
+    s->preemption_config->has_system_scheduler_enabled = true;
+    s->preemption_config->system_scheduler_enabled = true;
+}
+
+void apply_scheduler_set(struct view *v, const Pb__SchedulerSet *cmd, Pb__Outcome *out)
+{
+    Pb__Cluster *c = state_cluster(v, state_command_arena(v));
+    uint64_t index = state_command_index(v),
+             at = c->scheduler != NULL ? c->scheduler->modify_index : 0;
+    if (cmd->config == NULL) {
+        refuse(v, out, PB__OUTCOME__CODE__INVALID, "no configuration");
+        return;
+    }
+    if (cmd->check_index && cmd->modify_index != at) {
+        refuse(v, out, PB__OUTCOME__CODE__STALE, "the scheduler's configuration is at %llu",
+               (unsigned long long)at);
+        return;
+    }
+    Pb__SchedulerConfig next = *cmd->config;
+    next.has_create_index = next.has_modify_index = true;
+    next.create_index = at != 0 ? c->scheduler->create_index : index;
+    next.modify_index = index;
+    c->scheduler = &next;
+    state_put_cluster(v, c);
+}
+
 /* Where raft_id is or belongs. */
 static size_t server_slot(const Pb__Cluster *c, uint64_t raft_id)
 {

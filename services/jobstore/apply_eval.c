@@ -1,6 +1,5 @@
 #include "apply_internal.h"
-
-#define DEFAULT_PRIORITY 50
+#include "sched/fit.h"
 
 Pb__Eval *eval_new(struct view *v, const char *ns, const char *job_id, const Pb__Job *job,
                    const char *triggered_by)

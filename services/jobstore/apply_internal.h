@@ -19,6 +19,7 @@ void apply_plan(struct view *v, const Pb__Plan *plan, Pb__Outcome *out);
 void apply_eval_updates(struct view *v, const Pb__EvalUpdates *cmd, Pb__Outcome *out);
 void apply_alloc_updates(struct view *v, const Pb__AllocUpdates *cmd, Pb__Outcome *out);
 void apply_autopilot_set(struct view *v, const Pb__AutopilotSet *cmd, Pb__Outcome *out);
+void apply_scheduler_set(struct view *v, const Pb__SchedulerSet *cmd, Pb__Outcome *out);
 void apply_server_set(struct view *v, const Pb__ServerSet *cmd, Pb__Outcome *out);
 void apply_restore_part(struct view *v, const Pb__RestorePart *cmd, Pb__Outcome *out);
 

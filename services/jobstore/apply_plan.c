@@ -2,6 +2,7 @@
  * the blocked evaluation for what found no room. Whatever planqueue believed, room and ports are
  * looked at again here, so that no over-commitment can ever be committed. */
 #include "apply_internal.h"
+#include "apply_preempt.h"
 #include "base/fault.h"
 #include "base/map.h"
 #include "sched/fit.h"
@@ -19,6 +20,9 @@ struct planning {
     struct map *refusals; /* node id -> Pb__Refusal */
     struct map *nodes;    /* node id -> why nothing may be placed there, or "" */
     size_t refused;
+    uint32_t priority; /* of the job */
+    struct preempting preempting;
+    struct job_set *evicted_jobs;
 };
 
 static const char *set_if_null(const char *s, const char *fallback)
@@ -141,7 +145,9 @@ static void note_refusal(struct planning *p, const Pb__Placement *at, const char
 static void try_placement(struct planning *p, size_t i)
 {
     const Pb__Placement *at = p->plan->placements[i];
-    const char *why = node_refuses(p, at->node_id.data);
+    const char *why = node_refuses(p, at->node_id.data), *stays = NULL;
+    if (why[0] == '\0' && (stays = preempting_try(&p->preempting, at)) != NULL)
+        why = stays;
     if (why[0] == '\0') {
         Pb__NodeUsage *u = state_node_usage(p->view, p->arena, at->node_id.data);
         if (u == NULL)
@@ -152,6 +158,7 @@ static void try_placement(struct planning *p, size_t i)
             usage_add(p->view, at->node_id.data, at->resources, at->ports, at->n_ports);
             return;
         }
+        preempting_undo(&p->preempting, at);
         why = fit_name(f);
     }
     note_refusal(p, at, why);
@@ -164,7 +171,7 @@ static void try_stop(struct planning *p, const Pb__Stop *s)
     if (s->client_status != PB__ALLOC__CLIENT_STATUS__LOST)
         return;
     Pb__Alloc *a = state_alloc(p->view, p->arena, s->alloc_id.data);
-    if (a != NULL && !alloc_has_ended(a))
+    if (a != NULL && alloc_uses_node(a))
         usage_remove(p->view, a->node_id.data, a->resources, a->ports, a->n_ports);
 }
 
@@ -227,6 +234,14 @@ static void place(struct planning *p, const Pb__Placement *at)
         alloc.previous_alloc = at->previous_alloc;
         previous = state_alloc(p->view, p->arena, at->previous_alloc.data);
     }
+    if (p->priority != 0 && p->priority != DEFAULT_PRIORITY) {
+        alloc.has_priority = true;
+        alloc.priority = p->priority;
+    }
+    alloc.preempted_allocs = arena_array(p->arena, ProtobufCBinaryData, at->n_preempts + 1);
+    for (size_t i = 0; i < at->n_preempts; i++)
+        alloc.preempted_allocs[alloc.n_preempted_allocs++] = at->preempts[i]->alloc_id;
+    preempting_evict(&p->preempting, at, alloc.id.data, p->evicted_jobs);
     state_add_alloc(p->view, &alloc);
     if (previous == NULL || !is_own(p, previous))
         return;
@@ -244,7 +259,9 @@ static void stop(struct planning *p, const Pb__Stop *s)
     if (old == NULL || !is_own(p, old))
         return;
     bool lost = s->client_status == PB__ALLOC__CLIENT_STATUS__LOST && !alloc_has_ended(old);
-    if (old->desired == PB__ALLOC__DESIRED__STOP && !lost)
+    bool ending =
+        old->desired == PB__ALLOC__DESIRED__STOP || old->desired == PB__ALLOC__DESIRED__EVICT;
+    if (ending && !lost)
         return;
     Pb__Alloc a = *old;
     a.has_desired = true;
@@ -362,12 +379,19 @@ static void plan_apply(struct planning *p)
     if (!plan_is_current(p) || !plan_is_sound(p) || !stops_are_distinct(p))
         return;
     p->accepted = arena_array(p->arena, bool, plan->n_placements + 1);
+    const Pb__Job *job = state_job(p->view, p->arena, p->ns, p->job_id);
+    p->priority = job != NULL ? job->priority : 0;
+    preempting_init(&p->preempting, p->view, p->ns, job);
+    p->evicted_jobs = job_set_new(p->view);
     try_all(p);
     if (plan->all_at_once && p->refused > 0)
         refuse(p->view, p->out, PB__OUTCOME__CODE__NO_ROOM, "not all of it fits");
     else
         carry_out(p);
     finish_eval(p);
+    job_set_evaluate(p->evicted_jobs, "preemption", true);
+    job_set_free(p->evicted_jobs);
+    preempting_fini(&p->preempting);
 }
 
 void apply_plan(struct view *v, const Pb__Plan *plan, Pb__Outcome *out)

@@ -96,6 +96,7 @@ static const char *command_mistake(const Pb__Command *c)
     case PB__COMMAND__BODY_JOB_DEREGISTER:
     case PB__COMMAND__BODY_NODE_REGISTER:
     case PB__COMMAND__BODY_AUTOPILOT_SET:
+    case PB__COMMAND__BODY_SCHEDULER_SET:
     case PB__COMMAND__BODY_RESTORE_PART:
         return NULL;
     case PB__COMMAND__BODY_NODE_STATUS:
@@ -116,7 +117,7 @@ static const char *command_mistake(const Pb__Command *c)
     }
 }
 
-static Pb__Reply__Code code_of(enum err e)
+Pb__Reply__Code reply_code_of(enum err e)
 {
     switch (e) {
     case ERR_NOT_LEADER:
@@ -191,7 +192,7 @@ static void propose(struct jobstore *js, struct request *req, const Pb__Command 
     if (e == ERR_NOT_LEADER)
         fail_not_leader(js, req, why.text);
     else if (e != OK)
-        request_fail(req, code_of(e), "%s", why.text);
+        request_fail(req, reply_code_of(e), "%s", why.text);
     else
         list_push_back(&js->writes, &w->link);
 }
@@ -275,7 +276,7 @@ static void on_lost(void *self, uint64_t index, enum err e, const char *why)
         if (e == ERR_NOT_LEADER)
             fail_not_leader(js, w->req, why);
         else
-            request_fail(w->req, code_of(e), "%s", why);
+            request_fail(w->req, reply_code_of(e), "%s", why);
     }
     drained_maybe(js);
 }
@@ -303,7 +304,7 @@ static void on_broken(void *self, const char *why)
     daemon_end(1); /* what is acknowledged is on the disk; a replica that cannot write stops */
 }
 
-/* ---- GET, LIST, JOB_VIEWS, STATUS */
+/* ---- GET, LIST, STATUS */
 
 static void read_key(struct jobstore *js, struct request *req)
 {
@@ -338,36 +339,12 @@ static void read_list(struct jobstore *js, struct request *req)
     if (e == OK)
         request_reply(req, &out.base, applied);
     else
-        request_fail(req, code_of(e), "%s", why.text);
+        request_fail(req, reply_code_of(e), "%s", why.text);
 }
 
 static void on_list(void *self, struct request *req)
 {
     reads_when(self, req, ((const Pb__List *)request_body(req))->consistent, read_list);
-}
-
-static void read_job_views(struct jobstore *js, struct request *req)
-{
-    struct reason why;
-    Pb__JobViews out = PB__JOB_VIEWS__INIT;
-    const Pb__JobViewsRequest *q = (const Pb__JobViewsRequest *)request_body(req);
-    struct view *v = state_read(replica_state(js->replica));
-    enum err e = OK;
-    if (q->min_index > view_meta(v)->applied_index)
-        e = reason_set(&why, ERR_BUSY, "the state is at %llu only",
-                       (unsigned long long)view_meta(v)->applied_index);
-    else
-        e = query_job_views(v, request_arena(req), q, &out, &why);
-    view_abort(v);
-    if (e == OK)
-        request_reply(req, &out.base, out.index);
-    else
-        request_fail(req, code_of(e), "%s", why.text);
-}
-
-static void on_job_views(void *self, struct request *req)
-{
-    reads_when(self, req, false, read_job_views);
 }
 
 /* Alone, whoever is answered may also read. */
@@ -507,6 +484,9 @@ static const struct method methods[] = {
     {PB__JOBSTORE__METHOD__CHANGES, "changes", &pb__changes__descriptor, on_changes},
     {PB__JOBSTORE__METHOD__JOB_VIEWS, "job_views", &pb__job_views_request__descriptor,
      on_job_views},
+    {PB__JOBSTORE__METHOD__NODE_ALLOCS, "node_allocs", &pb__node_allocs_request__descriptor,
+     on_node_allocs},
+    {PB__JOBSTORE__METHOD__SCHEDULER, "scheduler", &pb__empty__descriptor, on_scheduler},
     {PB__JOBSTORE__METHOD__STATUS, "status", &pb__status_wait__descriptor, on_status},
     {PB__JOBSTORE__METHOD__AUTOPILOT, "autopilot", &pb__empty__descriptor, on_autopilot},
     {PB__JOBSTORE__METHOD__REMOVE, "remove", &pb__member_key__descriptor, on_remove},

@@ -65,6 +65,12 @@ void servers_offer(void *self, uint64_t peer);
 void save_read(struct jobstore *js, struct request *req);
 void save_close(struct jobstore *js);
 
+/* ---- schedreads.c */
+void on_job_views(void *self, struct request *req);
+void on_node_allocs(void *self, struct request *req);
+void on_scheduler(void *self, struct request *req);
+Pb__Reply__Code reply_code_of(enum err e);
+
 /* ---- reads.c */
 /* Runs read(js, req) when the answer may be given from the state of now: at once, or, if it must be
  * consistent, when a quorum has confirmed that this is the leader; or fails req. Takes req. */

@@ -431,6 +431,7 @@ enum err query_job_views(struct view *v, struct arena *a, const Pb__JobViewsRequ
     size_t bytes = 0;
     out->has_index = true;
     out->index = view_meta(v)->applied_index;
+    out->scheduler = query_scheduler(v, a);
     out->jobs = arena_array(a, Pb__JobView *, q->n_jobs + 1);
     for (size_t i = 0; i < q->n_jobs; i++) {
         Pb__JobView *view = arena_alloc(a, sizeof *view);

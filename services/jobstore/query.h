@@ -22,6 +22,11 @@ void query_changes(struct view *v, struct arena *a, const Pb__Changes *q, Pb__Ch
  * does. */
 enum err query_job_views(struct view *v, struct arena *a, const Pb__JobViewsRequest *q,
                          Pb__JobViews *out, struct reason *why);
+/* As many as fit into one message. */
+void query_node_allocs(struct view *v, struct arena *a, const Pb__NodeAllocsRequest *q,
+                       Pb__NodeAllocs *out);
+/* With what holds where nothing was set. */
+Pb__SchedulerConfig *query_scheduler(struct view *v, struct arena *a);
 uint64_t query_table_index(const struct state_meta *meta, Pb__Table__Name table);
 
 #endif

@@ -8,6 +8,25 @@ static bool lacks(int64_t left, uint32_t ask)
     return ask > 0 && left < (int64_t)ask;
 }
 
+/* What is displaced for it is taken at its word: apply looks whether it is there, and may go. */
+static void give_back(struct room *left, const Pb__Amount *displaced)
+{
+    if (displaced == NULL)
+        return;
+    left->cpu += displaced->cpu;
+    left->memory_mb += displaced->memory_mb;
+    left->disk_mb += displaced->disk_mb;
+}
+
+static bool displaces_port(const Pb__Placement *p, uint32_t port)
+{
+    for (size_t i = 0; i < p->n_preempts; i++)
+        for (size_t k = 0; k < p->preempts[i]->n_ports; k++)
+            if (p->preempts[i]->ports[k] == port)
+                return true;
+    return false;
+}
+
 /* NULL: it fits. */
 static const char *why_not(const struct fleet *f, const Pb__Placement *p)
 {
@@ -21,6 +40,8 @@ static const char *why_not(const struct fleet *f, const Pb__Placement *p)
     static const Pb__Amount nothing = PB__AMOUNT__INIT;
     const Pb__Amount *ask = p->resources != NULL ? p->resources : &nothing;
     struct room left = fleet_room(f, slot);
+    for (size_t i = 0; i < p->n_preempts; i++)
+        give_back(&left, p->preempts[i]->resources);
     if (lacks(left.cpu, ask->cpu))
         return fit_name(FIT_CPU);
     if (lacks(left.memory_mb, ask->memory_mb))
@@ -29,7 +50,8 @@ static const char *why_not(const struct fleet *f, const Pb__Placement *p)
         return fit_name(FIT_DISK);
     for (size_t i = 0; i < p->n_ports; i++) {
         uint32_t port = p->ports[i]->value;
-        if (port == 0 || port > UINT16_MAX || !fleet_port_is_free(f, slot, port))
+        bool free = fleet_port_is_free(f, slot, port) || displaces_port(p, port);
+        if (port == 0 || port > UINT16_MAX || !free)
             return fit_name(FIT_PORT);
         for (size_t k = 0; k < i; k++)
             if (p->ports[k]->value == port)

@@ -17,6 +17,8 @@ struct asked {
     const Pb__Question *question;
     const Pb__JobViews *views; /* NULL: not fetched yet */
     struct call *fetching;
+    struct others *others;
+    bool reading; /* others */
     struct timer timer;
 };
 
@@ -24,6 +26,7 @@ static void free_asked(struct asked *k)
 {
     timer_cancel(k->worker->loop, &k->timer);
     call_cancel(k->fetching);
+    others_free(k->others);
     list_remove(&k->link);
     k->worker->asked_count--;
     arena_free(k->arena);
@@ -61,19 +64,43 @@ static void refuse(struct schedworker *w, const Pb__Question *q, Pb__Reply__Code
     tell(w, &answer);
 }
 
+static void go_on(struct asked *k);
+
+static void on_others(void *owner, bool ok)
+{
+    struct asked *k = owner;
+    k->reading = false;
+    if (ok) {
+        go_on(k);
+        return;
+    }
+    refuse(k->worker, k->question, PB__REPLY__CODE__UNAVAILABLE,
+           "what might be displaced could not be read");
+    free_asked(k);
+}
+
+/* Takes k, unless what might be displaced is to be read first. */
 static void answer(struct asked *k)
 {
     struct schedworker *w = k->worker;
     struct arena *a = arena_new(ANSWER_CAP);
     Pb__JobView none = PB__JOB_VIEW__INIT;
     const Pb__JobView *view = k->views->n_jobs > 0 ? k->views->jobs[0] : &none;
-    tell(w, sched_answer(a, w->fleet, view, k->views->index, k->question));
-    metric_add(&w->metrics[SCHEDWORKER_ANSWERS], 1);
+    const Pb__Job *job = k->question->job != NULL ? k->question->job : view->job;
+    struct sched_options o = others_options(&k->others, k->views->scheduler, job);
+    Pb__Answer *x = sched_answer(a, w->fleet, view, k->views->index, k->question, &o);
+    bool more = x->plan != NULL && x->plan->n_failed_groups > 0 && others_wanted(k->others);
+    if (!more)
+        tell(w, x);
     arena_free(a);
+    if (more) {
+        k->reading = true;
+        others_read(k->others, w, on_others, k);
+        return;
+    }
+    metric_add(&w->metrics[SCHEDWORKER_ANSWERS], 1);
     free_asked(k);
 }
-
-static void go_on(struct asked *k);
 
 static void on_views(void *owner, const struct response *r)
 {
@@ -112,6 +139,8 @@ static void fetch(struct asked *k)
 static void go_on(struct asked *k)
 {
     struct schedworker *w = k->worker;
+    if (k->reading)
+        return;
     uint64_t wanted = k->views != NULL ? k->views->index : k->question->min_index;
     if (fleet_index(w->fleet) < wanted || fleet_index(w->fleet) == 0)
         feed_reach(w->feed, wanted > 0 ? wanted : 1);
@@ -158,7 +187,9 @@ void asked_drop_all(struct schedworker *w)
     struct asked *k;
     list_each(&w->asked, struct asked, link, k)
     {
-        k->fetching = NULL; /* it went with its client */
+        k->fetching = NULL; /* it went with its client, and so did what is being read */
+        others_drop(k->others);
+        k->others = NULL;
         free_asked(k);
     }
 }

@@ -27,6 +27,7 @@ void work_free(struct work *k)
     list_remove(&k->link);
     w->work_count--;
     fleet_release(w->fleet, k->hold);
+    others_free(k->others);
     arena_free(k->arena);
     free(k);
 }

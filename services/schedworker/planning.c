@@ -161,22 +161,39 @@ static const Pb__JobView *find_view(const Pb__JobViews *views, size_t hint, cons
     return NULL;
 }
 
+/* NULL: what might be displaced for it is to be read first. */
 static Pb__Plan *plan_work(struct work *k, struct arena *a, const Pb__JobView *view,
-                           uint64_t views_index)
+                           const Pb__JobViews *views)
 {
     struct schedworker *w = k->worker;
-    struct sched_options o = {.max_changes = (uint32_t)w->max_changes};
+    struct sched_options o = others_options(&k->others, views->scheduler, view->job);
+    o.max_changes = (uint32_t)w->max_changes;
     uint64_t seed = hash_bytes(k->eval->id.data, ID_SIZE, k->eval->plans + 1000u * k->attempts);
     Pb__Plan *plan = sched_plan(a, w->fleet, view, k->eval, seed, &o);
+    if (plan->n_failed_groups > 0 && others_wanted(k->others))
+        return NULL;
     /* The fleet may have moved on since the job was read: the plan is as old as the older. */
-    if (views_index < plan->snapshot_index)
-        plan->snapshot_index = views_index;
+    if (views->index < plan->snapshot_index)
+        plan->snapshot_index = views->index;
     k->hold = fleet_hold(w->fleet, plan);
     k->last_plan = plan->has_status != 0;
     k->submitted = true;
     metric_add(&w->metrics[SCHEDWORKER_PLANS], 1);
     metric_add(&w->metrics[SCHEDWORKER_PLACEMENTS], (double)plan->n_placements);
     return plan;
+}
+
+/* The next plan looks anew. Not before the plans are packed: they borrow from it. */
+static void forget_others(struct schedworker *w)
+{
+    struct work *k;
+    list_each(&w->works, struct work, link, k)
+    {
+        if (others_wanted(k->others))
+            continue;
+        others_free(k->others);
+        k->others = NULL;
+    }
 }
 
 static void plan_all(struct schedworker *w, const Pb__JobViews *views)
@@ -197,7 +214,9 @@ static void plan_all(struct schedworker *w, const Pb__JobViews *views)
         }
         if (round_is_full(w, changes))
             break;
-        Pb__Plan *plan = plan_work(k, a, view, views->index);
+        Pb__Plan *plan = plan_work(k, a, view, views);
+        if (plan == NULL)
+            continue;
         if (is_unsure(plan, placed)) {
             leave_for_next_round(k);
             continue;
@@ -205,6 +224,11 @@ static void plan_all(struct schedworker *w, const Pb__JobViews *views)
         changes += plan_changes(plan);
         placed += plan->n_placements;
         plans.plans[plans.n_plans++] = plan;
+    }
+    if (plans.n_plans == 0) {
+        arena_free(a);
+        round_go_on(w, PHASE_CHECKING);
+        return;
     }
     w->phase = PHASE_SUBMITTING;
     client_call(w->queue, &(struct call_options){.method = PB__PLANQUEUE__METHOD__SUBMIT,
@@ -215,6 +239,7 @@ static void plan_all(struct schedworker *w, const Pb__JobViews *views)
                                                  .done = on_results,
                                                  .owner = w});
     arena_free(a);
+    forget_others(w);
 }
 
 static void on_views(void *self, const struct response *r)
@@ -230,8 +255,34 @@ static void on_views(void *self, const struct response *r)
     round_pause(w);
 }
 
+static void on_others(void *owner, bool ok)
+{
+    struct work *k = owner;
+    struct schedworker *w = k->worker;
+    if (!ok)
+        work_attempt_failed(k);
+    planning_start(w);
+}
+
+/* What might be displaced is read for one after the other. */
+static bool read_others(struct schedworker *w)
+{
+    struct work *k;
+    list_each(&w->works, struct work, link, k)
+    {
+        if (!others_wanted(k->others))
+            continue;
+        others_read(k->others, w, on_others, k);
+        return true;
+    }
+    return false;
+}
+
 void planning_start(struct schedworker *w)
 {
+    w->phase = PHASE_FETCHING;
+    if (read_others(w))
+        return;
     struct arena *a = arena_new(1 << 24);
     Pb__JobViewsRequest q = PB__JOB_VIEWS_REQUEST__INIT;
     q.jobs = arena_array(a, Pb__JobKey *, w->work_count + 1);
@@ -246,7 +297,6 @@ void planning_start(struct schedworker *w)
         key->id = k->eval->job_id;
         q.jobs[q.n_jobs++] = key;
     }
-    w->phase = PHASE_FETCHING;
     client_call(w->store, &(struct call_options){.method = PB__JOBSTORE__METHOD__JOB_VIEWS,
                                                  .body = &q.base,
                                                  .reply = &pb__job_views__descriptor,

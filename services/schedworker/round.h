@@ -7,6 +7,8 @@
 #define SCHEDWORKER_ROUND_H
 
 #include "evalbroker.pb-c.h"
+#include "sched/sched.h"
+#include "schedworker/others.h"
 #include "schedworker/schedworker.h"
 
 #define CALL_MS 20000 /* for a daemon to answer */
@@ -18,12 +20,13 @@ struct work {
     struct arena *arena; /* of eval */
     Pb__Eval *eval;
     uint64_t token;
-    uint64_t min_index; /* of the view to plan on */
-    uint32_t attempts;  /* refused plans in a row */
-    bool submitted;     /* in this round */
-    bool last_plan;     /* the plan that was submitted ends the evaluation */
-    bool check;         /* its plan was stale: read it again */
-    struct hold *hold;  /* of the plan that was submitted */
+    uint64_t min_index;    /* of the view to plan on */
+    uint32_t attempts;     /* refused plans in a row */
+    bool submitted;        /* in this round */
+    bool last_plan;        /* the plan that was submitted ends the evaluation */
+    bool check;            /* its plan was stale: read it again */
+    struct others *others; /* what might be displaced for it; NULL: nobody has looked */
+    struct hold *hold;     /* of the plan that was submitted */
 };
 
 /* What evalbroker is still to be told. */

@@ -218,7 +218,12 @@ static void drop_round(struct schedworker *w)
     w->pause_wanted = false;
     timer_cancel(w->loop, &w->timer);
     asked_drop_all(w);
-    list_each(&w->works, struct work, link, k) work_free(k);
+    list_each(&w->works, struct work, link, k)
+    {
+        others_drop(k->others); /* its calls went with their client */
+        k->others = NULL;
+        work_free(k);
+    }
     list_each(&w->ended, struct ending, link, e)
     {
         list_remove(&e->link);
@@ -302,7 +307,12 @@ void schedworker_close(void *self)
     client_close(w->store);
     asked_drop_all(w);
     struct work *k;
-    list_each(&w->works, struct work, link, k) work_free(k);
+    list_each(&w->works, struct work, link, k)
+    {
+        others_drop(k->others); /* its calls went with their client */
+        k->others = NULL;
+        work_free(k);
+    }
     struct ending *e;
     list_each(&w->ended, struct ending, link, e) free(e);
     struct planned *p;

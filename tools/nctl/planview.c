@@ -96,6 +96,23 @@ static void print_where(const json_t *where, bool verbose, bool colors)
     table_free(&t);
 }
 
+static void print_displaced(const json_t *allocs, bool colors)
+{
+    struct table t;
+    if (json_array_size(allocs) == 0)
+        return;
+    printf("\n");
+    print_head_line(colors, "Preemptions:");
+    printf("\n");
+    table_init(&t, "Alloc ID|Job ID|Task Group", colors);
+    for (size_t i = 0; i < json_array_size(allocs); i++) {
+        const json_t *a = json_array_get(allocs, i);
+        TABLE_ROW(&t, text_at(a, "ID"), text_at(a, "JobID"), text_at(a, "TaskGroup"));
+    }
+    table_print(&t, stdout);
+    table_free(&t);
+}
+
 static void print_index(const json_t *plan, const struct planview *v)
 {
     long long index = number_at(plan, "JobModifyIndex");
@@ -112,6 +129,7 @@ void planview_print(const json_t *plan, const struct planview *v)
     const char *warnings = text_at(plan, "Warnings");
     print_groups(plan, v);
     print_dry_run(plan, v->colors);
+    print_displaced(value_at(value_at(plan, "Annotations"), "PreemptedAllocs"), v->colors);
     print_where(value_at(plan, "Where"), v->verbose, v->colors);
     if (*warnings != '\0') {
         printf("\n");

@@ -25,7 +25,7 @@ static Pb__Question *a_question(struct arena *a, Pb__Question__Kind kind)
 static Pb__Answer *ask(struct onejob *c, struct arena *a, const Pb__Question *q)
 {
     struct fleet *f = onejob_fleet(c);
-    Pb__Answer *answer = sched_answer(a, f, &c->view, c->index, q);
+    Pb__Answer *answer = sched_answer(a, f, &c->view, c->index, q, NULL);
     answer = (Pb__Answer *)wire_clone(a, &answer->base);
     fleet_free(f);
     return answer;

@@ -199,7 +199,7 @@ static void fold_alloc(const Pb__Alloc *r)
     a->node = node_of(r->node_id.data);
     snprintf(a->name, sizeof(a->name), "%s/%llu/%s/%u", r->job_id,
              (unsigned long long)r->job_create_index, r->task_group, r->name_index);
-    a->live = !alloc_has_ended(r);
+    a->live = alloc_uses_node(r);
     a->wanted = alloc_is_wanted(r);
     a->running = a->wanted && r->client_status == PB__ALLOC__CLIENT_STATUS__RUNNING;
     a->complete = r->client_status == PB__ALLOC__CLIENT_STATUS__COMPLETE &&
