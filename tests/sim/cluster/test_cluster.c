@@ -74,14 +74,14 @@ static void on_silence(void *arg)
         i++;
     world->jobstore[i]->wanted = false;
     process_kill(world->jobstore[i]);
-    for (uint64_t ms = 0; ms < 2000; ms += 7)
+    for (uint64_t ms = 0; ms < 2000; ms += 25)
         sim_after(ms * 1000, world->gateway[i], on_crowd, NULL, NULL);
     sim_after(2500000, NULL, on_jobstore_back, world->jobstore[i], NULL);
 }
 
 static void a_jobstore_is_silent_again_and_again(void)
 {
-    for (uint64_t s = 10; s < 50; s += 8)
+    for (uint64_t s = 10; s < 40; s += 10)
         sim_after(s * 1000000, NULL, on_silence, NULL, NULL);
 }
 
