@@ -40,6 +40,8 @@ struct alloc_run {
     bool under_way;
     bool seen; /* while a full list is applied */
     struct link touched;
+    struct id *after; /* starts when these have ended: waiting.h. NULL: at once */
+    size_t after_count;
 };
 
 /* A shim that no task of ours claims: it is told to kill and go. */
@@ -58,6 +60,7 @@ struct runner {
     struct timer retry;    /* of a commit that failed */
     struct worker *worker; /* removes directories; NULL until needed */
     uint32_t reports;      /* on allocations, made so far */
+    size_t waiting_count;  /* allocations that have an `after` */
     bool stopping_all;
     void (*stopped)(void *owner);
     void *stopped_owner;
@@ -66,6 +69,7 @@ struct runner {
 /* runner.c */
 struct alloc_run *alloc_run_new(struct runner *r, const Pb__Alloc *alloc, const Pb__Job *job);
 void alloc_run_touch(struct alloc_run *run);
+bool alloc_run_is_over(const struct alloc_run *run);
 /* Steps the core and notes what is to be done. now_ns 0: now. */
 void task_run_input(struct task_run *t, struct task_input in);
 const Pb__TaskGroup *group_of(const Pb__Job *job, const char *name);

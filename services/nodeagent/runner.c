@@ -3,7 +3,9 @@
 #include "base/log.h"
 #include "drivers/driver.h"
 #include "run.h"
+#include "waiting.h"
 #include "wire/wire.h"
+
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -95,6 +97,7 @@ struct alloc_run *alloc_run_new(struct runner *r, const Pb__Alloc *alloc, const 
                                                 run->tasks[i].leader, run->tasks[i].role};
     run->stopping = alloc->desired != PB__ALLOC__DESIRED__RUN;
     run->status = PB__ALLOC__CLIENT_STATUS__PENDING;
+    waiting_note(run, alloc);
     map_put(r->allocs, run->id, 16, run);
     return run;
 }
@@ -110,6 +113,7 @@ static void alloc_run_free(struct alloc_run *run)
         task_fini(&t->core);
         free(t->name);
     }
+    waiting_forget(run);
     list_remove(&run->touched);
     map_remove(r->allocs, run->id, 16);
     free(run->members);
@@ -153,7 +157,7 @@ static struct group_status status_of(const struct alloc_run *run)
     return group_status(run->members, run->task_count);
 }
 
-static bool is_over(const struct alloc_run *run)
+bool alloc_run_is_over(const struct alloc_run *run)
 {
     for (size_t i = 0; i < run->task_count; i++)
         if (run->tasks[i].core.phase != TASK_DEAD)
@@ -164,7 +168,7 @@ static bool is_over(const struct alloc_run *run)
 /* What one task's end means for the others, until nothing more follows. */
 static void settle_group(struct alloc_run *run)
 {
-    bool again = true;
+    bool again = true, waits = waiting_is_on(run);
     while (again) {
         again = false;
         for (size_t i = 0; i < run->task_count; i++) {
@@ -174,7 +178,8 @@ static void settle_group(struct alloc_run *run)
             if (group_must_kill(run->members, run->task_count, i, run->stopping, &kill) &&
                 !t->core.kill_wanted)
                 task_run_input(t, (struct task_input){.kind = kill.why, .text = kill.sibling});
-            if (t->core.phase == TASK_NEW && group_may_begin(run->members, run->task_count, i))
+            if (t->core.phase == TASK_NEW && !waits &&
+                group_may_begin(run->members, run->task_count, i))
                 task_run_input(t, (struct task_input){.kind = TASK_IN_BEGIN});
             again |= before != t->core.phase;
         }
@@ -281,7 +286,8 @@ static void remove_alloc(struct alloc_run *run)
 /* Over, and the servers know: from now on it lives in the local state only. */
 static bool is_settled(const struct alloc_run *run)
 {
-    return is_over(run) && !run->removed && !run->under_way && run->changed == run->acknowledged;
+    return alloc_run_is_over(run) && !run->removed && !run->under_way &&
+           run->changed == run->acknowledged;
 }
 
 /* True: it has something to tell the servers soon. */
@@ -301,7 +307,7 @@ static bool all_dead(const struct runner *r)
     const void *key;
     void *value;
     for (size_t i = 0; map_next(r->allocs, &i, &key, NULL, &value);)
-        if (!is_over(value))
+        if (!alloc_run_is_over(value))
             return false;
     return true;
 }
@@ -331,7 +337,7 @@ static void act(struct runner *r)
         for (size_t i = 0; i < run->task_count; i++)
             carry_out(&run->tasks[i]);
         tell |= note_status(run, &urgent);
-        if (run->removed && is_over(run))
+        if (run->removed && alloc_run_is_over(run))
             remove_alloc(run);
         else if (is_settled(run))
             alloc_run_free(run);
@@ -373,7 +379,14 @@ static void run_step(void *owner)
     struct runner *r = owner;
     struct reason why;
     struct alloc_run *run;
-    list_each(&r->touched, struct alloc_run, touched, run) settle_group(run);
+    list_each(&r->touched, struct alloc_run, touched, run)
+    {
+        settle_group(run);
+        if (alloc_run_is_over(run))
+            waiting_wake(r);
+    }
+    if (r->waiting_count > 0) /* those who were woken stand behind those who woke them */
+        list_each(&r->touched, struct alloc_run, touched, run) settle_group(run);
     list_each(&r->touched, struct alloc_run, touched, run) if (run->dirty) save(run);
     if (local_commit(r->options.local, &why) == OK)
         act(r);
@@ -495,7 +508,7 @@ static void drop_missing(struct runner *r)
     for (size_t i = 0; map_next(r->allocs, &i, &key, NULL, &value);) {
         struct alloc_run *run = value;
         /* One that is over is not listed, although it is still known: its end must yet be told. */
-        if (run->seen || is_over(run))
+        if (run->seen || alloc_run_is_over(run))
             continue;
         log_info("alloc_gone", "alloc=%s", log_id(run->id));
         run->removed = run->stopping = true;
