@@ -14,6 +14,7 @@ struct planning {
     const char *ns;
     const char *job_id;
     uint64_t job_created;
+    const Pb__Job *job; /* NULL: gone */
     Pb__Eval *eval;
     Pb__Outcome *out;
     bool *accepted;       /* by placement */
@@ -61,6 +62,7 @@ static bool plan_is_current(struct planning *p)
         return false;
     }
     Pb__Job *job = state_job(v, p->arena, p->ns, p->job_id);
+    p->job = job;
     p->job_created = job != NULL ? job->create_index : 0;
     bool adds = plan->n_placements > 0 || plan->n_in_place > 0;
     /* A job that is gone leaves allocations that may be stopped; nothing may be added for it. */
@@ -379,9 +381,8 @@ static void plan_apply(struct planning *p)
     if (!plan_is_current(p) || !plan_is_sound(p) || !stops_are_distinct(p))
         return;
     p->accepted = arena_array(p->arena, bool, plan->n_placements + 1);
-    const Pb__Job *job = state_job(p->view, p->arena, p->ns, p->job_id);
-    p->priority = job != NULL ? job->priority : 0;
-    preempting_init(&p->preempting, p->view, p->ns, job);
+    p->priority = p->job != NULL ? p->job->priority : 0;
+    preempting_init(&p->preempting, p->view, p->ns, p->job);
     p->evicted_jobs = job_set_new(p->view);
     try_all(p);
     if (plan->all_at_once && p->refused > 0)

@@ -92,6 +92,18 @@ plan 255 "$WORK/web.json" -what-if "nodes*=2"
 says 'nodes+=10 like NODE'
 plan 255 "$WORK/web.json" -what-if "nodes-=nobody"
 
+note 'a worker that dies with a question leaves it to the next'
+worker=$(pid_of schedworker-0)
+[ -n "$worker" ] || fail "which is the worker? $(cat "$DIR/dev.state")"
+kill -STOP "$worker"
+answered() { [ -s "$WORK/code" ]; }
+{ code=0; "$NCTL" plan "$WORK/web3.json" >"$WORK/asked" 2>&1 || code=$?; echo "$code" >"$WORK/code"; } &
+idle() { api GET /v1/metrics | jq -e '[.Gauges[] | select(.Name | endswith("broker.workers")).Value] | add == 0'; }
+wait_for 30 'the question is in its hands' idle
+kill -KILL "$worker"
+wait_for 60 'another has answered' answered
+[ "$(cat "$WORK/code")" = 1 ] || fail "plan exits $(cat "$WORK/code"): $(cat "$WORK/asked")"
+
 note 'errors exit 255'
 plan 255 "$WORK/nothing.json"
 code=0
