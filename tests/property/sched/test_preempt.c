@@ -228,7 +228,7 @@ Test(preempt_property, the_fewest_least_important_and_nearest_in_size_go)
             cr_assert_eq(s.node, best.node, "seed %u: on another node", seed);
             displacing++;
         }
-        struct set best;
+        struct set best = {0};
         if (plan->n_failed_groups > 0)
             cr_assert(!best_set(&k, &best), "seed %u: there was one more", seed);
         arena_free(a);
@@ -250,7 +250,7 @@ Test(preempt_property, the_nodes_worth_a_look_are_those_that_lack_only_room)
         nodes = (struct sched_short){0};
         Pb__Plan *plan = plan_with(&k, a, &nodes);
         k.count = others;
-        struct set best;
+        struct set best = {0};
         for (size_t i = 0; i < plan->n_placements; i++)
             carry_out(&k, plan->placements[i], seed);
         if (plan->n_failed_groups > 0 && best_set(&k, &best)) {
