@@ -1,24 +1,20 @@
 #include "base/clock.h"
 #include "net/envelope.h"
 #include "net/net.h"
+#include "net/rules.h"
 #include "net/tls_internal.h"
 #include <nng/protocol/reqrep0/req.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define DEFAULT_BUDGET_MS 5000
-#define RECONNECT_MIN_MS  10
-#define RECONNECT_MAX_MS  500
+#define RECONNECT_MIN_MS 10
+#define RECONNECT_MAX_MS 500
 /* Between hosts: thousands of clients lose a server at the same moment, and each handshake costs it
  * a millisecond. nng waits a random part of the time, and doubles it at each try. */
 #define REMOTE_RECONNECT_MIN_MS           100
 #define REMOTE_RECONNECT_MAX_MS           30000
 #define SERVER_TO_SERVER_RECONNECT_MAX_MS 2000
-#define RETRY_MIN_MS                      10
-#define RETRY_MAX_MS                      1000
-#define NEARLY_OVER_MS                                                                             \
-    3 /* a timeout earlier than this before the end is nng's, not ours: see settle */
 
 /* A context of nng's: sends one request, then receives its reply. Its aio's callback runs on a
  * thread of nng's and only goes from sending to receiving, or posts to the loop. */
@@ -185,16 +181,12 @@ static void fail_by_error(struct call *call, int error, bool sent)
 static void settle(struct call *call, int error, bool sent)
 {
     uint64_t now = clock_monotonic_ms();
-    bool over = now + NEARLY_OVER_MS >= call->until_ms;
-    if (over || (sent && !call->retry)) {
+    if (!net_may_retry(now, call->until_ms, sent, call->retry)) {
         fail_by_error(call, error, sent);
         return;
     }
-    uint64_t delay = RETRY_MIN_MS << (call->tries < 8 ? call->tries : 8);
-    delay = delay > RETRY_MAX_MS ? RETRY_MAX_MS : delay;
-    delay = delay / 2 + loop_random(call->client->loop) % (delay / 2 + 1);
-    if (now + delay >= call->until_ms)
-        delay = call->until_ms - now;
+    uint64_t delay =
+        net_retry_delay_ms(call->tries, loop_random(call->client->loop), now, call->until_ms);
     timer_arm(call->client->loop, &call->again, delay, send_now, call);
 }
 
@@ -270,32 +262,6 @@ bool client_is_connected(const struct client *c)
     return __atomic_load_n(&c->pipes, __ATOMIC_RELAXED) > 0;
 }
 
-/* Cuts "#name" off addr. */
-static enum err cut_service(char *addr, Pb__Service__Name *service, struct reason *why)
-{
-    static const char *const names[] = {
-        [PB__SERVICE__NAME__JOBSTORE] = "jobstore",
-        [PB__SERVICE__NAME__JOBSTORE_POLL] = "jobstore-poll",
-        [PB__SERVICE__NAME__EVALBROKER] = "evalbroker",
-        [PB__SERVICE__NAME__PLANQUEUE] = "planqueue",
-        [PB__SERVICE__NAME__CONTROLLER] = "controller",
-        [PB__SERVICE__NAME__GOSSIP] = "gossip",
-    };
-    char *name = strchr(addr, '#');
-    if (name == NULL)
-        return OK;
-    *name++ = '\0';
-    for (unsigned i = PB__SERVICE__NAME__JOBSTORE; i < COUNT_OF(names); i++)
-        if (strcmp(names[i], name) == 0) {
-            *service = (Pb__Service__Name)i;
-            return OK;
-        }
-    return reason_set(why, ERR_INVALID,
-                      "dial %s: there is no daemon \"%s\"; behind a # stands one of jobstore, "
-                      "jobstore-poll, evalbroker, planqueue, controller, gossip",
-                      addr, name);
-}
-
 static void set_reconnect(const struct client *c)
 {
     int least = RECONNECT_MIN_MS, most = RECONNECT_MAX_MS;
@@ -331,7 +297,7 @@ enum err client_open_to(struct client **out, struct loop *l, const char *addr, u
     struct client *c = xcalloc(1, sizeof(*c));
     c->loop = l;
     c->addr = xstrdup(addr);
-    enum err e = cut_service(c->addr, &c->service, why);
+    enum err e = net_cut_service(c->addr, &c->service, why);
     if (e != OK) {
         free(c->addr);
         free(c);
@@ -401,7 +367,7 @@ struct call *client_call(struct client *c, const struct call_options *o)
     call->owner = o->owner;
     call->retry = o->retry;
     call->raw_reply = o->raw_reply;
-    call->budget_ms = o->budget_ms > 0 ? o->budget_ms : DEFAULT_BUDGET_MS;
+    call->budget_ms = o->budget_ms > 0 ? o->budget_ms : NET_BUDGET_MS;
     call->until_ms = clock_monotonic_ms() + call->budget_ms;
     if (o->id != NULL)
         memcpy(call->id, o->id, ID_SIZE);

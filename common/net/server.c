@@ -1,6 +1,7 @@
 #include "base/map.h"
 #include "net/envelope.h"
 #include "net/net.h"
+#include "net/rules.h"
 #include "net/tls_internal.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -18,14 +19,12 @@
 
 static const char ipc[] = "ipc://";
 
-#define DEFAULT_PARKED 4096
 #define SPARE_CONTEXTS                                                                             \
     16 /* receiving at any time, so that no request waits for another's answer                     \
         */
-#define DEFAULT_BUDGET_MS 5000
-#define SEND_LIMIT_MS     30000 /* a peer that does not read its answers for so long is cut off */
-#define CLOSE_WAIT_MS     500
-#define JUST_DEPARTED     64
+#define SEND_LIMIT_MS 30000 /* a peer that does not read its answers for so long is cut off */
+#define CLOSE_WAIT_MS 500
+#define JUST_DEPARTED 64
 
 /* A context of nng's: receives one request, then sends its reply. Its aio's callback runs on a
  * thread of nng's and only starts the next receive or posts to the loop. */
@@ -328,18 +327,6 @@ void request_fail(struct request *req, Pb__Reply__Code code, const char *format,
     reply(req, code, why.text, 0, NULL);
 }
 
-static const struct method *find_method(const struct server *s, uint32_t number)
-{
-    static const struct method ping = {PB__DAEMON__METHOD__PING, "ping", &pb__empty__descriptor,
-                                       NULL};
-    if (number == ping.number)
-        return &ping;
-    for (const struct method *m = s->options.methods; m->name != NULL; m++)
-        if (m->number == number)
-            return m;
-    return NULL;
-}
-
 /* Connections by TLS only. A peer that has just gone is nobody any more, and gets nothing. */
 static void identify(struct server *s, struct request *req)
 {
@@ -373,7 +360,7 @@ static const struct method *read_body(struct server *s, struct request *req, con
                                       Pb__Reply__Code *code)
 {
     struct arena *a = req->arena;
-    const struct method *m = find_method(s, req->envelope->method);
+    const struct method *m = net_find_method(s->options.methods, req->envelope->method);
     if (m == NULL) {
         *why = arena_printf(a, "there is no method %u here", req->envelope->method);
         return NULL;
@@ -408,7 +395,7 @@ static bool read_request(struct server *s, struct request *req, const char **why
     }
     req->envelope = envelope;
     req->deadline_ms =
-        loop_now_ms(s->loop) + (envelope->has_budget_ms ? envelope->budget_ms : DEFAULT_BUDGET_MS);
+        loop_now_ms(s->loop) + (envelope->has_budget_ms ? envelope->budget_ms : NET_BUDGET_MS);
     if (envelope->service == PB__SERVICE__NAME__SELF)
         req->method = read_body(s, req, why, code);
     else if (s->options.relay != NULL && (s->options.relay_peers & request_peer_kind(req)) != 0)
@@ -655,7 +642,7 @@ enum err server_open(struct server **out, struct loop *l, const char *addr,
         s->options.peers = PEER_SERVER | PEER_CLIENT;
     if (s->options.relay_peers == 0)
         s->options.relay_peers = PEER_LOCAL | PEER_SERVER;
-    s->max_unanswered = o->max_parked > 0 ? o->max_parked : DEFAULT_PARKED;
+    s->max_unanswered = o->max_parked > 0 ? o->max_parked : NET_PARKED;
     s->peers = map_new();
     list_init(&s->departures);
     must(pthread_mutex_init(&s->departures_lock, NULL) == 0);

@@ -283,6 +283,7 @@ void world_process_ends(struct process *p)
 void world_state_changed(struct process *p)
 {
     invariants_state_changed(p);
+    consensus_state_changed(p);
 }
 
 static void run_until(uint64_t until_us)
@@ -330,6 +331,7 @@ static void tear_down(void)
     clients_free();
     agents_free();
     invariants_free();
+    consensus_free();
     arena_free(words_arena);
     net_free();
     disk_free();
@@ -369,6 +371,7 @@ static void run_world(const struct world_options *o, struct verdict *out, bool t
     choose_raft_mutant();
     enter_dir();
     invariants_begin();
+    consensus_begin();
     build();
     clients_begin();
     faults_begin();

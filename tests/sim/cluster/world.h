@@ -58,6 +58,10 @@ void clients_check_end(void); /* what was acknowledged is there */
 /* faults.c */
 void faults_begin(void);
 void faults_end(void);
+/* consensus.c */
+void consensus_begin(void);
+void consensus_state_changed(struct process *p);
+void consensus_free(void);
 /* operators.c */
 void operators_build(void);
 struct host *operators_leader(void); /* NULL: nobody leads */
