@@ -116,7 +116,7 @@ Test(cluster, deliberate_faults_are_found)
 {
     static const char *const mutants[] = {"room-unchecked",     "usage-kept",
                                           "report-not-retried", "blocked-never-woken",
-                                          "dedupe-forgotten",   "ack-timer-forgotten"};
+                                          "applied-twice",      "ack-timer-forgotten"};
     for (size_t i = 0; i < COUNT_OF(mutants); i++)
         cr_expect(is_found(mutants[i]), "%s was not found by %d seeds", mutants[i], SEEDS_MOST);
 }
