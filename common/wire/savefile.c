@@ -4,6 +4,8 @@
 
 static const char magic[8] = {'N', 'O', 'R', 'N', 'S', 'A', 'V', 'E'};
 
+#define LARGEST ((uint64_t)1 << 46)
+
 enum {
     AT_VERSION = 8,
     AT_INDEX = 16,
@@ -49,7 +51,40 @@ enum err savefile_decode(const uint8_t head[SAVEFILE_HEAD], struct savefile *out
     memcpy(&out->size, head + AT_SIZE, sizeof out->size);
     memcpy(&out->created, head + AT_CREATED, sizeof out->created);
     memcpy(out->cluster_id, head + AT_CLUSTER, sizeof out->cluster_id);
-    if (out->size == 0 || out->size > (uint64_t)1 << 46)
+    if (out->size == 0 || out->size > LARGEST)
         return reason_set(why, ERR_CORRUPT, "the file names an impossible size");
+    return OK;
+}
+
+/* Whether this part may be there: then no sum of these numbers runs over. */
+static bool is_possible(const struct savefile_part *p)
+{
+    uint64_t whole = p->size + SAVEFILE_TAIL;
+    return p->size > 0 && p->size <= LARGEST && p->offset < whole && p->len <= whole - p->offset &&
+           p->len >= SAVEFILE_TAIL && p->offset % SAVEFILE_PIECE == 0;
+}
+
+enum err savefile_part_read(struct savefile_part *out, const uint8_t *bytes, size_t len,
+                            uint64_t at, uint64_t size, struct reason *why)
+{
+    struct savefile f = {.size = size};
+    size_t head = at == 0 ? SAVEFILE_HEAD : 0;
+    enum err e = OK;
+    if (len < head || (at > 0 && at < SAVEFILE_HEAD))
+        return reason_set(why, ERR_INVALID, "the file is too short");
+    if (at == 0 && (e = savefile_decode(bytes, &f, why)) != OK)
+        return e;
+    struct savefile_part p = {.data = bytes + head,
+                              .len = len - head,
+                              .offset = at == 0 ? 0 : at - SAVEFILE_HEAD,
+                              .size = f.size};
+    if (is_possible(&p) && p.offset + p.len == p.size + SAVEFILE_TAIL) {
+        p.last = true;
+        p.len -= SAVEFILE_TAIL;
+        memcpy(&p.crc, p.data + p.len, sizeof p.crc);
+    } else if (!is_possible(&p) || p.len % SAVEFILE_PIECE != 0) {
+        return reason_set(why, ERR_INVALID, "the file is cut, or longer than it says");
+    }
+    *out = p;
     return OK;
 }

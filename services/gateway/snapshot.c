@@ -10,8 +10,7 @@
 #include <string.h>
 
 #define PIECE_MS    30000u
-#define PIECE_BYTES (512u << 10) /* as jobstore takes them */
-#define MOST_UNSENT (1u << 20)   /* before we ask for more */
+#define MOST_UNSENT (1u << 20) /* before we ask for more */
 #define RESTORE_MS  300000u
 
 /* ---- out */
@@ -130,14 +129,11 @@ void operator_snapshot_get(struct call_context *c)
 
 /* ---- in */
 
-/* One request's part of the file. */
+/* One request's part of the file; its bytes are in the body. */
 struct restore {
     struct call_context *context;
-    const uint8_t *data; /* of the state, in the request's body */
-    size_t len, sent;
-    uint64_t offset, size; /* in the state; of all of it */
-    uint32_t crc;
-    bool last;
+    struct savefile_part part;
+    size_t sent;
 };
 
 static void restore_next(struct restore *p);
@@ -152,7 +148,7 @@ static void on_part(void *owner, const struct response *r)
     } else if (out->code != PB__OUTCOME__CODE__APPLIED) {
         answer_text(x, 500, "failed to restore from snapshot: %s",
                     out->reason != NULL ? out->reason : "refused");
-    } else if (p->sent < p->len || p->last) {
+    } else if (p->sent < p->part.len || p->part.last) {
         restore_next(p);
     } else {
         answer_nothing(x, 200);
@@ -162,8 +158,8 @@ static void on_part(void *owner, const struct response *r)
 static void on_ended(void *owner, const struct response *r)
 {
     struct restore *p = owner;
-    p->last = false;
-    p->sent = p->len;
+    p->part.last = false;
+    p->sent = p->part.len;
     on_part(p, r);
 }
 
@@ -171,15 +167,16 @@ static void restore_next(struct restore *p)
 {
     Pb__Command cmd = PB__COMMAND__INIT;
     Pb__RestorePart part = PB__RESTORE_PART__INIT;
-    bool end = p->sent == p->len;
-    size_t left = p->len - p->sent, n = left < PIECE_BYTES ? left : PIECE_BYTES;
+    bool end = p->sent == p->part.len;
+    size_t left = p->part.len - p->sent, n = left < SAVEFILE_PIECE ? left : SAVEFILE_PIECE;
     part.has_offset = true;
-    part.offset = p->offset + p->sent;
+    part.offset = p->part.offset + p->sent;
     part.has_data = !end;
-    part.data = (ProtobufCBinaryData){.len = n, .data = (uint8_t *)(uintptr_t)p->data + p->sent};
+    part.data =
+        (ProtobufCBinaryData){.len = n, .data = (uint8_t *)(uintptr_t)p->part.data + p->sent};
     part.has_end = part.end = part.has_size = part.has_crc = end;
-    part.size = p->size;
-    part.crc = p->crc;
+    part.size = p->part.size;
+    part.crc = p->part.crc;
     p->sent += n;
     cmd.body_case = PB__COMMAND__BODY_RESTORE_PART;
     cmd.restore_part = &part;
@@ -208,42 +205,22 @@ static bool read_place(struct call_context *c, uint64_t *offset)
     return false;
 }
 
-/* The first part has the file's head, the last its sum. Parts in between hold whole pieces of the
- * state: each begins, behind the head, at a multiple of a piece. */
 void operator_snapshot_put(struct call_context *c)
 {
     size_t len;
-    uint64_t offset;
+    uint64_t at;
     struct reason why;
-    struct savefile f = {0};
+    struct savefile_part part;
     const uint8_t *body = (const uint8_t *)exchange_body(c->x, &len);
     const char *size = exchange_arg(c->x, "size");
-    if (!read_place(c, &offset))
+    if (!read_place(c, &at))
         return;
-    if (offset == 0) {
-        if (len < SAVEFILE_HEAD || savefile_decode(body, &f, &why) != OK) {
-            answer_text(c->x, 500, "failed to restore from snapshot: %s",
-                        len < SAVEFILE_HEAD ? "the file is too short" : why.text);
-            return;
-        }
-        body += SAVEFILE_HEAD;
-        len -= SAVEFILE_HEAD;
-    } else {
-        offset -= SAVEFILE_HEAD;
-        f.size = size != NULL ? strtoull(size, NULL, 10) : 0;
+    if (savefile_part_read(&part, body, len, at, size != NULL ? strtoull(size, NULL, 10) : 0,
+                           &why) != OK) {
+        answer_text(c->x, 500, "failed to restore from snapshot: %s", why.text);
+        return;
     }
     struct restore *p = arena_alloc(exchange_arena(c->x), sizeof *p);
-    *p = (struct restore){.context = c, .data = body, .len = len, .offset = offset, .size = f.size};
-    p->last = offset + len == f.size + SAVEFILE_TAIL;
-    if (p->last) {
-        p->len -= SAVEFILE_TAIL;
-        memcpy(&p->crc, body + p->len, sizeof p->crc);
-    }
-    bool whole = offset % PIECE_BYTES == 0 && (p->last || p->len % PIECE_BYTES == 0);
-    if (f.size == 0 || offset + len > f.size + SAVEFILE_TAIL || len < SAVEFILE_TAIL || !whole) {
-        answer_text(c->x, 500,
-                    "failed to restore from snapshot: the file is cut, or longer than it says");
-        return;
-    }
+    *p = (struct restore){.context = c, .part = part};
     restore_next(p);
 }

@@ -41,3 +41,41 @@ Test(savefile, random_bytes_are_no_such_file)
         cr_assert_neq(savefile_decode(head, &out, &why), OK, "seed %llu", (unsigned long long)seed);
     }
 }
+
+static uint8_t bytes[SAVEFILE_HEAD + 2 * SAVEFILE_PIECE + SAVEFILE_TAIL];
+static struct savefile_part part;
+
+Test(savefile, a_file_is_read_in_parts_of_whole_pieces_and_the_last)
+{
+    savefile_encode(&(struct savefile){.size = SAVEFILE_PIECE + 10}, bytes);
+    cr_assert_eq(savefile_part_read(&part, bytes, SAVEFILE_HEAD + SAVEFILE_PIECE, 0, 0, &why), OK,
+                 "%s", why.text);
+    cr_assert(part.data == bytes + SAVEFILE_HEAD && part.len == SAVEFILE_PIECE &&
+              part.size == SAVEFILE_PIECE + 10 && part.offset == 0 && !part.last);
+    cr_assert_eq(savefile_part_read(&part, (const uint8_t *)"0123456789abcd", 14,
+                                    SAVEFILE_HEAD + SAVEFILE_PIECE, SAVEFILE_PIECE + 10, &why),
+                 OK, "%s", why.text);
+    cr_assert(part.last && part.len == 10 && part.offset == SAVEFILE_PIECE &&
+              memcmp(&part.crc, "abcd", 4) == 0);
+}
+
+/* Each of these once made a length run over, or would. */
+Test(savefile, a_part_that_cannot_be_is_refused)
+{
+    static const struct {
+        size_t len;
+        uint64_t at, size;
+    } bad[] = {{0, SAVEFILE_HEAD + SAVEFILE_PIECE, SAVEFILE_PIECE - SAVEFILE_TAIL},
+               {2, SAVEFILE_HEAD + SAVEFILE_PIECE, SAVEFILE_PIECE - 2},
+               {4, SAVEFILE_HEAD - 1, 100},
+               {4, SAVEFILE_HEAD, UINT64_MAX - 3},
+               {4, SAVEFILE_HEAD, 0},
+               {10, SAVEFILE_HEAD, 100},
+               {100, SAVEFILE_HEAD + 1, 97},
+               {SAVEFILE_PIECE, SAVEFILE_HEAD, 100},
+               {4, UINT64_MAX, 100}};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        cr_assert_neq(savefile_part_read(&part, bytes, bad[i].len, bad[i].at, bad[i].size, &why),
+                      OK, "case %zu", i);
+    cr_assert_neq(savefile_part_read(&part, bytes, SAVEFILE_HEAD - 1, 0, 0, &why), OK);
+}
