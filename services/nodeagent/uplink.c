@@ -242,7 +242,8 @@ static void on_poll(void *owner, const struct response *r)
     }
     if (u->poll.pause_ms == 0 && r->code != PB__REPLY__CODE__TIMEOUT)
         log_warn("poll_failed", "reason=%s", log_quote(r->reason));
-    if (is_out_of_reach(r) && u->count > 1 && u->beat.call == NULL) {
+    if (is_out_of_reach(r) && u->count > 1) {
+        cancel(&u->beat); /* it is at the same server */
         try_next_gateway(u);
         timer_arm(u->loop, &u->beat.timer, 0, begin_beat, u); /* is it any better? */
     }
