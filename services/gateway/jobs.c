@@ -1,10 +1,12 @@
 /* Reads of jobs. */
 #include "answer.h"
+#include "jobfile/diff.h"
 #include "nouns.h"
 #include "objects.h"
 #include "query.h"
 #include "wire/json.h"
 #include "wire/wire.h"
+#include <stdlib.h>
 #include <string.h>
 
 #define PAGE 500u
@@ -78,30 +80,39 @@ void job_summary(struct call_context *c)
 
 /* ---- its versions */
 
-/* The newest version comes first, whatever the order of the table. */
-static json_t *versions_to_json(const Pb__Objects *objects, uint64_t *index)
+static int compare_newest_first(const void *a, const void *b)
 {
-    json_t *list = json_array();
-    for (size_t i = 0; i < objects->n_objects; i++) {
-        const Pb__Job *job = object_job(objects->objects[i]);
-        size_t at = 0;
-        if (job == NULL)
-            continue;
-        while (at < json_array_size(list) &&
-               (uint64_t)json_integer_value(json_object_get(json_array_get(list, at), "Version")) >
-                   job->version)
-            at++;
-        json_array_insert_new(list, at, wire_to_json(&job->base));
-        if (job->modify_index > *index)
-            *index = job->modify_index;
-    }
-    return list;
+    const Pb__Job *x = *(const Pb__Job *const *)a, *y = *(const Pb__Job *const *)b;
+    return x->version < y->version ? 1 : x->version > y->version ? -1 : 0;
+}
+
+static const Pb__Job **list_versions(struct query *q, const Pb__Objects *objects, size_t *count)
+{
+    const Pb__Job **jobs = arena_array(q->arena, const Pb__Job *, objects->n_objects + 1);
+    *count = 0;
+    for (size_t i = 0; i < objects->n_objects; i++)
+        if (object_job(objects->objects[i]) != NULL)
+            jobs[(*count)++] = object_job(objects->objects[i]);
+    qsort(jobs, *count, sizeof(*jobs), compare_newest_first);
+    return jobs;
+}
+
+/* What each version changed of the one before it. */
+static json_t *diffs_to_json(const Pb__Job *const *jobs, size_t count)
+{
+    json_t *diffs = json_array();
+    for (size_t i = 0; i + 1 < count; i++)
+        json_array_append_new(diffs, job_diff(jobs[i + 1], jobs[i]));
+    return diffs;
 }
 
 static void on_versions_read(void *owner, const struct response *r)
 {
     struct query *q = owner;
     const Pb__Objects *objects = (const Pb__Objects *)r->body;
+    const bool *with_diffs = q->context->state;
+    uint64_t index = 0;
+    size_t count;
     if (r->code != PB__REPLY__CODE__OK || objects == NULL) {
         query_failed(q, r);
         return;
@@ -110,11 +121,18 @@ static void on_versions_read(void *owner, const struct response *r)
         query_missing(q, objects->table_index, "job versions not found");
         return;
     }
-    uint64_t index = 0;
-    json_t *versions = versions_to_json(objects, &index);
+    const Pb__Job **jobs = list_versions(q, objects, &count);
+    json_t *versions = json_array(), *diffs = json_null();
+    for (size_t i = 0; i < count; i++) {
+        json_array_append_new(versions, wire_to_json(&jobs[i]->base));
+        if (jobs[i]->modify_index > index)
+            index = jobs[i]->modify_index;
+    }
+    if (*with_diffs && count > 1)
+        diffs = diffs_to_json(jobs, count);
     query_found(q, index,
-                json_pack("{sn,sI,sb,si,so}", "Diffs", "Index", (json_int_t)index, "KnownLeader", 1,
-                          "LastContact", 0, "Versions", versions));
+                json_pack("{so,sI,sb,si,so}", "Diffs", diffs, "Index", (json_int_t)index,
+                          "KnownLeader", 1, "LastContact", 0, "Versions", versions));
 }
 
 static void read_versions(struct query *q)
@@ -131,6 +149,11 @@ static void read_versions(struct query *q)
 void job_versions(struct call_context *c)
 {
     struct watch_on on = on_job(c, FEED_TABLE(JOBS));
+    bool *with_diffs = arena_alloc(exchange_arena(c->x), sizeof(*with_diffs));
+    *with_diffs = false;
+    if (!route_bool(c, "diffs", with_diffs))
+        return;
+    c->state = with_diffs;
     query_start(c, &on, read_versions);
 }
 

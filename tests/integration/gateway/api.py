@@ -125,6 +125,11 @@ def jobs():
     put("life", Priority=70)
     versions = json.loads(request("GET", "/v1/job/life/versions")[1])
     check([v["Version"] for v in versions["Versions"]] == [1, 0], "versions, newest first", versions)
+    check(versions["Diffs"] is None, "no diffs unless they are asked for", versions["Diffs"])
+    diffs = json.loads(request("GET", "/v1/job/life/versions?diffs=true")[1])["Diffs"]
+    check([[f["Name"], f["Old"], f["New"], f["Type"]] for f in diffs[0]["Fields"]] == [["Priority", "50", "70", "Edited"]], "what a version changed", diffs)
+    r, data = request("GET", "/v1/job/life/versions?diffs=maybe")
+    check(r.status == 500 and b'"diffs" (maybe) as a bool' in data, "whether diffs are wanted is yes or no", data)
     stub = [j for j in json.loads(request("GET", "/v1/jobs?prefix=lif")[1])]
     check(len(stub) == 1 and stub[0]["Priority"] == 70 and "g" in stub[0]["JobSummary"]["Summary"], "the list has its summary", stub)
     want = json.load(open(f"{DATA}/job-stub.json"))
