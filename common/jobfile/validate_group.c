@@ -394,7 +394,6 @@ static void warn_about_group(struct validation *v, const Pb__TaskGroup *group)
         const char *what;
     } wishes[] = {
         {group->update != NULL && !is_default(&group->update->base, type), "update"},
-        {group->migrate != NULL && !is_default(&group->migrate->base, type), "migrate"},
         {group->reschedule_policy != NULL && !is_default(&group->reschedule_policy->base, type),
          "reschedule"},
         {group->ephemeral_disk->sticky, "a sticky ephemeral_disk"},

@@ -258,6 +258,11 @@ static bool room_after_stop(const struct planner *p, const struct rank *r, struc
     return true;
 }
 
+static const char *why_replaced(const struct wanted *w)
+{
+    return w->migrates ? DESCRIBE_MIGRATING : DESCRIBE_UPDATING;
+}
+
 /* Whether one more placement may still go into the plan. The first always may, whatever has to be
  * displaced for it, or there would be no progress. */
 static bool plan_has_room(const struct planner *p, const struct wanted *w)
@@ -275,7 +280,7 @@ static void stop_first(struct planner *p, struct rank *r, struct credit *credits
     if (!room_after_stop(p, r, credits, count, w->previous))
         return;
     planner_spend(p, 1);
-    planner_stop(p, w->previous, DESCRIBE_UPDATING, false);
+    planner_stop(p, w->previous, why_replaced(w), false);
 }
 
 static void place_wanted(struct planner *p, const struct group_changes *g, struct contest *c,
@@ -297,7 +302,7 @@ static void place_wanted(struct planner *p, const struct group_changes *g, struc
         if (placed) {
             planner_spend(p, w->replaces ? 2 : 1);
             if (w->replaces)
-                planner_stop(p, w->previous, DESCRIBE_UPDATING, false);
+                planner_stop(p, w->previous, why_replaced(w), false);
             continue;
         }
         if (!w->replaces && !stuck && displace_for(p, c, w)) {

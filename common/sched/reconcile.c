@@ -84,7 +84,18 @@ static const Pb__TaskGroup *find_group(const Pb__Job *job, const char *name, siz
 
 /* ---- sorting allocations out */
 
-enum verdict { FREE, DONE, KEEP, STOP, LOST, LOST_UNREPLACED, REPLACE, IN_PLACE };
+enum verdict {
+    FREE,
+    DONE,
+    KEEP,
+    STOP,
+    LOST,
+    LOST_UNREPLACED,
+    REPLACE,
+    IN_PLACE,
+    MIGRATE,
+    MOVE_AWAY
+};
 
 struct judged {
     const Pb__Alloc *alloc;
@@ -156,6 +167,8 @@ static enum verdict judge(struct reconciler *r, const Pb__Alloc *alloc, const Pb
     enum node_state node = r->node_state(r->owner, alloc, place);
     if (node == NODE_LOST)
         return LOST;
+    if (alloc->migrate)
+        return MIGRATE;
     if (alloc->job_version == r->job->version)
         return KEEP;
     return is_destructive(r, alloc, group) || node == NODE_UNSUITABLE ? REPLACE : IN_PLACE;
@@ -176,7 +189,7 @@ static int compare_judged(const void *a, const void *b)
 
 static bool is_running(enum verdict v)
 {
-    return v == KEEP || v == REPLACE || v == IN_PLACE;
+    return v == KEEP || v == REPLACE || v == IN_PLACE || v == MIGRATE;
 }
 
 static bool takes_name(enum verdict v)
@@ -280,9 +293,13 @@ static void emit(struct reconciler *r, const struct judged *j, size_t count,
             add_stop(r, alloc, DESCRIBE_LOST, true);
         else if (j[i].verdict == IN_PLACE)
             r->out->in_place[r->out->in_place_count++] = alloc;
-        else if (j[i].verdict == REPLACE)
-            g->wanted[g->wanted_count++] = (struct wanted){
-                .name_index = alloc->name_index, .previous = alloc, .replaces = true};
+        else if (j[i].verdict == MOVE_AWAY)
+            add_stop(r, alloc, DESCRIBE_MIGRATING, false);
+        else if (j[i].verdict == REPLACE || j[i].verdict == MIGRATE)
+            g->wanted[g->wanted_count++] = (struct wanted){.name_index = alloc->name_index,
+                                                           .previous = alloc,
+                                                           .replaces = true,
+                                                           .migrates = j[i].verdict == MIGRATE};
     }
 }
 
@@ -409,6 +426,8 @@ static enum verdict judge_on_node(struct reconciler *r, const Pb__Alloc *alloc,
     enum node_state node = r->node_state(r->owner, alloc, place);
     if (node == NODE_LOST)
         return LOST_UNREPLACED;
+    if (alloc->migrate)
+        return MOVE_AWAY;
     if (current)
         return KEEP;
     if (node == NODE_UNSUITABLE)

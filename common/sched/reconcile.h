@@ -10,6 +10,7 @@
  *   failed: of this version, or service and its group is unchanged       done: its name stays taken
  *           else                                                         nothing: its name is free
  *   its node is down or gone                                             lost: stop and replace
+ *   it is to migrate                                                     replace, same name
  *   of this version                                                      keep
  *   what touches the running task changed, or the node no longer suits   replace, same name
  *   else                                                                 update in place
@@ -42,12 +43,14 @@ typedef enum node_state node_state_fn(void *owner, const Pb__Alloc *alloc, size_
 #define DESCRIBE_NOT_NEEDED "alloc not needed due to job update"
 #define DESCRIBE_LOST       "alloc is lost since its node is down"
 #define DESCRIBE_UPDATING   "alloc is being updated due to job update"
+#define DESCRIBE_MIGRATING  "alloc is being migrated"
 #define DESCRIBE_BLOCKED    "created to place remaining allocations"
 
 struct wanted {
     uint32_t name_index;
     const Pb__Alloc *previous; /* the one it takes the place of; may be NULL */
     bool replaces;             /* previous still runs: stop it when this is placed */
+    bool migrates;             /* replaces, since its node is being drained */
     const uint8_t *node_id;    /* there and nowhere else; NULL: anywhere */
 };
 struct group_changes {

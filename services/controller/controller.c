@@ -114,16 +114,20 @@ static void on_reset(void *self)
 {
     struct controller *c = self;
     heartbeat_reload_begin(c->heartbeat);
+    drainer_reset(c->drainer);
     c->listing = true;
 }
 
 static void on_object(void *self, const Pb__Object *o, uint64_t index)
 {
     struct controller *c = self;
-    if (o->deleted != NULL && o->deleted->has_id)
+    if (o->deleted != NULL && o->deleted->has_id) {
         heartbeat_drop_node(c->heartbeat, o->deleted->id.data);
-    else if (o->value_case == PB__OBJECT__VALUE_NODE)
+        drainer_drop_node(c->drainer, o->deleted->id.data);
+    } else if (o->value_case == PB__OBJECT__VALUE_NODE) {
         heartbeat_put_node(c->heartbeat, o->node, loop_now_ms(c->loop));
+        drainer_put_node(c->drainer, o->node);
+    }
 }
 
 static void on_synced(void *self, uint64_t index)
@@ -137,6 +141,7 @@ static void on_synced(void *self, uint64_t index)
         c->started = true;
         controller_summary(c);
     }
+    drainer_synced(c->drainer);
     mark(c);
 }
 
@@ -179,6 +184,7 @@ static void on_gained(void *self, uint64_t term)
         .max_per_second = c->max_heartbeats_per_second,
         .settle_ms = SETTLE_MS,
     });
+    c->drainer = drainer_new(c->loop, c->client);
     log_info("active", "term=%llu", (unsigned long long)term);
     if (follow(c, &why) != OK)
         log_error("feed_lost", "reason=%s", log_quote(why.text));
@@ -192,6 +198,8 @@ static void drop_everything(struct controller *c)
     c->proposing = NULL;
     step_cancel(&c->step);
     timer_cancel(c->loop, &c->timer);
+    drainer_free(c->drainer);
+    c->drainer = NULL;
     heartbeat_free(c->heartbeat);
     c->heartbeat = NULL;
 }
@@ -254,9 +262,11 @@ void controller_summary(void *self)
     uint64_t ttl_ms;
     stats_now(c, &s, &ttl_ms);
     log_info("summary",
-             "active=%d index=%llu nodes=%zu ready=%zu missed=%zu heard=%llu ttl_ms=%llu",
+             "active=%d index=%llu nodes=%zu ready=%zu missed=%zu heard=%llu ttl_ms=%llu "
+             "draining=%zu",
              c->heartbeat != NULL, (unsigned long long)(c->feed != NULL ? feed_index(c->feed) : 0),
-             s.nodes, s.ready, s.missed, (unsigned long long)c->heard, (unsigned long long)ttl_ms);
+             s.nodes, s.ready, s.missed, (unsigned long long)c->heard, (unsigned long long)ttl_ms,
+             c->drainer != NULL ? drainer_count(c->drainer) : 0);
 }
 
 struct metric *controller_metrics(void *self, size_t *count)
@@ -273,12 +283,15 @@ struct metric *controller_metrics(void *self, size_t *count)
         {.name = "heartbeat.ttl_ms",
          .kind = PB__METRIC__KIND__GAUGE,
          .help = "time between heartbeats told to agents"},
+        {.name = "drain.nodes", .kind = PB__METRIC__KIND__GAUGE, .help = "nodes being drained"},
     };
     struct controller *c = self;
     struct heartbeat_stats s;
     uint64_t ttl_ms;
     stats_now(c, &s, &ttl_ms);
-    const uint64_t values[] = {s.nodes, s.ready, s.missed, c->heard, ttl_ms};
+    const uint64_t values[] = {s.nodes,  s.ready,
+                               s.missed, c->heard,
+                               ttl_ms,   c->drainer != NULL ? drainer_count(c->drainer) : 0};
     for (size_t i = 0; i < COUNT_OF(metrics); i++)
         metric_set(&metrics[i], (double)values[i]);
     *count = COUNT_OF(metrics);

@@ -1,8 +1,9 @@
-/* The shell around what time makes happen: for now, heartbeats. */
+/* The shell around what time makes happen: heartbeats and drains. */
 #ifndef CONTROLLER_CONTROLLER_H
 #define CONTROLLER_CONTROLLER_H
 
 #include "daemon/daemon.h"
+#include "drainer.h"
 #include "feed/feed.h"
 #include "feed/leadership.h"
 #include "heartbeat.h"
@@ -17,6 +18,7 @@ struct controller {
     struct loop *loop;
     struct leadership *leadership;
     struct heartbeat *heartbeat; /* NULL unless the jobstore beside us leads */
+    struct drainer *drainer;     /* likewise */
     struct server *server;
     struct client *client;
     struct feed *feed;

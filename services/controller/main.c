@@ -1,8 +1,8 @@
-/* controller: what time makes happen. For now: nodes that are silent too long are down, nodes heard
- * again are ready.
+/* controller: what time makes happen. Nodes that are silent too long are down, nodes heard again
+ * are ready; nodes that are being drained lose their allocations a few at a time.
  *
  * Hears     gateway (SEEN: which nodes sent a heartbeat), jobstore (nodes, by the changes feed)
- * Says      jobstore (APPLY: changes of nodes' status)
+ * Says      jobstore (APPLY: changes of nodes' status; LIST and JOB_VIEWS and steps of drains)
  * Owns      nothing durable: after a start every node has its full time to live again
  * Signals   TERM exits; USR1 logs a summary
  * Exits     0 asked to stop, 1 failed, 2 bad usage or settings (do not restart), abort: a bug */
@@ -27,7 +27,7 @@ static const struct setting settings[] = {
 
 const struct service controller_service = {
     .name = "controller",
-    .summary = "does what time makes happen: missed heartbeats",
+    .summary = "does what time makes happen: missed heartbeats, drains",
     .size = sizeof(struct controller),
     .settings = settings,
     .open = controller_open,

@@ -171,6 +171,12 @@ static json_t *common_json(const struct alloc_parts *p, bool with_tasks)
     return tree;
 }
 
+static json_t *transition_json(const Pb__Alloc *a)
+{
+    return json_pack("{sn,so,sn}", "ForceReschedule", "Migrate",
+                     a->migrate ? json_true() : json_null(), "Reschedule");
+}
+
 json_t *alloc_stub_json(const struct alloc_parts *p, bool with_resources, bool with_tasks)
 {
     json_t *tree = common_json(p, with_tasks);
@@ -179,8 +185,7 @@ json_t *alloc_stub_json(const struct alloc_parts *p, bool with_resources, bool w
     json_object_del(tree, "NextAllocation");
     json_put(tree, "DesiredDescription", json_text(p->alloc->desired_description));
     json_put(tree, "DeploymentStatus", json_null());
-    json_put(tree, "DesiredTransition",
-             json_pack("{sn,sn,sn}", "ForceReschedule", "Migrate", "Reschedule"));
+    json_put(tree, "DesiredTransition", transition_json(p->alloc));
     json_put(tree, "FollowupEvalID", json_text(""));
     json_put(tree, "JobType", json_text(p->job_type));
     json_put(tree, "JobVersion", json_integer((json_int_t)p->alloc->job_version));
@@ -199,6 +204,8 @@ json_t *alloc_full_json(const struct alloc_parts *p)
     json_put(tree, "AllocatedResources", alloc_resources_json(p));
     json_put(tree, "Job", p->job == NULL ? json_null() : wire_to_json(&p->job->base));
     json_put(tree, "Metrics", metrics_json(p));
+    if (p->alloc->migrate)
+        json_put(tree, "DesiredTransition", transition_json(p->alloc));
     json_put(tree, "NetworkStatus",
              json_pack("{ss,sn,ss}", "Address", "", "DNS", "InterfaceName", ""));
     json_put(tree, "Resources", flat_resources_json(p, false));

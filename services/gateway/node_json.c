@@ -108,6 +108,9 @@ static json_t *flat_json(const Pb__Amount *a, json_t *networks)
 json_t *node_full_json(const Pb__Node *n)
 {
     json_t *tree = wire_to_json(&n->base);
+    if (n->drain_strategy != NULL && n->drain_strategy->force_deadline == 0)
+        json_put(json_object_get(tree, "DrainStrategy"), "ForceDeadline",
+                 json_text("0001-01-01T00:00:00Z"));
     json_put(tree, "NodeResources", node_resources_json(n));
     json_put(tree, "ReservedResources", reserved_resources_json(n));
     json_put(tree, "Resources", flat_json(n->total, networks_json(n)));

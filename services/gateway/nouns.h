@@ -20,6 +20,8 @@ route_fn allocations_list, allocation_get, job_allocations, evaluation_allocatio
 route_fn evaluations_list, evaluation_get, job_evaluations;
 /* nodes.c */
 route_fn nodes_list, node_get;
+/* drain.c */
+route_fn node_eligibility_put, node_drain_put;
 /* fs.c */
 route_fn fs_any;
 /* status.c */

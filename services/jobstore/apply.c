@@ -30,6 +30,15 @@ static void apply_body(struct view *v, const Pb__Command *cmd, Pb__Outcome *out)
     case PB__COMMAND__BODY_NODE_STATUS:
         apply_node_status(v, cmd->node_status, out);
         return;
+    case PB__COMMAND__BODY_NODE_ELIGIBILITY:
+        apply_node_eligibility(v, cmd->node_eligibility, out);
+        return;
+    case PB__COMMAND__BODY_NODE_DRAIN:
+        apply_node_drain(v, cmd->node_drain, out);
+        return;
+    case PB__COMMAND__BODY_DRAIN_STEP:
+        apply_drain_step(v, cmd->drain_step, out);
+        return;
     case PB__COMMAND__BODY_PLAN_APPLY:
         apply_plan(v, cmd->plan_apply->plan, out);
         return;

@@ -7,10 +7,12 @@
 
 struct job_set {
     struct view *view;
+    size_t made; /* evaluations */
     struct map *seen;
     struct wanted {
         const char *ns, *job_id;
         const Pb__Node *node;
+        const Pb__Eval *made;
         struct wanted *next;
     } * first, **last;
 };
@@ -39,7 +41,7 @@ void job_set_add(struct job_set *s, const char *ns, const char *job_id, const Pb
     if (map_get(s->seen, key, ns_len + 1 + id_len) != NULL)
         return;
     struct wanted *w = arena_alloc(a, sizeof *w);
-    *w = (struct wanted){arena_strdup(a, ns), arena_strdup(a, job_id), node, NULL};
+    *w = (struct wanted){arena_strdup(a, ns), arena_strdup(a, job_id), node, NULL, NULL};
     map_put(s->seen, key, ns_len + 1 + id_len, w);
     *s->last = w;
     s->last = &w->next;
@@ -59,7 +61,17 @@ void job_set_evaluate(struct job_set *s, const char *triggered_by, bool jobs_onl
             e->node_modify_index = state_command_index(s->view);
         }
         state_put_eval(s->view, e);
+        w->made = e;
+        s->made++;
     }
+}
+
+void job_set_report(const struct job_set *s, Pb__Outcome *out)
+{
+    out->eval_ids = arena_array(state_command_arena(s->view), ProtobufCBinaryData, s->made + 1);
+    for (const struct wanted *w = s->first; w != NULL; w = w->next)
+        if (w->made != NULL)
+            out->eval_ids[out->n_eval_ids++] = w->made->id;
 }
 
 void job_set_free(struct job_set *s)

@@ -15,6 +15,9 @@ void apply_job_register(struct view *v, const Pb__JobRegister *cmd, Pb__Outcome 
 void apply_job_deregister(struct view *v, const Pb__JobDeregister *cmd, Pb__Outcome *out);
 void apply_node_register(struct view *v, const Pb__NodeRegister *cmd, Pb__Outcome *out);
 void apply_node_status(struct view *v, const Pb__NodeStatusUpdates *cmd, Pb__Outcome *out);
+void apply_node_eligibility(struct view *v, const Pb__NodeEligibilitySet *cmd, Pb__Outcome *out);
+void apply_node_drain(struct view *v, const Pb__NodeDrainSet *cmd, Pb__Outcome *out);
+void apply_drain_step(struct view *v, const Pb__DrainStep *cmd, Pb__Outcome *out);
 void apply_plan(struct view *v, const Pb__Plan *plan, Pb__Outcome *out);
 void apply_eval_updates(struct view *v, const Pb__EvalUpdates *cmd, Pb__Outcome *out);
 void apply_alloc_updates(struct view *v, const Pb__AllocUpdates *cmd, Pb__Outcome *out);
@@ -37,7 +40,17 @@ void job_set_add(struct job_set *s, const char *ns, const char *job_id, const Pb
 /* Makes the evaluations, in the order of adding; jobs_only: not for jobs that are gone or stopped.
  */
 void job_set_evaluate(struct job_set *s, const char *triggered_by, bool jobs_only);
+/* The ids of the evaluations it made, in the order of adding. */
+void job_set_report(const struct job_set *s, Pb__Outcome *out);
 void job_set_free(struct job_set *s);
+
+/* ---- of nodes: apply_node.c */
+void node_add_event(struct view *v, Pb__Node *n, const char *subsystem, const char *message);
+/* Each job with something on the node that is still to run or to end. */
+void node_add_jobs(struct view *v, const Pb__Node *n, struct job_set *jobs);
+/* Those that are to run on each node have something to do on one that has become ready, or another.
+ */
+void node_add_system_jobs(struct view *v, const Pb__Node *n, struct job_set *jobs);
 
 static inline bool has_id(protobuf_c_boolean has, ProtobufCBinaryData id)
 {

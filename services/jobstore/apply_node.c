@@ -43,7 +43,7 @@ static char *computed_class(struct arena *a, const Pb__Node *n)
 
 /* ---- events */
 
-static void add_event(struct view *v, Pb__Node *n, const char *message)
+void node_add_event(struct view *v, Pb__Node *n, const char *subsystem, const char *message)
 {
     struct arena *a = state_command_arena(v);
     Pb__NodeEvent **events = arena_array(a, Pb__NodeEvent *, STATE_NODE_EVENTS);
@@ -53,7 +53,7 @@ static void add_event(struct view *v, Pb__Node *n, const char *message)
     Pb__NodeEvent *e = arena_alloc(a, sizeof *e);
     pb__node_event__init(e);
     e->message = text(message);
-    e->subsystem = text("Cluster");
+    e->subsystem = text(subsystem);
     e->has_timestamp = e->has_create_index = true;
     e->timestamp = state_command_time(v);
     e->create_index = state_command_index(v);
@@ -69,8 +69,7 @@ static void set_status(struct view *v, Pb__Node *n, Pb__Node__Status status)
     n->status_updated_at = state_command_time(v) / 1000000000;
 }
 
-/* Each job with something on the node that is still to run or to end. */
-static void add_jobs_of(struct view *v, const Pb__Node *n, struct job_set *jobs)
+void node_add_jobs(struct view *v, const Pb__Node *n, struct job_set *jobs)
 {
     struct walk w;
     const uint8_t *id;
@@ -94,9 +93,7 @@ static void on_system_job(void *self, const char *ns, const char *id)
     job_set_add(n->jobs, ns, id, n->node);
 }
 
-/* Those that are to run on each node have something to do on one that has become ready, or another.
- */
-static void add_system_jobs(struct view *v, const Pb__Node *n, struct job_set *jobs)
+void node_add_system_jobs(struct view *v, const Pb__Node *n, struct job_set *jobs)
 {
     if (n->status == PB__NODE__STATUS__READY)
         state_each_system_job(v, &(struct newcomer){jobs, n}, on_system_job);
@@ -105,7 +102,7 @@ static void add_system_jobs(struct view *v, const Pb__Node *n, struct job_set *j
 static void evaluate_system_jobs(struct view *v, const Pb__Node *n)
 {
     struct job_set *jobs = job_set_new(v);
-    add_system_jobs(v, n, jobs);
+    node_add_system_jobs(v, n, jobs);
     job_set_evaluate(jobs, "node-update", false);
     job_set_free(jobs);
 }
@@ -134,6 +131,8 @@ static void keep_decisions(Pb__Node *n, const Pb__Node *old)
     n->eligibility = old->eligibility;
     n->has_drain = old->has_drain;
     n->drain = old->drain;
+    n->drain_strategy = old->drain_strategy;
+    n->last_drain = old->last_drain;
     n->has_create_index = true;
     n->create_index = old->create_index;
     n->n_events = old->n_events;
@@ -168,10 +167,10 @@ static void register_again(struct view *v, Pb__Node *n, const Pb__Node *old, Pb_
         struct job_set *jobs = job_set_new(v);
         set_status(v, n, status);
         n->status_description = text("");
-        add_event(v, n, "Node re-registered");
+        node_add_event(v, n, "Cluster", "Node re-registered");
         state_put_node(v, n);
-        add_jobs_of(v, n, jobs);
-        add_system_jobs(v, n, jobs);
+        node_add_jobs(v, n, jobs);
+        node_add_system_jobs(v, n, jobs);
         job_set_evaluate(jobs, "node-update", false);
         job_set_free(jobs);
         return;
@@ -197,7 +196,7 @@ void apply_node_register(struct view *v, const Pb__NodeRegister *cmd, Pb__Outcom
     n->eligibility = PB__NODE__ELIGIBILITY__ELIGIBLE;
     n->drain = false;
     n->n_events = 0;
-    add_event(v, n, "Node registered");
+    node_add_event(v, n, "Cluster", "Node registered");
     state_put_node(v, n);
     evaluate_system_jobs(v, n);
 }
@@ -230,10 +229,10 @@ void apply_node_status(struct view *v, const Pb__NodeStatusUpdates *cmd, Pb__Out
             continue;
         set_status(v, n, u->status);
         n->status_description = u->description != NULL ? u->description : text("");
-        add_event(v, n, event_of(u->status));
+        node_add_event(v, n, "Cluster", event_of(u->status));
         state_put_node(v, n);
-        add_jobs_of(v, n, jobs);
-        add_system_jobs(v, n, jobs);
+        node_add_jobs(v, n, jobs);
+        node_add_system_jobs(v, n, jobs);
     }
     job_set_evaluate(jobs, "node-update", false);
     job_set_free(jobs);

@@ -95,6 +95,8 @@ static const char *command_mistake(const Pb__Command *c)
     case PB__COMMAND__BODY_JOB_REGISTER:
     case PB__COMMAND__BODY_JOB_DEREGISTER:
     case PB__COMMAND__BODY_NODE_REGISTER:
+    case PB__COMMAND__BODY_NODE_ELIGIBILITY:
+    case PB__COMMAND__BODY_NODE_DRAIN:
     case PB__COMMAND__BODY_AUTOPILOT_SET:
     case PB__COMMAND__BODY_SCHEDULER_SET:
     case PB__COMMAND__BODY_RESTORE_PART:
@@ -106,6 +108,10 @@ static const char *command_mistake(const Pb__Command *c)
         return p != NULL && (p->n_placements > MOST_OF_ANYTHING || p->n_stops > MOST_OF_ANYTHING ||
                              p->n_in_place > MOST_OF_ANYTHING)
                    ? "a plan of more than 20,000 placements, stops or updates"
+                   : NULL;
+    case PB__COMMAND__BODY_DRAIN_STEP:
+        return c->drain_step->n_migrate > MOST_OF_ANYTHING || c->drain_step->n_drained > MOST_NODES
+                   ? "more than 20,000 allocations or 2,000 nodes"
                    : NULL;
     case PB__COMMAND__BODY_EVAL_UPDATES:
         return c->eval_updates->n_evals > MOST_OF_ANYTHING ? "more than 20,000 evaluations" : NULL;

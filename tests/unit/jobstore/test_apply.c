@@ -615,3 +615,116 @@ Test(apply, a_new_node_is_told_of_to_the_jobs_that_run_on_each)
                         COUNT_OF(evals)),
                  before);
 }
+
+/* ---- eligibility and drains */
+
+static Pb__Outcome *set_eligibility(uint32_t node, Pb__Node__Eligibility to)
+{
+    Pb__NodeEligibilitySet set = PB__NODE_ELIGIBILITY_SET__INIT;
+    Pb__Command cmd = PB__COMMAND__INIT;
+    set.has_node_id = set.has_eligibility = true;
+    set.node_id = id_of(c, "node", node);
+    set.eligibility = to;
+    cmd.body_case = PB__COMMAND__BODY_NODE_ELIGIBILITY;
+    cmd.node_eligibility = &set;
+    return cluster_apply(c, &cmd, 0);
+}
+
+/* spec NULL: the drain ends. */
+static Pb__Outcome *set_drain(uint32_t node, Pb__DrainSpec *spec, bool mark_eligible)
+{
+    Pb__NodeDrainSet set = PB__NODE_DRAIN_SET__INIT;
+    Pb__Command cmd = PB__COMMAND__INIT;
+    set.has_node_id = set.has_mark_eligible = true;
+    set.node_id = id_of(c, "node", node);
+    set.spec = spec;
+    set.mark_eligible = mark_eligible;
+    cmd.body_case = PB__COMMAND__BODY_NODE_DRAIN;
+    cmd.node_drain = &set;
+    return cluster_apply(c, &cmd, 0);
+}
+
+/* One allocation moves, or (alloc NULL) node 1 is done. */
+static void step_drain(const ProtobufCBinaryData *alloc, uint64_t modify_index)
+{
+    Pb__DrainStep step = PB__DRAIN_STEP__INIT;
+    Pb__NodeDrained done = PB__NODE_DRAINED__INIT;
+    Pb__Command cmd = PB__COMMAND__INIT;
+    ProtobufCBinaryData ids[1];
+    done.has_node_id = done.has_modify_index = true;
+    done.node_id = id_of(c, "node", 1);
+    done.modify_index = modify_index;
+    if (alloc != NULL) {
+        ids[0] = *alloc;
+        step.n_migrate = 1;
+        step.migrate = ids;
+    } else {
+        step.n_drained = 1;
+        step.drained = (Pb__NodeDrained *[]){&done};
+    }
+    cmd.body_case = PB__COMMAND__BODY_DRAIN_STEP;
+    cmd.drain_step = &step;
+    cr_assert_eq(cluster_apply(c, &cmd, 0)->code, PB__OUTCOME__CODE__APPLIED);
+}
+
+Test(apply, an_ineligible_node_that_takes_work_again_is_told_of_to_its_jobs)
+{
+    a_running_alloc("web");
+    cr_assert_eq(set_eligibility(9, PB__NODE__ELIGIBILITY__ELIGIBLE)->code,
+                 PB__OUTCOME__CODE__NOT_FOUND);
+    cr_assert(set_eligibility(1, PB__NODE__ELIGIBILITY__ELIGIBLE)->unchanged);
+    cr_assert_eq(set_eligibility(1, PB__NODE__ELIGIBILITY__INELIGIBLE)->n_eval_ids, 0);
+    Pb__Node *n = get_node(c, id_of(c, "node", 1));
+    cr_assert_eq(n->eligibility, PB__NODE__ELIGIBILITY__INELIGIBLE);
+    cr_assert_str_eq(n->events[n->n_events - 1]->message,
+                     "Node marked as ineligible for scheduling");
+    Pb__Outcome *out = set_eligibility(1, PB__NODE__ELIGIBILITY__ELIGIBLE);
+    cr_assert_eq(out->n_eval_ids, 1);
+    cr_assert_str_eq(get_eval(c, out->eval_ids[0])->triggered_by, "node-update");
+}
+
+Test(apply, a_drain_marks_moves_and_ends_and_is_remembered)
+{
+    ProtobufCBinaryData alloc = a_running_alloc("web"), evals[8];
+    Pb__DrainSpec spec = PB__DRAIN_SPEC__INIT;
+    spec.has_deadline_ns = true;
+    spec.deadline_ns = 5000000000;
+    step_drain(&alloc, 0);
+    cr_assert_not(get_alloc(c, alloc)->migrate, "the node is not being drained");
+    set_drain(1, &spec, false);
+    Pb__Node *n = get_node(c, id_of(c, "node", 1));
+    cr_assert(n->drain);
+    cr_assert_eq(n->eligibility, PB__NODE__ELIGIBILITY__INELIGIBLE);
+    cr_assert_eq(n->drain_strategy->force_deadline - n->drain_strategy->started_at, 5000000000);
+    cr_assert_str_eq(n->last_drain->status, "draining");
+    cr_assert_eq(set_eligibility(1, PB__NODE__ELIGIBILITY__ELIGIBLE)->code,
+                 PB__OUTCOME__CODE__INVALID, "not while it is drained");
+    step_drain(&alloc, 0);
+    cr_assert(get_alloc(c, alloc)->migrate);
+    size_t count = ids_by(c, EVALS, BY_JOB, "web", none, evals, COUNT_OF(evals));
+    cr_assert_str_eq(get_eval(c, evals[count - 1])->triggered_by, "node-drain");
+    step_drain(NULL, n->modify_index + 1);
+    cr_assert(get_node(c, id_of(c, "node", 1))->drain, "another drain than the one that is done");
+    step_drain(NULL, n->modify_index);
+    n = get_node(c, id_of(c, "node", 1));
+    cr_assert_not(n->drain);
+    cr_assert_null(n->drain_strategy);
+    cr_assert_eq(n->eligibility, PB__NODE__ELIGIBILITY__INELIGIBLE, "until somebody says so");
+    cr_assert_str_eq(n->last_drain->status, "complete");
+    cr_assert_str_eq(n->events[n->n_events - 1]->subsystem, "Drain");
+}
+
+Test(apply, a_drain_that_is_called_off_gives_the_node_back)
+{
+    a_running_alloc("web");
+    Pb__DrainSpec spec = PB__DRAIN_SPEC__INIT;
+    set_drain(1, &spec, false);
+    Pb__Node *registered = a_node(c, 1, 2000, 1000);
+    register_node(c, registered);
+    cr_assert_not_null(get_node(c, id_of(c, "node", 1))->drain_strategy, "registered anew");
+    cr_assert_eq(set_drain(1, NULL, true)->n_eval_ids, 1);
+    Pb__Node *n = get_node(c, id_of(c, "node", 1));
+    cr_assert_not(n->drain);
+    cr_assert_eq(n->eligibility, PB__NODE__ELIGIBILITY__ELIGIBLE);
+    cr_assert_str_eq(n->last_drain->status, "canceled");
+}

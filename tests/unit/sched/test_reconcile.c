@@ -10,7 +10,8 @@
 
 /* What an allocation is like: "INDEX:WHAT@VERSION/NODE", NODE g(ood), l(ost) or u(nsuitable).
  * WHAT: run, pend, done, fail, lost; stop (wanted to end, still there), gone (wanted to end, and
- * has). The job is at version 2; versions 0 and 1 differ from it as the row says. */
+ * has), move (to migrate), mend (to migrate, and complete). The job is at version 2; versions 0 and
+ * 1 differ from it as the row says. */
 enum change { CHANGED_NOTHING, CHANGED_COUNT, CHANGED_TASK };
 
 static const struct {
@@ -162,6 +163,15 @@ static const struct {
      false, "x0"},
     {"two of one name and a gap", "service", "0:run@2/g 0:run@2/g", 2, CHANGED_NOTHING, false,
      "+1 -0"},
+    {"to migrate", "service", "0:move@2/g 1:run@2/g", 2, CHANGED_NOTHING, false, "~0"},
+    {"to migrate, of an older version that is the same", "service", "0:move@1/g 1:run@1/g", 3,
+     CHANGED_COUNT, false, "+2 ~0 =1"},
+    {"to migrate, and its node is lost", "service", "0:move@2/l", 1, CHANGED_NOTHING, false,
+     "+0 x0"},
+    {"to migrate, but not needed", "service", "0:run@2/g 1:move@2/g", 1, CHANGED_NOTHING, false,
+     "-1"},
+    {"to migrate, and ended meanwhile", "batch", "0:mend@2/g", 1, CHANGED_NOTHING, false, ""},
+    {"batch that is to migrate", "batch", "0:move@2/g", 1, CHANGED_NOTHING, false, "~0"},
     {"of one name, one complete and one failed", "batch", "0:done@2/g 0:fail@2/g", 1,
      CHANGED_NOTHING, false, ""},
 };
@@ -182,9 +192,10 @@ static void set_state(Pb__Alloc *x, const char *what)
 {
     if (strcmp(what, "stop") == 0 || strcmp(what, "gone") == 0)
         x->desired = PB__ALLOC__DESIRED__STOP;
+    x->migrate = strcmp(what, "move") == 0 || strcmp(what, "mend") == 0;
     if (strcmp(what, "pend") == 0)
         x->client_status = PB__ALLOC__CLIENT_STATUS__PENDING;
-    else if (strcmp(what, "done") == 0 || strcmp(what, "gone") == 0)
+    else if (strcmp(what, "done") == 0 || strcmp(what, "gone") == 0 || strcmp(what, "mend") == 0)
         x->client_status = PB__ALLOC__CLIENT_STATUS__COMPLETE;
     else if (strcmp(what, "fail") == 0)
         x->client_status = PB__ALLOC__CLIENT_STATUS__FAILED;
