@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -164,6 +165,62 @@ Test(replicas, a_state_damaged_on_its_way_is_sent_again)
     region_expect_log(r, away, "a piece of the state is damaged", 20000);
     region_expect_log(r, away, "event=state_installed", 20000);
     region_expect_equal(r, 10000);
+    region_free(r);
+}
+
+static void register_large(struct region *r, unsigned leader, unsigned number, size_t bytes)
+{
+    struct store_process *p = r->servers[leader];
+    char id[32];
+    arena_reset(p->arena);
+    snprintf(id, sizeof id, "large-%u", number);
+    Pb__Command *cmd = command_register(p->arena, id, 1);
+    Pb__Job *job = cmd->job_register->job;
+    Pb__KeyValue *meta = arena_alloc(p->arena, sizeof *meta);
+    pb__key_value__init(meta);
+    meta->key = (char[]){"k"};
+    meta->value = arena_alloc(p->arena, bytes + 1);
+    memset(meta->value, 'a' + (int)(number % 26), bytes);
+    job->n_meta = 1;
+    job->meta = &meta;
+    struct response a =
+        store_ask(p, METHOD(APPLY), &cmd->base, &pb__outcome__descriptor, 30000, NULL);
+    cr_assert_eq(a.code, PB__REPLY__CODE__OK, "%s", a.reason);
+}
+
+/* Waits until a part of a state is on the server's disk: the transfer is under way. */
+static void expect_incoming(const struct region *r, unsigned i)
+{
+    char path[250];
+    struct stat st = {0};
+    uint64_t until = clock_monotonic_ms() + 60000;
+    snprintf(path, sizeof path, "%s/incoming/data.mdb", r->servers[i]->data);
+    while (stat(path, &st) != 0 || st.st_size == 0) {
+        cr_assert_lt(clock_monotonic_ms(), until, "no state comes to server %u", i + 1);
+        usleep(1000);
+    }
+}
+
+Test(replicas, a_takeover_that_is_interrupted_on_either_side_begins_again)
+{
+    struct region *r = region_new(3, 3, small_log);
+    region_start(r);
+    unsigned away = (region_leader(r, 30000) + 1) % 3;
+    store_process_kill(r->servers[away], SIGKILL);
+    for (unsigned i = 0; i < 100; i++)
+        register_large(r, region_leader(r, 30000), i, 500u << 10);
+    region_empty(r, away);
+    region_spawn(r, away);
+    expect_incoming(r, away);
+    store_process_kill(r->servers[away], SIGKILL); /* who takes it */
+    region_spawn(r, away);
+    expect_incoming(r, away);
+    unsigned leader = region_leader(r, 30000);
+    store_process_kill(r->servers[leader], SIGKILL); /* who gives it */
+    region_spawn(r, leader);
+    region_expect_log(r, away, "event=state_installed", 60000);
+    region_expect_equal(r, 60000);
+    cr_assert(region_has(r, away, "large-99", false));
     region_free(r);
 }
 
@@ -399,26 +456,6 @@ Test(replicas, five_servers_outlive_any_two)
 }
 
 /* ---- by hand: NORN_LARGE_MB=1024, with programs built for speed */
-
-static void register_large(struct region *r, unsigned leader, unsigned number, size_t bytes)
-{
-    struct store_process *p = r->servers[leader];
-    char id[32];
-    arena_reset(p->arena);
-    snprintf(id, sizeof id, "large-%u", number);
-    Pb__Command *cmd = command_register(p->arena, id, 1);
-    Pb__Job *job = cmd->job_register->job;
-    Pb__KeyValue *meta = arena_alloc(p->arena, sizeof *meta);
-    pb__key_value__init(meta);
-    meta->key = (char[]){"k"};
-    meta->value = arena_alloc(p->arena, bytes + 1);
-    memset(meta->value, 'a' + (int)(number % 26), bytes);
-    job->n_meta = 1;
-    job->meta = &meta;
-    struct response a =
-        store_ask(p, METHOD(APPLY), &cmd->base, &pb__outcome__descriptor, 30000, NULL);
-    cr_assert_eq(a.code, PB__REPLY__CODE__OK, "%s", a.reason);
-}
 
 /* Memory that no file backs, in KiB. */
 static long anonymous_kib(pid_t pid)
