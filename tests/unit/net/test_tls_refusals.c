@@ -64,8 +64,12 @@ Test(tls_refusals, strangers_are_told_no_and_the_log_says_why, .timeout = 60)
         cr_assert(strstr(b->report, "127.0.0.1:") == b->report, "%s", b->report);
         certificate_free(&c);
     }
-    is_reported(b, NULL, "it showed no certificate", told, sizeof(told));
-    cr_assert(strstr(told, "certificate required") != NULL, "%s", told);
+    /* The alert may get lost with its connection: it is closed at once. The bed's deadline holds.
+     */
+    do {
+        is_reported(b, NULL, "it showed no certificate", told, sizeof(told));
+        cr_assert_str_neq(told, "", "no certificate was taken");
+    } while (strstr(told, "certificate required") == NULL);
     struct certificate good = bed_cert(b, &(struct wanted_cert){.dns_names = "server.eu.norn"});
     stranger_calls(b, &good, told, sizeof(told));
     cr_assert_str_eq(told, "", "the right one is taken");
