@@ -5,6 +5,7 @@
 #include "base/id.h"
 #include "names.h"
 #include "nouns.h"
+#include "plandiff.h"
 #include "submission.h"
 #include "wire/json.h"
 #include "wire/wire.h"
@@ -115,12 +116,12 @@ static json_t *plan_json(const struct dry_run *d, const Pb__Answer *a)
     json_int_t index = a->was != NULL ? (json_int_t)a->was->job_modify_index : 0;
     json_t *annotations = json_pack("{so,so}", "DesiredTGUpdates", updates_json(a),
                                     "PreemptedAllocs", displaced_json(d->context->gateway, a));
-    json_t *tree =
-        json_pack("{so,so,so,so,sI,sI,so,so}", "Annotations", annotations, "CreatedEvals",
-                  created_json(d->context->gateway, a), "Diff", json_null(), "FailedTGAllocs",
-                  metrics_by_group(a->plan->failed_groups, a->plan->n_failed_groups), "Index",
-                  index, "JobModifyIndex", index, "NextPeriodicLaunch", json_null(), "Warnings",
-                  json_text(d->warnings));
+    json_t *tree = json_pack("{so,so,so,so,sI,sI,so,so}", "Annotations", annotations,
+                             "CreatedEvals", created_json(d->context->gateway, a), "Diff",
+                             d->submission.diff ? plan_diff(a) : json_null(), "FailedTGAllocs",
+                             metrics_by_group(a->plan->failed_groups, a->plan->n_failed_groups),
+                             "Index", index, "JobModifyIndex", index, "NextPeriodicLaunch",
+                             json_null(), "Warnings", json_text(d->warnings));
     if (d->submission.where)
         json_put(tree, "Where", where_json(d->context->gateway, a->plan));
     return tree;

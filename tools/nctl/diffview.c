@@ -68,6 +68,14 @@ static void print_fields(const json_t *fields, int indent, int marks)
     }
 }
 
+/* As wide as the marks of a part's fields and objects. */
+static int marks_of(const json_t *part)
+{
+    int fields = longest(value_at(part, "Fields"), mark_of),
+        objects = longest(value_at(part, "Objects"), mark_of);
+    return fields > objects ? fields : objects;
+}
+
 static void print_parts(const json_t *part, int indent);
 
 /* Objects hold objects: as deep as a job file is, which is bounded where it is read. */
@@ -82,14 +90,11 @@ static void print_object(const json_t *object, int indent, int marks)
 
 static void print_parts(const json_t *part, int indent)
 {
-    const json_t *fields = value_at(part, "Fields"), *objects = value_at(part, "Objects");
-    int marks = longest(fields, mark_of), of_objects = longest(objects, mark_of);
+    int marks = marks_of(part);
     size_t i;
     const json_t *object;
-    if (of_objects > marks)
-        marks = of_objects;
-    print_fields(fields, indent, marks);
-    json_array_foreach((json_t *)(uintptr_t)objects, i, object) print_object(object, indent, marks);
+    print_fields(value_at(part, "Fields"), indent, marks);
+    json_array_foreach(value_at(part, "Objects"), i, object) print_object(object, indent, marks);
 }
 
 /* Of what is new or gone as a whole the head says it. */
@@ -98,10 +103,11 @@ static bool tells_more(const json_t *part, bool all)
     return all || strcmp(text_at(part, "Type"), "Edited") == 0;
 }
 
-static void print_head(const json_t *part, const char *noun, const char *name, int indent)
+/* marks: of what the part lies in. */
+static void print_head(const json_t *part, const char *noun, const char *name, int indent,
+                       int marks)
 {
-    const char *mark = mark_of(part);
-    printf("%*s%-*s%s: ", indent, "", mark[0] == '\0' ? 4 : (int)strlen(mark), mark, noun);
+    printf("%*s%-*s%s: ", indent, "", mark_of(part)[0] == '\0' ? marks : 0, mark_of(part), noun);
     print_text(name);
 }
 
@@ -118,18 +124,18 @@ static void print_updates(const json_t *group)
     free(kinds);
 }
 
-static void print_group(const json_t *group, bool all)
+static void print_group(const json_t *group, bool all, int marks)
 {
     size_t i;
     const json_t *task;
-    print_head(group, "Task Group", name_of(group), 0);
+    print_head(group, "Task Group", name_of(group), 0, marks);
     print_updates(group);
     putchar('\n');
     if (tells_more(group, all))
         print_parts(group, 2);
     json_array_foreach(value_at(group, "Tasks"), i, task)
     {
-        print_head(task, "Task", name_of(task), 2);
+        print_head(task, "Task", name_of(task), 2, marks_of(group));
         print_annotations(task);
         putchar('\n');
         if (tells_more(task, all))
@@ -141,9 +147,10 @@ void print_job_diff(const json_t *diff, bool all)
 {
     size_t i;
     const json_t *group;
-    print_head(diff, "Job", text_at(diff, "ID"), 0);
+    print_head(diff, "Job", text_at(diff, "ID"), 0, 0);
     putchar('\n');
     if (tells_more(diff, all))
         print_parts(diff, 0);
-    json_array_foreach(value_at(diff, "TaskGroups"), i, group) print_group(group, all);
+    json_array_foreach(value_at(diff, "TaskGroups"), i, group)
+        print_group(group, all, marks_of(diff));
 }

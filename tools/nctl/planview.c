@@ -1,4 +1,5 @@
 #include "planview.h"
+#include "diffview.h"
 #include "show.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -38,33 +39,6 @@ bool planview_changes(const json_t *plan)
                 return true;
     }
     return false;
-}
-
-static void print_counts(const json_t *updates)
-{
-    bool any = false;
-    for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
-        long long n = number_at(updates, kinds[i].key);
-        if (n > 0)
-            printf("%s%lld %s", any ? ", " : " (", n, kinds[i].word);
-        any = any || n > 0;
-    }
-    printf(any ? ")\n" : "\n");
-}
-
-static void print_groups(const json_t *plan, const struct planview *v)
-{
-    size_t count;
-    const char **groups = sorted_keys(updates_of(plan), &count);
-    print_head_line(v->colors, show("Job: \"%s\"", v->job));
-    for (size_t i = 0; i < count; i++) {
-        printf("Task Group: \"");
-        print_clean(stdout, groups[i]);
-        printf("\"");
-        print_counts(value_at(updates_of(plan), groups[i]));
-    }
-    free(groups);
-    printf("\n");
 }
 
 static void print_dry_run(const json_t *plan, bool colors)
@@ -127,7 +101,11 @@ static void print_index(const json_t *plan, const struct planview *v)
 void planview_print(const json_t *plan, const struct planview *v)
 {
     const char *warnings = text_at(plan, "Warnings");
-    print_groups(plan, v);
+    const json_t *diff = value_at(plan, "Diff");
+    if (json_is_object(diff)) {
+        print_job_diff(diff, v->verbose);
+        printf("\n");
+    }
     print_dry_run(plan, v->colors);
     print_displaced(value_at(value_at(plan, "Annotations"), "PreemptedAllocs"), v->colors);
     print_where(value_at(plan, "Where"), v->verbose, v->colors);
