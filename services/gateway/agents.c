@@ -600,15 +600,15 @@ static void on_await_over(void *owner)
                      "this server is behind the one that the agent asked before");
 }
 
-/* An agent that comes from another server may have heard of more than we have. To tell it now all
- * that it has would take the newest from it. */
-static void await_feed(struct node *n, uint64_t since)
+/* An agent that comes from another server, or was just registered by the leader, may have heard of
+ * more than we have. To tell it now all that it has would take the newest from it. */
+static void await_feed(struct node *n, uint64_t needed)
 {
     struct agents *a = n->agents;
-    n->awaits = since;
+    n->awaits = needed;
     a->awaiting++;
     timer_arm(a->loop, &n->news_due, AWAIT_MS, on_await_over, n);
-    a->options.reach(a->options.self, since);
+    a->options.reach(a->options.self, needed);
 }
 
 static void settle_awaiting(struct agents *a)
@@ -636,8 +636,9 @@ static void poll(struct node *n, struct request *req)
     request_park(req, on_agent_gone, n);
     timer_arm(a->loop, &n->wait_over, p->wait_ms < LONGEST_POLL_MS ? p->wait_ms : LONGEST_POLL_MS,
               on_wait_over, n);
-    if (a->feed_index != 0 && p->since > a->feed_index)
-        await_feed(n, p->since);
+    uint64_t needed = p->since > p->at_least ? p->since : p->at_least;
+    if (needed > a->feed_index)
+        await_feed(n, needed);
     else
         settle_poll(n);
 }
@@ -664,6 +665,7 @@ void agents_feed_reset(struct agents *a, uint64_t index)
         outbox_lose(&node->box);
         poll_step(node);
     }
+    settle_awaiting(a);
 }
 
 void agents_feed_object(struct agents *a, const Pb__Object *object)

@@ -37,6 +37,9 @@ struct uplink {
     bool registered;
     uint32_t ttl_ms;
     uint64_t since;
+    /* News of an older state would lack what we run: that of a server which is behind looks as if
+     * our newest allocations were gone. */
+    uint64_t at_least;
     struct exchange beat; /* registration too */
     struct exchange poll;
     struct exchange report;
@@ -195,8 +198,10 @@ static void on_beat(void *owner, const struct response *r)
     u->beat.pause_ms = 0;
     learn_servers(u, reply);
     u->ttl_ms = reply != NULL && reply->ttl_ms > 0 ? reply->ttl_ms : DEFAULT_TTL_MS;
-    if (!u->registered)
+    if (!u->registered) {
+        u->at_least = r->index;
         on_registered(u);
+    }
     timer_arm(u->loop, &u->beat.timer, with_jitter(u, u->ttl_ms / 2), begin_beat, u);
 }
 
@@ -231,7 +236,7 @@ static void on_poll(void *owner, const struct response *r)
     if (r->code == PB__REPLY__CODE__OK && r->body != NULL) {
         const Pb__NodeNews *news = (const Pb__NodeNews *)r->body;
         u->poll.pause_ms = 0;
-        u->since = news->index;
+        u->since = u->at_least = news->index;
         u->options.on_news(u->options.owner, news);
         begin_poll(u);
         return;
@@ -256,10 +261,12 @@ static void begin_poll(void *owner)
     Pb__NodePoll poll = PB__NODE_POLL__INIT;
     if (u->poll.call != NULL || !u->registered)
         return;
-    poll.has_node_id = poll.has_secret_id = poll.has_since = poll.has_wait_ms = true;
+    poll.has_node_id = poll.has_secret_id = poll.has_since = true;
+    poll.has_wait_ms = poll.has_at_least = true;
     poll.node_id = u->options.node->id;
     poll.secret_id = u->options.node->secret_id;
     poll.since = u->since;
+    poll.at_least = u->at_least;
     poll.wait_ms = poll_wait_ms(u);
     const struct call_options o = {
         .method = PB__GATEWAY__METHOD__NODE_POLL,

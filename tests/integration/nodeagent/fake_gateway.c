@@ -25,9 +25,10 @@ static void on_register(void *self, struct request *req)
     f->node = (Pb__Node *)wire_clone(f->arena, &m->node->base);
     f->registrations++;
     f->forget = false;
+    f->registered_at = f->index;
     reply.has_ttl_ms = true;
     reply.ttl_ms = 400;
-    request_reply(req, &reply.base, 0);
+    request_reply(req, &reply.base, f->index);
 }
 
 static void on_heartbeat(void *self, struct request *req)
@@ -98,6 +99,8 @@ static void on_poll(void *self, struct request *req)
         request_fail(f->parked, PB__REPLY__CODE__BUSY, "polls again");
     f->parked = req;
     f->parked_since = m->since;
+    if (m->since == 0)
+        f->listed_from = m->at_least;
     request_park(req, on_gone, f);
     answer_poll(f);
 }

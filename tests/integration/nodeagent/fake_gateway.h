@@ -35,6 +35,8 @@ struct fake {
     int alloc_count;
     struct request *parked; /* a poll */
     uint64_t parked_since;
+    uint64_t registered_at,
+        listed_from;         /* indexes: of the registration, and the least for the list */
     Pb__AgentRequest *asked; /* goes out with the next news */
     /* what the reader got */
     struct strbuf data;

@@ -119,6 +119,8 @@ Test(nodeagent, a_new_agent_adopts_what_runs_and_reports_what_ended)
     cr_assert(fake_is(f, k, RUNNING));
     fake_start_agent(f);
     cr_assert(fake_await(f, k, FAILED, 5000));
+    cr_assert(f->registered_at > 0 && f->listed_from == f->registered_at,
+              "a list of before its registration may lack what it runs");
     cr_assert_eq(fake_task(f, k, "t")->events[3]->exit_code, 7);
     fake_run(f, 300);
     cr_assert_str_eq(fake_events(f, i, "t"), "Received,Task Setup,Started");

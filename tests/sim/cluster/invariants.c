@@ -540,6 +540,21 @@ static void tell_room(const struct job *j)
                    (long long)(n->capacity.memory_mb - n->memory_mb));
 }
 
+static void tell_allocs(const struct job *j)
+{
+    size_t i = 0, len = strlen(j->name);
+    void *value;
+    while (map_next(model.allocs, &i, NULL, NULL, &value)) {
+        const struct alloc *a = value;
+        if (strncmp(a->name, j->name, len) == 0 && a->name[len] == '/')
+            trace_note("%s: allocation %s of evaluation %s on %s, created %llu:%s%s%s%s", a->name,
+                       log_id(a->id), log_id(a->eval), log_id(a->node->id),
+                       (unsigned long long)a->create_index, a->live ? " live" : "",
+                       a->wanted ? " wanted" : "", a->running ? " running" : "",
+                       a->complete ? " complete" : "");
+    }
+}
+
 /* For who looks into a job that is not as it should be. */
 void invariants_tell_evals(void)
 {
@@ -554,9 +569,12 @@ void invariants_tell_evals(void)
                    log_id(e->id), e->status, e->plans, (unsigned long long)e->create_index,
                    (unsigned long long)e->modify_index);
     }
-    for (const struct job *j = model.job_list; j != NULL; j = j->next)
-        if (!job_is_settled(j, (char[300]){0}, 300))
-            tell_room(j);
+    for (const struct job *j = model.job_list; j != NULL; j = j->next) {
+        if (job_is_settled(j, (char[300]){0}, 300))
+            continue;
+        tell_room(j);
+        tell_allocs(j);
+    }
 }
 
 bool invariants_settled(char *why, size_t size)
