@@ -12,7 +12,7 @@
 #define HURRY_MIN_MS 5 /* between two hurried questions, doubled each time */
 #define HURRY_MAX_MS 250
 #define HURRY_TRIES  40
-#define TABLES       (PB__TABLE__NAME__NODE_USAGE + 1)
+#define TABLES       (PB__TABLE__NAME__SCALING_EVENTS + 1)
 
 /* Where it stands. Each has at most one request under way, besides the hurrying one while
  * following. */

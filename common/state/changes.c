@@ -5,17 +5,12 @@
 #include "state/internal.h"
 #include <string.h>
 
-static bool has_id_keys(unsigned table)
-{
-    return table >= T_EVALS && table <= T_NODE_USAGE;
-}
-
 void changes_touch(struct view *v, unsigned table, struct bytes key)
 {
     if (table >= FEED_TABLES || table == T_META)
         return;
     struct strbuf *b = &v->touched[table];
-    if (!has_id_keys(table)) {
+    if (!table_has_ids(table)) {
         uint16_t len = (uint16_t)key.len;
         strbuf_add(b, &len, sizeof len);
     } else if (b->len >= key.len && memcmp(b->data + b->len - key.len, key.data, key.len) == 0) {
@@ -27,7 +22,7 @@ void changes_touch(struct view *v, unsigned table, struct bytes key)
 
 static size_t key_count(unsigned table, struct bytes keys)
 {
-    if (has_id_keys(table))
+    if (table_has_ids(table))
         return keys.len / ID_SIZE;
     size_t n = 0;
     for (size_t at = 0; at + 2 <= keys.len; n++) {
@@ -143,7 +138,7 @@ bool change_walk_next(struct change_walk *w, struct change *out)
     out->key = (Pb__Key)PB__KEY__INIT;
     out->key.has_table = true;
     out->key.table = out->table;
-    if (has_id_keys(out->table)) {
+    if (table_has_ids(out->table)) {
         memcpy(out->id, at, ID_SIZE);
         out->key.has_id = true;
         out->key.id = (ProtobufCBinaryData){.len = ID_SIZE, .data = out->id};

@@ -386,6 +386,8 @@ bool state_delete_job(struct view *v, const char *ns, const char *id)
         return false;
     record_del(v, T_JOBS, key_bytes(&k));
     record_del(v, T_SUMMARIES, key_bytes(&k));
+    if (txn_get(v->txn, T_SCALING_EVENTS, key_bytes(&k), &b))
+        record_del(v, T_SCALING_EVENTS, key_bytes(&k));
     txn_del(v->txn, T_JOB_COUNTS, key_bytes(&k));
     txn_del(v->txn, T_SYSTEM_JOBS, key_bytes(&k));
     versions_delete(v, ns, id);

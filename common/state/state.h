@@ -28,6 +28,7 @@ struct view;
     6 /* older versions of a job, besides those that live allocations run                          \
        */
 #define STATE_NODE_EVENTS 10
+#define STATE_TABLES      (PB__TABLE__NAME__SCALING_EVENTS + 1) /* of the feed, by Table.Name */
 
 struct state_options {
     size_t map_bytes; /* 0: the store's default */
@@ -43,7 +44,7 @@ struct state_meta {
     uint64_t changes_low;   /* the feed is complete behind this index */
     uint64_t changes_count; /* keys in it */
     uint64_t outcomes_count;
-    uint64_t table_index[PB__TABLE__NAME__NODE_USAGE + 1]; /* last change, by Table.Name */
+    uint64_t table_index[STATE_TABLES]; /* last change, by Table.Name */
 };
 
 enum err state_open(struct state **out, const char *dir, const struct state_options *o,
@@ -137,6 +138,30 @@ void usage_add(struct view *v, const uint8_t *node_id, const Pb__Amount *amount,
 void usage_remove(struct view *v, const uint8_t *node_id, const Pb__Amount *amount,
                   Pb__Port *const *ports, size_t port_count);
 
+/* ---- deployments */
+
+Pb__Deployment *state_deployment(struct view *v, struct arena *a, const uint8_t *id);
+/* The newest of the job's; NULL: it never had one. */
+Pb__Deployment *state_latest_deployment(struct view *v, struct arena *a, const char *ns,
+                                        const char *job_id);
+/* Sets modify_index, and create_index of a new one. */
+void state_put_deployment(struct view *v, Pb__Deployment *d);
+void state_delete_deployment(struct view *v, const Pb__Deployment *d);
+
+/* ---- namespaces and node pools, as they were put; scaling events of a job */
+
+Pb__Namespace *state_namespace(struct view *v, struct arena *a, const char *name);
+Pb__NodePool *state_node_pool(struct view *v, struct arena *a, const char *name);
+/* Sets modify_index, and create_index of a new one. name is no longer than STATE_MAX_NAMESPACE. */
+void state_put_namespace(struct view *v, Pb__Namespace *n);
+void state_put_node_pool(struct view *v, Pb__NodePool *p);
+void state_delete_namespace(struct view *v, const char *name);
+void state_delete_node_pool(struct view *v, const char *name);
+/* NULL: none. They go with the job. */
+Pb__ScalingEvents *state_scaling_events(struct view *v, struct arena *a, const char *ns,
+                                        const char *job_id);
+void state_put_scaling_events(struct view *v, Pb__ScalingEvents *e);
+
 /* ---- walks: ids in order of creation */
 
 struct walk {
@@ -145,7 +170,7 @@ struct walk {
     size_t prefix_len;
     bool started;
 };
-/* Of ALLOCS: by job, node or eval; of EVALS: by job. name: the job's id; id: of node or eval.
+/* Of ALLOCS: by job, node or eval; of EVALS and DEPLOYMENTS: by job. name: the job's id; id: of node or eval.
  * after: NULL or the id behind which to go on. */
 void walk_open(struct walk *w, struct view *v, Pb__Table__Name table, Pb__List__By by,
                const char *ns, const char *name, const uint8_t *id, const uint8_t *after);
@@ -158,6 +183,8 @@ struct record {
     uint64_t modify_index;
     struct bytes message; /* packed; in the store */
 };
+/* Its keys are ids; else names. */
+bool table_has_ids(Pb__Table__Name table);
 /* key as in jobstore.proto; a missing part is refused (false). JOB_VERSIONS holds the older
  * versions only. */
 bool state_record(struct view *v, const Pb__Key *key, struct record *out);

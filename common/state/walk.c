@@ -6,6 +6,8 @@ static unsigned index_table(Pb__Table__Name table, Pb__List__By by)
 {
     if (table == PB__TABLE__NAME__EVALS && by == PB__LIST__BY__JOB)
         return T_EVALS_BY_JOB;
+    if (table == PB__TABLE__NAME__DEPLOYMENTS && by == PB__LIST__BY__JOB)
+        return T_DEPLOYMENTS_BY_JOB;
     must(table == PB__TABLE__NAME__ALLOCS);
     switch (by) {
     case PB__LIST__BY__JOB:
@@ -68,11 +70,20 @@ void walk_close(struct walk *w)
 
 /* ---- single records by the bus's key */
 
+bool table_has_ids(Pb__Table__Name table)
+{
+    return (table >= PB__TABLE__NAME__EVALS && table <= PB__TABLE__NAME__NODE_USAGE) ||
+           table == PB__TABLE__NAME__DEPLOYMENTS;
+}
+
 static bool record_key(const Pb__Key *key, struct key *out)
 {
     switch (key->table) {
     case PB__TABLE__NAME__JOBS:
     case PB__TABLE__NAME__JOB_SUMMARIES:
+    case PB__TABLE__NAME__SCALING_EVENTS:
+    case PB__TABLE__NAME__NAMESPACES:
+    case PB__TABLE__NAME__NODE_POOLS:
         return key_job(out, key->namespace_, key->name);
     case PB__TABLE__NAME__JOB_VERSIONS:
         if (!key_job_prefix(out, key->namespace_, key->name))
@@ -84,6 +95,7 @@ static bool record_key(const Pb__Key *key, struct key *out)
     case PB__TABLE__NAME__ALLOC_TASKS:
     case PB__TABLE__NAME__NODES:
     case PB__TABLE__NAME__NODE_USAGE:
+    case PB__TABLE__NAME__DEPLOYMENTS:
         if (!key->has_id)
             return false;
         out->len = 0;
@@ -115,16 +127,10 @@ bool state_version_record(struct view *v, const Pb__Key *key, struct record *out
 
 /* ---- whole tables */
 
-static bool is_by_name(Pb__Table__Name table)
-{
-    return table == PB__TABLE__NAME__JOBS || table == PB__TABLE__NAME__JOB_VERSIONS ||
-           table == PB__TABLE__NAME__JOB_SUMMARIES;
-}
-
 /* Where the table's part begins and how far it goes. False: nothing can match. */
 static bool scan_bounds(struct scan *s, const char *ns, const char *prefix)
 {
-    if (is_by_name(s->table)) {
+    if (!table_has_ids(s->table)) {
         bool every = ns == NULL || ns[0] == '\0' || strcmp(ns, "*") == 0;
         size_t ns_len = every ? 0 : strlen(ns), prefix_len = strlen(prefix);
         if (ns_len > STATE_MAX_NAMESPACE || prefix_len > STATE_MAX_JOB_ID)
@@ -203,7 +209,7 @@ Pb__Key *scan_key(const struct scan *s, struct arena *a)
     pb__key__init(key);
     key->has_table = true;
     key->table = s->table;
-    if (!is_by_name(s->table)) {
+    if (table_has_ids(s->table)) {
         key->has_id = true;
         key->id = wire_id(a, s->cursor.key.data);
         return key;

@@ -67,7 +67,13 @@ static const struct rule rules[] = {
     {.message = "Job", .field = "update", .flags = JSON_ZERO_STRUCT},
     {.message = "Job", .field = "reschedule", .flags = JSON_NO_OUTPUT},
     {.message = "Job", .field = "migrate", .flags = JSON_NO_OUTPUT},
-    OMIT("Job", "scheduler_algorithm", NULL), /* ours: Nomad's jobs have none */
+    OMIT("Job", "scheduler_algorithm", NULL), /* ours: the recorded jobs have none; so with these */
+    OMIT("Job", "node_pool", NULL),
+    OMIT("Job", "depends_on", NULL),
+    OMIT("Periodic", "specs", NULL),
+    OMIT("ParameterizedJob", "max_running", NULL),
+    HIDE("Job", "last_launch"),
+    HIDE("Job", "idempotency_token"),
     UNSET("Job", "namespace", "\"default\""),
     UNSET("Job", "region", "\"global\""),
     OWN("Job", "version"),
@@ -92,12 +98,23 @@ static const struct rule rules[] = {
 
     UNSET("JobSummary", "namespace", "\"default\""),
     KEYED("JobSummary", "summary", NULL, "name", JSON_EMPTY_MAP),
-    ALWAYS("JobSummary", "Children", "{\"Dead\":0,\"Pending\":0,\"Running\":0}"),
+    UNSET("JobSummary", "children", "{\"Dead\":0,\"Pending\":0,\"Running\":0}"),
+
+    {.message = "Namespace", .field = "hash", .kind = JSON_BASE64, .flags = JSON_NO_INPUT},
+    OMIT("Namespace", "meta", NULL),
+    PAIRS("NodePool", "meta", NULL, "key", "value", JSON_EMPTY_MAP),
+    KEYED("Deployment", "task_groups", NULL, "name", JSON_EMPTY_MAP),
+    UNSET("Deployment", "namespace", "\"default\""),
+    ALWAYS("Deployment", "IsMultiregion", "false"),
+    TIME_OF("DeploymentGroup", "require_progress_by"),
 
     HIDE("Node", "secret_id"),
     HIDE("Node", "total"),
     HIDE("Node", "reserved"),
     HIDE("Node", "cores"),
+    HIDE("Node", "devices"),
+    HIDE("Node", "reservable_cores"),
+    OMIT("Node", "node_pool", NULL),
     HIDE("Node", "networks"),
     HIDE("Node", "reserved_ports"),
     HIDE("Node", "version"),
@@ -112,6 +129,17 @@ static const struct rule rules[] = {
     TIME_OF("DrainRecord", "updated_at"),
     PAIRS("DrainRecord", "meta", NULL, "key", "value", 0),
     HIDE("Alloc", "migrate"),
+    HIDE("Alloc", "reschedule"),
+    HIDE("Alloc", "stop_wanted"),
+    HIDE("Alloc", "grants"),
+    HIDE("Alloc", "ended_at"),
+    HIDE("Alloc", "unreachable_since"),
+    OMIT("Alloc", "deployment_id", NULL),
+    OMIT("Alloc", "deployment_status", NULL),
+    OMIT("Alloc", "follow_up_eval", "FollowupEvalID"),
+    OMIT("Alloc", "reschedule_tracker", NULL),
+    {.message = "DeploymentStatus", .field = "healthy", .flags = JSON_NULLABLE},
+    TIME_OF("DeploymentStatus", "timestamp"),
     ALWAYS("Node", "TLSEnabled", "false"),
     TIME_OF("DriverInfo", "update_time"),
     TIME_OF("NodeEvent", "timestamp"),
@@ -152,6 +180,7 @@ static const struct rule rules[] = {
     OMIT("Eval", "previous_eval", NULL),
     OMIT("Eval", "next_eval", NULL),
     OMIT("Eval", "blocked_eval", NULL),
+    OMIT("Eval", "deployment_id", NULL),
     {.message = "Eval", .field = "wait_until", .kind = JSON_TIME, .flags = JSON_OMIT_EMPTY},
     KEYED("Eval", "failed_groups", "FailedTGAllocs", "task_group", JSON_OMIT_EMPTY),
     PAIRS("Eval", "queued", "QueuedAllocations", "name", "count", JSON_OMIT_EMPTY),
@@ -198,7 +227,7 @@ static const struct {
 
 static const struct {
     const char *ours, *json;
-} enum_names[] = {{"CANCELLED", "canceled"}};
+} enum_names[] = {{"CANCELLED", "canceled"}, {"UNREACHABLE", "unknown"}};
 
 static const ProtobufCMessageDescriptor *const roots[] = {
     &pb__job__descriptor,
@@ -212,6 +241,10 @@ static const ProtobufCMessageDescriptor *const roots[] = {
     &pb__group_why__descriptor,
     &pb__desired_updates__descriptor,
     &pb__scheduler_config__descriptor,
+    &pb__deployment__descriptor,
+    &pb__namespace__descriptor,
+    &pb__node_pool__descriptor,
+    &pb__scaling_event__descriptor,
 };
 
 #define PLAN_SLOTS 256u /* a power of two, several times the number of types */

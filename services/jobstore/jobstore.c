@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define DATA_FORMAT     2 /* of everything in the data directory */
+#define DATA_FORMAT     3 /* of everything in the data directory */
 #define LONGEST_POLL_MS 60000
 #define EARLY_MS        5
 #define MOST_OF_ANYTHING                                                                           \

@@ -30,6 +30,8 @@ static const uint32_t value_tag[] = {
     [PB__TABLE__NAME__JOB_SUMMARIES] = 11, [PB__TABLE__NAME__EVALS] = 12,
     [PB__TABLE__NAME__ALLOCS] = 13,        [PB__TABLE__NAME__ALLOC_TASKS] = 14,
     [PB__TABLE__NAME__NODES] = 15,         [PB__TABLE__NAME__NODE_USAGE] = 16,
+    [PB__TABLE__NAME__DEPLOYMENTS] = 17,   [PB__TABLE__NAME__NAMESPACES] = 18,
+    [PB__TABLE__NAME__NODE_POOLS] = 19,    [PB__TABLE__NAME__SCALING_EVENTS] = 20,
 };
 
 static Pb__Object *object_new(struct arena *a, Pb__Table__Name table)
@@ -74,10 +76,14 @@ static bool is_full(const struct gathering *g)
     return g->bytes >= QUERY_SOFT_BYTES || (g->limit != 0 && g->count >= g->limit);
 }
 
+static bool is_table(Pb__Table__Name table)
+{
+    return table > PB__TABLE__NAME__NONE && table < STATE_TABLES;
+}
+
 uint64_t query_table_index(const struct state_meta *meta, Pb__Table__Name table)
 {
-    bool known = table > PB__TABLE__NAME__NONE && table <= PB__TABLE__NAME__NODE_USAGE;
-    return known ? meta->table_index[table] : 0;
+    return is_table(table) ? meta->table_index[table] : 0;
 }
 
 /* ---- GET */
@@ -86,11 +92,11 @@ Pb__Object *query_get(struct view *v, struct arena *a, const Pb__Key *key, struc
 {
     struct record r;
     why->text[0] = '\0';
-    if (key->table <= PB__TABLE__NAME__NONE || key->table > PB__TABLE__NAME__NODE_USAGE) {
+    if (!is_table(key->table)) {
         reason_set(why, ERR_INVALID, "no such table: %d", (int)key->table);
         return NULL;
     }
-    bool by_name = key->table <= PB__TABLE__NAME__JOB_SUMMARIES;
+    bool by_name = !table_has_ids(key->table);
     if (by_name ? key->name == NULL : !key->has_id) {
         reason_set(why, ERR_INVALID, "a key of this table needs %s", by_name ? "a name" : "an id");
         return NULL;
@@ -133,7 +139,7 @@ static void list_scan(struct view *v, const Pb__List *list, struct gathering *g,
     Pb__Key *last = NULL;
     bool every_namespace = list->namespace_ == NULL || list->namespace_[0] == '\0' ||
                            strcmp(list->namespace_, "*") == 0;
-    bool by_name = list->table <= PB__TABLE__NAME__JOB_SUMMARIES;
+    bool by_name = !table_has_ids(list->table);
     const char *prefix = list->prefix != NULL ? list->prefix : "";
     scan_open(&s, v, list->table, list->namespace_, prefix, list->after);
     while (scan_next(&s)) {
@@ -211,7 +217,7 @@ enum err query_list(struct view *v, struct arena *a, const Pb__List *list, Pb__O
     Pb__Table__Name table = list->table;
     Pb__List__By by = list->by;
     bool of_job = by == PB__LIST__BY__JOB;
-    if (table <= PB__TABLE__NAME__NONE || table > PB__TABLE__NAME__NODE_USAGE)
+    if (!is_table(table))
         return reason_set(why, ERR_INVALID, "no such table: %d", (int)table);
     if (of_job && list->name == NULL)
         return reason_set(why, ERR_INVALID, "a list by job needs the job's name");
@@ -222,7 +228,8 @@ enum err query_list(struct view *v, struct arena *a, const Pb__List *list, Pb__O
     out->table_index = query_table_index(view_meta(v), table);
     if (by == PB__LIST__BY__ALL)
         list_scan(v, list, &g, &out->next);
-    else if (table == PB__TABLE__NAME__ALLOCS || (table == PB__TABLE__NAME__EVALS && of_job))
+    else if (table == PB__TABLE__NAME__ALLOCS ||
+             (of_job && (table == PB__TABLE__NAME__EVALS || table == PB__TABLE__NAME__DEPLOYMENTS)))
         list_walk(v, list, &g, &out->next);
     else if (table == PB__TABLE__NAME__JOB_VERSIONS && of_job)
         list_versions(v, list, &g);
@@ -422,6 +429,9 @@ static size_t view_of(struct view *v, struct arena *a, const Pb__JobKey *k, Pb__
         bytes += add_version(v, a, out, k, versions.versions[i], room);
     for (size_t i = 0; i < allocs.count; i++)
         add_raw(a, &out->base, 4, allocs.messages[i], (unsigned)room);
+    out->deployment = state_latest_deployment(v, a, k->namespace_, k->id);
+    out->has_time = true;
+    out->time = view_meta(v)->last_time;
     return bytes + allocs.bytes;
 }
 

@@ -324,7 +324,7 @@ static void fold_some(struct world *w, struct fold *f, bool to_the_end)
 static void check_fold(struct world *w, struct fold *f)
 {
     struct fold listed = {.values = map_new()};
-    for (int table = PB__TABLE__NAME__JOBS; table <= PB__TABLE__NAME__NODE_USAGE; table++) {
+    for (int table = PB__TABLE__NAME__JOBS; table < STATE_TABLES; table++) {
         Pb__List q = PB__LIST__INIT;
         q.table = (Pb__Table__Name)table;
         q.limit = 1 + below(w, 7);
