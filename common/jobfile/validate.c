@@ -355,6 +355,10 @@ static void validate_needs(struct validation *v)
         texts_add(v->errors, "Parameterized job " NOT_YET);
     if (job->multiregion_json != NULL)
         texts_add(v->errors, "Multiregion " NOT_YET);
+    if (job->n_depends_on > 0)
+        texts_add(v->errors, "Dependency " NOT_YET);
+    if (job->node_pool != NULL && strcmp(job->node_pool, "default") != 0)
+        texts_add(v->errors, "Node pool " NOT_YET);
 }
 
 /* What chooses among nodes means nothing where all of them are taken. */

@@ -170,8 +170,8 @@ struct walk {
     size_t prefix_len;
     bool started;
 };
-/* Of ALLOCS: by job, node or eval; of EVALS and DEPLOYMENTS: by job. name: the job's id; id: of node or eval.
- * after: NULL or the id behind which to go on. */
+/* Of ALLOCS: by job, node or eval; of EVALS and DEPLOYMENTS: by job. name: the job's id; id: of
+ * node or eval. after: NULL or the id behind which to go on. */
 void walk_open(struct walk *w, struct view *v, Pb__Table__Name table, Pb__List__By by,
                const char *ns, const char *name, const uint8_t *id, const uint8_t *after);
 const uint8_t *walk_next(struct walk *w); /* 16 bytes; NULL: the end */

@@ -40,6 +40,7 @@ static const struct section {
     {"Dispatch payload", &pb__dispatch_payload__descriptor},
     {"Periodic", &pb__periodic__descriptor},
     {"Parameterized", &pb__parameterized_job__descriptor},
+    {"Dependency", &pb__dependency__descriptor},
 };
 
 static char *read_all(const char *path)
