@@ -34,6 +34,8 @@ static const struct fallback {
     {"MigrateStrategy", "health_check", NULL, "checks", 0},
     {"MigrateStrategy", "min_healthy_time_ns", NULL, NULL, 10 * SECOND},
     {"MigrateStrategy", "healthy_deadline_ns", NULL, NULL, 5 * MINUTE},
+    {"DisconnectStrategy", "replace", NULL, NULL, 1},
+    {"DisconnectStrategy", "reconcile", NULL, "best_score", 0},
     {"RestartPolicy", "attempts", "batch", NULL, 3},
     {"RestartPolicy", "attempts", NULL, NULL, 2},
     {"RestartPolicy", "interval_ns", "batch", NULL, 24 * HOUR},
@@ -285,6 +287,8 @@ static void canonicalize_policies(struct arena *a, Pb__Job *job, Pb__TaskGroup *
     if (service || group->migrate != NULL || job->migrate != NULL)
         POLICY(a, Pb__MigrateStrategy, pb__migrate_strategy, group->migrate, job->migrate,
                job->type);
+    if (group->disconnect != NULL)
+        fill(a, &group->disconnect->base, job->type);
     if (job->update != NULL || group->update != NULL)
         POLICY(a, Pb__UpdateStrategy, pb__update_strategy, group->update, job->update, job->type);
 }

@@ -336,6 +336,26 @@ static void validate_tasks(struct validation *v, const Pb__TaskGroup *group, str
         validate_task(v, group, group->tasks[i], errors);
 }
 
+static void validate_disconnect(struct texts *errors, const Pb__DisconnectStrategy *d)
+{
+    static const char *const words[] = {"best_score", "longest_running", "keep_original",
+                                        "keep_replacement"};
+    bool known = false;
+    for (size_t i = 0; i < COUNT_OF(words); i++)
+        known |= d->reconcile != NULL && strcmp(d->reconcile, words[i]) == 0;
+    if (!known)
+        texts_add(errors,
+                  "disconnect.reconcile \"%.60s\" is none of best_score, longest_running, "
+                  "keep_original, keep_replacement",
+                  text_or_empty(d->reconcile));
+    if (d->lost_after_ns < 0)
+        texts_add(errors, "disconnect.lost_after cannot be a negative duration");
+    if (d->stop_on_client_after_ns < 0)
+        texts_add(errors, "disconnect.stop_on_client_after cannot be a negative duration");
+    if (d->lost_after_ns > 0 && d->stop_on_client_after_ns > 0)
+        texts_add(errors, "disconnect cannot have both lost_after and stop_on_client_after");
+}
+
 static void validate_policies(struct validation *v, const Pb__TaskGroup *group,
                               struct texts *errors)
 {
@@ -357,6 +377,8 @@ static void validate_policies(struct validation *v, const Pb__TaskGroup *group,
     if (group->ephemeral_disk->size_mb < 10 || is_negative(group->ephemeral_disk->size_mb))
         texts_add(errors, "minimum DiskMB value is 10; got %d",
                   (int)group->ephemeral_disk->size_mb);
+    if (group->disconnect != NULL)
+        validate_disconnect(errors, group->disconnect);
     if (group->update == NULL)
         return;
     if (strcmp(v->job->type, "batch") == 0)
@@ -403,6 +425,8 @@ static void warn_about_group(struct validation *v, const Pb__TaskGroup *group)
         {group->consul_json != NULL, "consul"},
         {group->shutdown_delay_ns > 0, "shutdown_delay"},
         {group->stop_after_client_disconnect_ns > 0, "stop_after_client_disconnect"},
+        {group->disconnect != NULL && group->disconnect->stop_on_client_after_ns > 0,
+         "disconnect.stop_on_client_after"},
     };
     for (size_t i = 0; i < COUNT_OF(wishes); i++)
         if (wishes[i].wanted)

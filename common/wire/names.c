@@ -88,6 +88,7 @@ static const struct rule rules[] = {
     OWN("Job", "nomad_token_id"),
     {.message = "TaskGroup", .field = "shutdown_delay_ns", .flags = JSON_NULLABLE},
     {.message = "TaskGroup", .field = "stop_after_client_disconnect_ns", .flags = JSON_NULLABLE},
+    OMIT("TaskGroup", "disconnect", NULL),
     UNSET("TaskGroup", "consul_json", "{\"Namespace\":\"\"}"),
     {.message = "Task", .field = "config_json", .flags = JSON_FLOATS},
     UNSET("Port", "host_network", "\"default\""),

@@ -27,6 +27,7 @@ static const struct section {
     {"Logs", &pb__log_config__descriptor},
     {"Update", &pb__update_strategy__descriptor},
     {"Migrate", &pb__migrate_strategy__descriptor},
+    {"Disconnect", &pb__disconnect_strategy__descriptor},
     {"Reschedule", &pb__reschedule_policy__descriptor},
     {"Affinity", &pb__affinity__descriptor},
     {"Spread", &pb__spread__descriptor},
