@@ -1,4 +1,6 @@
 #include "sched/fit.h"
+#include "wire/grant.h"
+#include <string.h>
 
 uint32_t alloc_priority(const Pb__Alloc *alloc)
 {
@@ -18,6 +20,10 @@ const char *fit_name(enum fit f)
         return "disk";
     case FIT_PORT:
         return "network: port collision";
+    case FIT_CORES:
+        return "cores";
+    case FIT_DEVICES:
+        return "devices";
     }
     return "unknown";
 }
@@ -67,4 +73,88 @@ enum fit usage_fits(const Pb__NodeUsage *u, const Pb__Amount *ask, Pb__Port *con
                 return FIT_PORT;
     }
     return FIT;
+}
+
+/* ---- cores and devices */
+
+struct checking {
+    const Pb__NodeUsage *usage;
+    const Pb__Node *node;
+    Pb__TaskGrant *const *grants;
+    size_t count;
+    enum fit fit;
+};
+
+struct counting {
+    uint32_t core;
+    const char *device;
+    size_t times;
+};
+
+static void count_core(void *self, uint32_t core)
+{
+    struct counting *c = self;
+    c->times += c->device == NULL && core == c->core;
+}
+
+static void count_device(void *self, const char *name)
+{
+    struct counting *c = self;
+    c->times += c->device != NULL && strcmp(name, c->device) == 0;
+}
+
+/* How often the grants give what c names. */
+static size_t times_given(const struct checking *k, struct counting c)
+{
+    grants_each(k->grants, k->count, &(struct grant_visitor){&c, count_core, count_device});
+    return c.times;
+}
+
+static bool in_list(const uint32_t *list, size_t n, uint32_t value)
+{
+    for (size_t i = 0; i < n; i++)
+        if (list[i] == value)
+            return true;
+    return false;
+}
+
+static void check_core(void *self, uint32_t core)
+{
+    struct checking *k = self;
+    bool there = in_list(k->node->reservable_cores, k->node->n_reservable_cores, core);
+    if (!there || in_list(k->usage->cores, k->usage->n_cores, core) ||
+        times_given(k, (struct counting){.core = core}) > 1)
+        k->fit = FIT_CORES;
+}
+
+static bool has_device(const Pb__Node *node, const char *name)
+{
+    char own[DEVICE_NAME_SIZE];
+    for (size_t i = 0; i < node->n_devices; i++) {
+        const Pb__NodeDevice *d = node->devices[i];
+        for (size_t n = 0; n < d->n_instances; n++) {
+            device_name(own, d->vendor, d->type, d->name, d->instances[n]->id);
+            if (strcmp(own, name) == 0)
+                return true;
+        }
+    }
+    return false;
+}
+
+static void check_device(void *self, const char *name)
+{
+    struct checking *k = self;
+    bool used = false;
+    for (size_t i = 0; i < k->usage->n_devices; i++)
+        used = used || strcmp(k->usage->devices[i], name) == 0;
+    if (used || !has_device(k->node, name) || times_given(k, (struct counting){.device = name}) > 1)
+        k->fit = FIT_DEVICES;
+}
+
+enum fit grants_fit(const Pb__NodeUsage *u, const Pb__Node *node, Pb__TaskGrant *const *grants,
+                    size_t count)
+{
+    struct checking k = {.usage = u, .node = node, .grants = grants, .count = count, .fit = FIT};
+    grants_each(grants, count, &(struct grant_visitor){&k, check_core, check_device});
+    return k.fit;
 }

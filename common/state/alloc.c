@@ -77,7 +77,7 @@ void state_add_alloc(struct view *v, Pb__Alloc *alloc)
     count_move(v, NULL, alloc);
     note_planned(v, alloc);
     if (alloc_uses_node(alloc))
-        usage_add(v, alloc->node_id.data, alloc->resources, alloc->ports, alloc->n_ports);
+        usage_add(v, alloc->node_id.data, alloc_load(alloc));
 }
 
 void state_change_alloc(struct view *v, const Pb__Alloc *old, Pb__Alloc *alloc, bool by_server)
@@ -100,7 +100,7 @@ void state_change_alloc(struct view *v, const Pb__Alloc *old, Pb__Alloc *alloc, 
     must(!alloc_has_ended(old) || alloc_has_ended(alloc));
     must(alloc_uses_node(old) || !alloc_uses_node(alloc));
     if (alloc_uses_node(old) && !alloc_uses_node(alloc) && !MUTANT("usage-kept"))
-        usage_remove(v, alloc->node_id.data, alloc->resources, alloc->ports, alloc->n_ports);
+        usage_remove(v, alloc->node_id.data, alloc_load(alloc));
 }
 
 Pb__AllocTasks *state_alloc_tasks(struct view *v, struct arena *a, const uint8_t *id)

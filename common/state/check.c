@@ -1,6 +1,7 @@
 /* The invariants, looked at the slow way: everything that is kept is derived again from the
  * allocations. */
 #include "state/internal.h"
+#include "wire/grant.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -68,7 +69,29 @@ struct sum {
     uint64_t cpu, memory_mb, disk_mb, allocs;
     uint32_t *ports;
     size_t port_count;
+    const Pb__NodeUsage *usage;
+    size_t cores, devices; /* given to live allocations; each is found in usage */
 };
+
+static void sum_core(void *self, uint32_t core)
+{
+    struct sum *s = self;
+    size_t found = 0;
+    for (size_t i = 0; i < s->usage->n_cores; i++)
+        found += s->usage->cores[i] == core;
+    holds(found == 1);
+    s->cores++;
+}
+
+static void sum_device(void *self, const char *name)
+{
+    struct sum *s = self;
+    size_t found = 0;
+    for (size_t i = 0; i < s->usage->n_devices; i++)
+        found += strcmp(s->usage->devices[i], name) == 0;
+    holds(found == 1);
+    s->devices++;
+}
 
 static void sum_port(struct sum *s, uint32_t port)
 {
@@ -95,6 +118,8 @@ static void sum_node(struct view *v, struct arena *a, const Pb__Node *n, struct 
         }
         for (size_t i = 0; i < alloc->n_ports; i++)
             sum_port(out, alloc->ports[i]->value);
+        grants_each(alloc->grants, alloc->n_grants,
+                    &(struct grant_visitor){out, sum_core, sum_device});
     }
     walk_close(&w);
     if (out->port_count > 0)
@@ -111,12 +136,14 @@ static void check_nodes(struct view *v, struct arena *a)
             WIRE_UNPACK(a, Pb__Node, pb__node, s.record.message.data, s.record.message.len);
         Pb__NodeUsage *u = state_node_usage(v, a, n->id.data);
         holds(u != NULL);
+        sum.usage = u;
         sum_node(v, a, n, &sum);
         holds(u->used->cpu == sum.cpu && u->used->memory_mb == sum.memory_mb &&
               u->used->disk_mb == sum.disk_mb && u->allocs == sum.allocs);
         holds(u->n_ports == sum.port_count &&
               (sum.port_count == 0 ||
                memcmp(u->ports, sum.ports, sum.port_count * sizeof *sum.ports) == 0));
+        holds(u->n_cores == sum.cores && u->n_devices == sum.devices); /* so none twice */
         free(sum.ports);
         arena_reset(a);
     }

@@ -141,6 +141,10 @@ extern const char *const job_status_names[];
 /* ---- node.c */
 void usage_edits_flush(struct view *v);
 
+/* ---- pieces.c */
+void pieces_add(struct view *v, Pb__NodeUsage *u, const struct load *l);
+void pieces_remove(struct view *v, Pb__NodeUsage *u, const struct load *l);
+
 /* ---- changes.c */
 void changes_touch(struct view *v, unsigned table, struct bytes key);
 void changes_flush(struct view *v);

@@ -95,8 +95,7 @@ static void usage_freed(struct view *v, struct usage_edit *e)
     e->usage->freed_index = v->index;
 }
 
-void usage_add(struct view *v, const uint8_t *node_id, const Pb__Amount *amount,
-               Pb__Port *const *ports, size_t port_count)
+void usage_add(struct view *v, const uint8_t *node_id, struct load l)
 {
     struct usage_edit *e = usage_edit(v, node_id);
     if (e == NULL)
@@ -105,15 +104,15 @@ void usage_add(struct view *v, const uint8_t *node_id, const Pb__Amount *amount,
     e->changed = true;
     e->usage->has_allocs = true;
     e->usage->allocs++;
-    if (amount != NULL)
-        amount_set(u, u->cpu + amount->cpu, u->memory_mb + amount->memory_mb,
-                   u->disk_mb + amount->disk_mb);
-    for (size_t i = 0; i < port_count; i++)
-        port_add(v, e, ports[i]->value);
+    if (l.amount != NULL)
+        amount_set(u, u->cpu + l.amount->cpu, u->memory_mb + l.amount->memory_mb,
+                   u->disk_mb + l.amount->disk_mb);
+    for (size_t i = 0; i < l.port_count; i++)
+        port_add(v, e, l.ports[i]->value);
+    pieces_add(v, e->usage, &l);
 }
 
-void usage_remove(struct view *v, const uint8_t *node_id, const Pb__Amount *amount,
-                  Pb__Port *const *ports, size_t port_count)
+void usage_remove(struct view *v, const uint8_t *node_id, struct load l)
 {
     struct usage_edit *e = usage_edit(v, node_id);
     if (e == NULL)
@@ -122,11 +121,12 @@ void usage_remove(struct view *v, const uint8_t *node_id, const Pb__Amount *amou
     must(e->usage->allocs > 0);
     usage_freed(v, e);
     e->usage->allocs--;
-    if (amount != NULL)
-        amount_set(u, u->cpu - amount->cpu, u->memory_mb - amount->memory_mb,
-                   u->disk_mb - amount->disk_mb);
-    for (size_t i = 0; i < port_count; i++)
-        port_remove(e, ports[i]->value);
+    if (l.amount != NULL)
+        amount_set(u, u->cpu - l.amount->cpu, u->memory_mb - l.amount->memory_mb,
+                   u->disk_mb - l.amount->disk_mb);
+    for (size_t i = 0; i < l.port_count; i++)
+        port_remove(e, l.ports[i]->value);
+    pieces_remove(v, e->usage, &l);
 }
 
 void usage_edits_flush(struct view *v)
@@ -157,6 +157,19 @@ static bool same_ports(const Pb__Node *a, const Pb__Node *b)
     return a->n_reserved_ports == b->n_reserved_ports &&
            (a->n_reserved_ports == 0 || memcmp(a->reserved_ports, b->reserved_ports,
                                                a->n_reserved_ports * sizeof(uint32_t)) == 0);
+}
+
+static bool same_pieces(const Pb__Node *a, const Pb__Node *b)
+{
+    if (a->n_reservable_cores != b->n_reservable_cores || a->n_devices != b->n_devices)
+        return false;
+    for (size_t i = 0; i < a->n_reservable_cores; i++)
+        if (a->reservable_cores[i] != b->reservable_cores[i])
+            return false;
+    for (size_t i = 0; i < a->n_devices; i++)
+        if (!wire_equal(&a->devices[i]->base, &b->devices[i]->base))
+            return false;
+    return true;
 }
 
 /* What the node reserves now, and what its live allocations hold. */
@@ -206,6 +219,8 @@ static void usage_follow_node(struct view *v, const Pb__Node *old, const Pb__Nod
     }
     if (old == NULL || !same_ports(old, node))
         ports_rebuild(v, e, node);
+    if (old != NULL && !same_pieces(old, node))
+        usage_freed(v, e); /* there may be more of them, or one may be well again */
 }
 
 void state_put_node(struct view *v, Pb__Node *node)

@@ -133,10 +133,17 @@ void state_put_node(struct view *v, Pb__Node *node);
 Pb__NodeUsage *state_node_usage(struct view *v, struct arena *a, const uint8_t *id);
 /* Takes or gives back room for later commands to see; state_add_alloc and state_change_alloc do
  * this themselves. For trying out: see state_command_reset. */
-void usage_add(struct view *v, const uint8_t *node_id, const Pb__Amount *amount,
-               Pb__Port *const *ports, size_t port_count);
-void usage_remove(struct view *v, const uint8_t *node_id, const Pb__Amount *amount,
-                  Pb__Port *const *ports, size_t port_count);
+struct load {
+    const Pb__Amount *amount;
+    Pb__Port *const *ports;
+    size_t port_count;
+    Pb__TaskGrant *const *grants;
+    size_t grant_count;
+};
+struct load alloc_load(const Pb__Alloc *a); /* what it takes of its node */
+struct load placement_load(const Pb__Placement *p);
+void usage_add(struct view *v, const uint8_t *node_id, struct load l);
+void usage_remove(struct view *v, const uint8_t *node_id, struct load l);
 
 /* ---- deployments */
 

@@ -1,5 +1,6 @@
 #include "apply_internal.h"
 #include "base/strbuf.h"
+#include "wire/grant.h"
 #include <stdio.h>
 
 /* ---- the class: what nodes that are alike share, so that constraints are looked at once for all
@@ -28,6 +29,18 @@ static uint64_t fnv_pairs(uint64_t h, size_t count, Pb__KeyValue *const *pairs)
     return fnv(h, "|");
 }
 
+/* Which devices, and how many of each; not which of them are healthy now. */
+static uint64_t fnv_devices(uint64_t h, const Pb__Node *n)
+{
+    for (size_t i = 0; i < n->n_devices; i++) {
+        const Pb__NodeDevice *d = n->devices[i];
+        h = fnv(fnv(fnv(h, d->vendor), d->type), d->name);
+        h = (h ^ d->n_instances) * FNV_PRIME;
+        h = fnv_pairs(h, d->n_attributes, d->attributes);
+    }
+    return h;
+}
+
 static char *computed_class(struct arena *a, const Pb__Node *n)
 {
     uint64_t h = fnv(fnv(FNV_START, n->datacenter), n->node_class);
@@ -38,6 +51,7 @@ static char *computed_class(struct arena *a, const Pb__Node *n)
         h = fnv(h, n->drivers[i]->detected ? "detected" : "");
         h = fnv(h, n->drivers[i]->healthy ? "healthy" : "");
     }
+    h = fnv_devices(h, n);
     return arena_printf(a, "v1:%llu", (unsigned long long)h);
 }
 
@@ -119,6 +133,8 @@ static bool node_is_storable(struct view *v, const Pb__Node *n, Pb__Outcome *out
     for (size_t i = 0; mistake == NULL && i < n->n_reserved_ports; i++)
         if (n->reserved_ports[i] > 65535)
             mistake = "a reserved port is above 65535";
+    if (mistake == NULL)
+        mistake = node_pieces_mistake(n);
     if (mistake != NULL)
         refuse(v, out, PB__OUTCOME__CODE__INVALID, "%s", mistake);
     return mistake == NULL;

@@ -6,6 +6,7 @@
 #include "base/fault.h"
 #include "base/map.h"
 #include "sched/fit.h"
+#include "wire/grant.h"
 
 struct planning {
     struct view *view;
@@ -94,6 +95,8 @@ static bool plan_is_sound(struct planning *p)
         for (size_t k = 0; k < at->n_ports; k++)
             if (at->ports[k]->value == 0 || at->ports[k]->value > 65535)
                 mistake = "a placement has a port that is none";
+        if (mistake == NULL)
+            mistake = grants_mistake(at->grants, at->n_grants);
     }
     for (size_t i = 0; i < plan->n_stops && mistake == NULL; i++)
         if (!has_id(plan->stops[i]->has_alloc_id, plan->stops[i]->alloc_id))
@@ -144,6 +147,15 @@ static void note_refusal(struct planning *p, const Pb__Placement *at, const char
     r->placements++;
 }
 
+static enum fit room_for(struct planning *p, const Pb__NodeUsage *u, const Pb__Placement *at)
+{
+    enum fit f = usage_fits(u, at->resources, at->ports, at->n_ports);
+    if (f != FIT || at->n_grants == 0)
+        return f;
+    const Pb__Node *node = state_node(p->view, p->arena, at->node_id.data);
+    return node == NULL ? FIT : grants_fit(u, node, at->grants, at->n_grants);
+}
+
 static void try_placement(struct planning *p, size_t i)
 {
     const Pb__Placement *at = p->plan->placements[i];
@@ -154,10 +166,10 @@ static void try_placement(struct planning *p, size_t i)
         Pb__NodeUsage *u = state_node_usage(p->view, p->arena, at->node_id.data);
         if (u == NULL)
             return; /* the store failed: commit will say so */
-        enum fit f = usage_fits(u, at->resources, at->ports, at->n_ports);
+        enum fit f = room_for(p, u, at);
         if (f == FIT || MUTANT("room-unchecked")) {
             p->accepted[i] = true;
-            usage_add(p->view, at->node_id.data, at->resources, at->ports, at->n_ports);
+            usage_add(p->view, at->node_id.data, placement_load(at));
             return;
         }
         preempting_undo(&p->preempting, at);
@@ -174,7 +186,7 @@ static void try_stop(struct planning *p, const Pb__Stop *s)
         return;
     Pb__Alloc *a = state_alloc(p->view, p->arena, s->alloc_id.data);
     if (a != NULL && alloc_uses_node(a))
-        usage_remove(p->view, a->node_id.data, a->resources, a->ports, a->n_ports);
+        usage_remove(p->view, a->node_id.data, alloc_load(a));
 }
 
 /* Tries all on the usage as it will be, then takes that back: the effects repeat it one by one. A
@@ -227,6 +239,8 @@ static void place(struct planning *p, const Pb__Placement *at)
     alloc.resources = at->resources;
     alloc.n_ports = at->n_ports;
     alloc.ports = at->ports;
+    alloc.n_grants = at->n_grants;
+    alloc.grants = at->grants;
     alloc.has_desired = alloc.has_client_status = true;
     alloc.desired = PB__ALLOC__DESIRED__RUN;
     alloc.client_status = PB__ALLOC__CLIENT_STATUS__PENDING;

@@ -43,7 +43,7 @@ static void undo_first(struct preempting *p, const Pb__Placement *at, size_t cou
 {
     for (size_t i = 0; i < count; i++) {
         const Pb__Alloc *a = alloc_of(p, at->preempts[i]);
-        usage_add(p->view, a->node_id.data, a->resources, a->ports, a->n_ports);
+        usage_add(p->view, a->node_id.data, alloc_load(a));
         map_remove(p->displaced, a->id.data, ID_SIZE);
     }
 }
@@ -57,7 +57,7 @@ const char *preempting_try(struct preempting *p, const Pb__Placement *at)
             undo_first(p, at, i);
             return why;
         }
-        usage_remove(p->view, a->node_id.data, a->resources, a->ports, a->n_ports);
+        usage_remove(p->view, a->node_id.data, alloc_load(a));
         map_put(p->displaced, a->id.data, ID_SIZE, p);
     }
     return NULL;

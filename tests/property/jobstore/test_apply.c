@@ -4,7 +4,9 @@
 #include "base/map.h"
 #include "base/prng.h"
 #include "cluster.h"
+#include "pieces.h"
 #include "query.h"
+#include "wire/grant.h"
 #include "wire/wire.h"
 #include <criterion/criterion.h>
 #include <stdio.h>
@@ -72,6 +74,31 @@ static void step_deregister(struct world *w)
     deregister_job(w->c, job_name(w), below(w, 3) == 0);
 }
 
+static const char *const gpus[] = {"gpu-0", "gpu-1", "gpu-2"};
+
+/* Up to four cores and three instances of one device, more or fewer at each registration. */
+static void list_pieces(struct world *w, Pb__Node *n)
+{
+    node_list_cores(w->c->arena, n, below(w, 5));
+    node_add_device(w->c->arena, n,
+                    a_device(w->c->arena, "acme/gpu/x1",
+                             below(w, 2) == 0 ? "gpu-0 gpu-1 gpu-2" : "gpu-1 gpu-2"));
+}
+
+/* Whether or not they are there and free: apply has to see. */
+static void give_pieces(struct world *w, Pb__Placement *at)
+{
+    struct arena *a = w->c->arena;
+    Pb__TaskGrant *g = a_grant(a, "main");
+    for (uint32_t n = below(w, 3); n > 0; n--)
+        grant_core(a, g, below(w, 5));
+    for (uint32_t n = below(w, 3); n > 0; n--)
+        grant_instance(a, g, "acme/gpu/x1", gpus[below(w, COUNT_OF(gpus))]);
+    at->grants = arena_array(a, Pb__TaskGrant *, 1);
+    at->grants[0] = g;
+    at->n_grants = 1;
+}
+
 static void step_node(struct world *w)
 {
     uint32_t number = below(w, NODES);
@@ -79,6 +106,7 @@ static void step_node(struct world *w)
     Pb__Node *n = a_node(w->c, number, 300 + 100 * below(w, 4), 1000);
     n->n_reserved_ports = below(w, 3);
     n->reserved_ports = ports;
+    list_pieces(w, n);
     if (below(w, 10) == 0)
         n->secret_id = id_of(w->c, "secret", number + 1); /* an impostor */
     register_node(w->c, n);
@@ -108,9 +136,12 @@ static void step_plan(struct world *w)
     if (below(w, 10) == 0)
         p->eval_plans++; /* one that was overtaken */
     add_stops(w, p);
-    for (uint32_t n = below(w, 5); n > 0; n--)
+    for (uint32_t n = below(w, 5); n > 0; n--) {
         plan_place(w->c, p, id_of(w->c, "node", below(w, NODES + 1)), 50 + below(w, 100), 10,
                    below(w, 2) == 0 ? 20000 + below(w, 6) : 0);
+        if (below(w, 2) == 0)
+            give_pieces(w, p->placements[p->n_placements - 1]);
+    }
     p->has_all_at_once = true;
     p->all_at_once = below(w, 5) == 0;
     p->has_create_blocked = true;
@@ -202,18 +233,41 @@ static void step(struct world *w)
 
 /* ---- the naive model: who uses what, from the allocations alone */
 
+struct given {
+    const struct world *world;
+    bool cores[8], gpus[COUNT_OF(gpus)];
+};
+
+static void check_core(void *self, uint32_t core)
+{
+    struct given *g = self;
+    cr_assert_not(g->cores[core], "seed %d: core given twice", (int)g->world->seed);
+    g->cores[core] = true;
+}
+
+static void check_gpu(void *self, const char *name)
+{
+    struct given *g = self;
+    size_t i = (size_t)(strrchr(name, '-')[1] - '0');
+    cr_assert_not(g->gpus[i], "seed %d: device given twice", (int)g->world->seed);
+    g->gpus[i] = true;
+}
+
 static void check_room(struct world *w)
 {
     for (uint32_t number = 0; number < NODES; number++) {
         ProtobufCBinaryData id = id_of(w->c, "node", number), ids[512];
         uint64_t cpu = 0;
         bool ports[16] = {false};
+        struct given given = {.world = w};
         size_t n = ids_by(w->c, ALLOCS, PB__LIST__BY__NODE, NULL, id, ids, COUNT_OF(ids));
         for (size_t i = 0; i < n && i < COUNT_OF(ids); i++) {
             Pb__Alloc *a = get_alloc(w->c, ids[i]);
             if (alloc_has_ended(a))
                 continue;
             cpu += a->resources->cpu;
+            grants_each(a->grants, a->n_grants,
+                        &(struct grant_visitor){&given, check_core, check_gpu});
             if (a->n_ports == 0)
                 continue;
             uint32_t slot = a->ports[0]->value - 20000;

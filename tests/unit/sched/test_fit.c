@@ -1,4 +1,5 @@
 #include "sched/fit.h"
+#include "pieces.h"
 #include <criterion/criterion.h>
 
 Test(fit, each_dimension_can_refuse)
@@ -38,4 +39,38 @@ Test(fit, what_is_not_asked_for_fits_on_a_node_that_shrank)
     Pb__NodeUsage u = PB__NODE_USAGE__INIT;
     u.capacity = &capacity, u.used = &used;
     cr_assert_eq(usage_fits(&u, &ask, NULL, 0), FIT);
+}
+
+static enum fit fit_of(uint32_t one, uint32_t two, const char *x, const char *y)
+{
+    struct arena *a = arena_new(1 << 20);
+    Pb__Node node = PB__NODE__INIT;
+    node_list_cores(a, &node, 3);
+    node_add_device(a, &node, a_device(a, "acme/gpu/x1", "a b"));
+    uint32_t used[] = {1};
+    char *names[] = {arena_strdup(a, "acme/gpu/x1/a")};
+    Pb__NodeUsage u = PB__NODE_USAGE__INIT;
+    u.cores = used, u.n_cores = 1, u.devices = names, u.n_devices = 1;
+    Pb__TaskGrant *g = a_grant(a, "main");
+    grant_core(a, g, one);
+    grant_core(a, g, two);
+    if (x != NULL)
+        grant_instance(a, g, "acme/gpu/x1", x);
+    if (y != NULL)
+        grant_instance(a, g, "acme/gpu/x1", y);
+    enum fit f = grants_fit(&u, &node, &g, 1);
+    arena_free(a);
+    return f;
+}
+
+Test(fit, a_core_or_an_instance_is_there_and_free_and_given_once)
+{
+    cr_assert_eq(fit_of(0, 2, NULL, NULL), FIT);
+    cr_assert_eq(fit_of(0, 1, NULL, NULL), FIT_CORES);
+    cr_assert_eq(fit_of(0, 0, NULL, NULL), FIT_CORES);
+    cr_assert_eq(fit_of(0, 3, NULL, NULL), FIT_CORES);
+    cr_assert_eq(fit_of(0, 2, "b", NULL), FIT);
+    cr_assert_eq(fit_of(0, 2, "a", NULL), FIT_DEVICES);
+    cr_assert_eq(fit_of(0, 2, "b", "b"), FIT_DEVICES);
+    cr_assert_eq(fit_of(0, 2, "c", NULL), FIT_DEVICES);
 }
