@@ -1,6 +1,7 @@
 /* Small nouns with names: namespaces, node pools; and what is kept of a job's scaling. The keys of
  * namespaces and pools are those of jobs in the default namespace. */
 #include "state/internal.h"
+#include <string.h>
 
 static ProtobufCMessage *named(struct view *v, struct arena *a, unsigned table, const char *name,
                                const ProtobufCMessageDescriptor *type)
@@ -28,11 +29,21 @@ Pb__Namespace *state_namespace(struct view *v, struct arena *a, const char *name
     return (Pb__Namespace *)named(v, a, T_NAMESPACES, name, &pb__namespace__descriptor);
 }
 
+bool state_has_namespace(struct view *v, const char *name)
+{
+    struct key k;
+    struct record r;
+    return strcmp(name, "default") == 0 ||
+           (key_job(&k, NULL, name) && record_get(v, T_NAMESPACES, key_bytes(&k), &r));
+}
+
 void state_put_namespace(struct view *v, Pb__Namespace *n)
 {
     const Pb__Namespace *old = state_namespace(v, v->arena, n->name);
     n->has_create_index = n->has_modify_index = true;
-    n->create_index = old != NULL ? old->create_index : v->index;
+    n->create_index = old != NULL                       ? old->create_index
+                      : strcmp(n->name, "default") == 0 ? 1 /* it was there before all */
+                                                        : v->index;
     n->modify_index = v->index;
     put_named(v, T_NAMESPACES, n->name, &n->base);
 }

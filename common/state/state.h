@@ -157,6 +157,8 @@ void state_delete_deployment(struct view *v, const Pb__Deployment *d);
 
 /* ---- namespaces and node pools, as they were put; scaling events of a job */
 
+/* Those that are always there have a record only once they were put: namespace "default". */
+bool state_has_namespace(struct view *v, const char *name);
 Pb__Namespace *state_namespace(struct view *v, struct arena *a, const char *name);
 Pb__NodePool *state_node_pool(struct view *v, struct arena *a, const char *name);
 /* Sets modify_index, and create_index of a new one. name is no longer than STATE_MAX_NAMESPACE. */

@@ -11,7 +11,7 @@ static void free_nothing(void *arena, void *p) {}
 static bool field_is_id(const ProtobufCFieldDescriptor *f)
 {
     return f->type == PROTOBUF_C_TYPE_BYTES && strcmp(f->name, "payload") != 0 &&
-           strcmp(f->name, "data") != 0;
+           strcmp(f->name, "data") != 0 && strcmp(f->name, "hash") != 0;
 }
 
 /* How many values the field has, and where the first is. */

@@ -1,50 +1,22 @@
 /* Writes of nodes: whether they take work, and drains. */
 #include "answer.h"
 #include "base/id.h"
+#include "body.h"
 #include "command.pb-c.h"
 #include "nouns.h"
 #include "wire/json.h"
 #include "wire/wire.h"
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 #define MOST_META 64 /* pairs that are kept with a drain */
-
-/* Keys match whatever their case; null is as if not there. */
-static json_t *member(const json_t *object, const char *name)
-{
-    const char *key;
-    json_t *value;
-    json_object_foreach((json_t *)(uintptr_t)object, key,
-                        value) if (strcasecmp(key, name) == 0 && !json_is_null(value)) return value;
-    return NULL;
-}
-
-/* The body as an object; NULL: answered. The caller's to release. */
-static json_t *read_body(struct call_context *c)
-{
-    size_t len;
-    const char *text = exchange_body(c->x, &len);
-    struct reason why = {{0}};
-    json_t *body = len > 0 ? json_text_parse(text, len, &why) : NULL;
-    if (len == 0)
-        answer_text(c->x, 400, "Request body is empty");
-    else if (body == NULL)
-        answer_text(c->x, 400, "%s", why.text);
-    else if (json_is_object(body))
-        return body;
-    else
-        answer_text(c->x, 400, "the body must be an object");
-    json_decref(body);
-    return NULL;
-}
 
 /* The node of the path, and of the body where that names one. False: answered. */
 static bool read_node_id(struct call_context *c, const json_t *body, ProtobufCBinaryData *out)
 {
     uint8_t id[ID_SIZE];
-    const char *named = json_string_value(member(body, "NodeID")), *problem = id_problem(c->id);
+    const char *named = json_string_value(body_member(body, "NodeID")),
+               *problem = id_problem(c->id);
     if (problem != NULL)
         answer_text(c->x, 500, "node lookup failed: %s", problem);
     else if (named != NULL && *named != '\0' && strcmp(named, c->id) != 0)
@@ -105,10 +77,10 @@ static void write_command(struct call_context *c, const Pb__Command *command, re
 
 void node_eligibility_put(struct call_context *c)
 {
-    json_t *body = read_body(c);
+    json_t *body = body_object(c, 400);
     if (body == NULL)
         return;
-    const char *wish = json_string_value(member(body, "Eligibility"));
+    const char *wish = json_string_value(body_member(body, "Eligibility"));
     bool on = wish != NULL && strcmp(wish, "eligible") == 0;
     Pb__NodeEligibilitySet set = PB__NODE_ELIGIBILITY_SET__INIT;
     if (!on && (wish == NULL || strcmp(wish, "ineligible") != 0)) {
@@ -126,35 +98,26 @@ void node_eligibility_put(struct call_context *c)
 
 /* ---- drains */
 
-static const char *kind_name(const json_t *v)
-{
-    return json_is_array(v)     ? "array"
-           : json_is_object(v)  ? "object"
-           : json_is_string(v)  ? "string"
-           : json_is_boolean(v) ? "bool"
-                                : "number";
-}
-
 static bool read_spec(struct call_context *c, const json_t *tree, Pb__DrainSpec *out)
 {
-    const json_t *deadline = member(tree, "Deadline");
+    const json_t *deadline = body_member(tree, "Deadline");
     if (!json_is_object(tree)) {
         answer_text(c->x, 400,
                     "json: cannot unmarshal %s into Go struct field "
                     "NodeUpdateDrainRequest.DrainSpec of type api.DrainSpec",
-                    kind_name(tree));
+                    body_kind(tree));
         return false;
     }
     if (deadline != NULL && !json_is_integer(deadline)) {
         answer_text(c->x, 400,
                     "json: cannot unmarshal %s into Go struct field DrainSpec.DrainSpec.Deadline "
                     "of type time.Duration",
-                    kind_name(deadline));
+                    body_kind(deadline));
         return false;
     }
     out->has_deadline_ns = out->has_ignore_system_jobs = 1;
     out->deadline_ns = json_integer_value(deadline);
-    out->ignore_system_jobs = json_is_true(member(tree, "IgnoreSystemJobs"));
+    out->ignore_system_jobs = json_is_true(body_member(tree, "IgnoreSystemJobs"));
     return true;
 }
 
@@ -192,17 +155,17 @@ static bool read_meta(struct call_context *c, json_t *tree, Pb__NodeDrainSet *ou
 
 void node_drain_put(struct call_context *c)
 {
-    json_t *body = read_body(c);
+    json_t *body = body_object(c, 400);
     if (body == NULL)
         return;
     Pb__NodeDrainSet set = PB__NODE_DRAIN_SET__INIT;
     Pb__DrainSpec spec = PB__DRAIN_SPEC__INIT;
-    const json_t *wish = member(body, "DrainSpec");
+    const json_t *wish = body_member(body, "DrainSpec");
     if (read_node_id(c, body, &set.node_id) && (wish == NULL || read_spec(c, wish, &spec)) &&
-        read_meta(c, member(body, "Meta"), &set)) {
+        read_meta(c, body_member(body, "Meta"), &set)) {
         set.spec = wish != NULL ? &spec : NULL;
         set.has_node_id = set.has_mark_eligible = 1;
-        set.mark_eligible = json_is_true(member(body, "MarkEligible"));
+        set.mark_eligible = json_is_true(body_member(body, "MarkEligible"));
         Pb__Command command = PB__COMMAND__INIT;
         command.body_case = PB__COMMAND__BODY_NODE_DRAIN;
         command.node_drain = &set;

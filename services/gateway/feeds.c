@@ -4,9 +4,11 @@
 #include "watch.h"
 #include <stdlib.h>
 
-#define AGENT_TABLES  (FEED_TABLE(ALLOCS) | FEED_TABLE(NODES) | FEED_TABLE(JOBS))
-#define READER_TABLES (FEED_TABLE(JOBS) | FEED_TABLE(JOB_SUMMARIES) | FEED_TABLE(EVALS))
-#define LINGER_MS     30000u
+#define AGENT_TABLES (FEED_TABLE(ALLOCS) | FEED_TABLE(NODES) | FEED_TABLE(JOBS))
+#define READER_TABLES                                                                              \
+    (FEED_TABLE(JOBS) | FEED_TABLE(JOB_SUMMARIES) | FEED_TABLE(EVALS) | FEED_TABLE(NAMESPACES) |   \
+     FEED_TABLE(NODE_POOLS))
+#define LINGER_MS 30000u
 
 /* The feed of jobs and evaluations. */
 struct readers {

@@ -25,8 +25,9 @@ route_fn node_eligibility_put, node_drain_put;
 /* fs.c */
 route_fn fs_any;
 /* status.c */
-route_fn status_leader, status_peers, regions_list, namespaces_list, namespace_get,
-    not_in_this_version;
+route_fn status_leader, status_peers, regions_list, not_in_this_version;
+/* namespaces.c */
+route_fn namespaces_list, namespace_get, namespace_put, namespace_delete;
 /* agent.c */
 route_fn agent_self, agent_members, agent_servers, agent_health;
 /* operator.c */

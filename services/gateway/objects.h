@@ -19,6 +19,8 @@ OBJECT_VALUE(alloc, ALLOC, Pb__Alloc, alloc)
 OBJECT_VALUE(alloc_tasks, ALLOC_TASKS, Pb__AllocTasks, alloc_tasks)
 OBJECT_VALUE(node, NODE, Pb__Node, node)
 
+OBJECT_VALUE(namespace, NAMESPACE, Pb__Namespace, namespace_)
+
 #undef OBJECT_VALUE
 
 #endif

@@ -1,8 +1,7 @@
-/* Who leads, which regions there are, and the one namespace of this version. */
+/* Who leads and which regions there are. */
 #include "answer.h"
 #include "nouns.h"
 #include "leader.h"
-#include "query.h"
 #include "roster.h"
 #include "status.h"
 #include "wire/json.h"
@@ -95,39 +94,6 @@ void regions_list(struct call_context *c)
 {
     const struct gateway *g = c->gateway;
     answer_json(c->x, regions_known(g, roster_members(g->roster)), c->params.pretty);
-}
-
-static json_t *default_namespace(void)
-{
-    return json_pack("{si,ss,ss,si,ss,ss}", "CreateIndex", 1, "Description",
-                     "Default shared namespace", "Hash", "", "ModifyIndex", 1, "Name", "default",
-                     "Quota", "");
-}
-
-static void read_namespaces(struct query *q)
-{
-    bool wanted = strncmp("default", q->params.prefix, strlen(q->params.prefix)) == 0;
-    query_found(q, 1, wanted ? json_pack("[o]", default_namespace()) : json_array());
-}
-
-static void read_namespace(struct query *q)
-{
-    if (strcmp(q->context->id, "default") == 0)
-        query_found(q, 1, default_namespace());
-    else
-        query_missing(q, 1, "Namespace not found");
-}
-
-void namespaces_list(struct call_context *c)
-{
-    struct watch_on nothing = {0};
-    query_start(c, &nothing, read_namespaces);
-}
-
-void namespace_get(struct call_context *c)
-{
-    struct watch_on nothing = {0};
-    query_start(c, &nothing, read_namespace);
 }
 
 void not_in_this_version(struct call_context *c)

@@ -1,41 +1,23 @@
 #include "submission.h"
 #include "answer.h"
 #include "base/id.h"
+#include "body.h"
 #include "forward.h"
 #include "wire/json.h"
 #include "wire/wire.h"
 #include <string.h>
-#include <strings.h>
 
 #define MOST_WHAT_IF 100
 #define JOB_MEMORY   (24u << 20) /* of the arena, for a job as read; filling in takes more */
 
 /* ---- the body */
 
-static json_t *member(const json_t *object, const char *name)
-{
-    const char *key;
-    json_t *value;
-    json_object_foreach((json_t *)(uintptr_t)object, key,
-                        value) if (strcasecmp(key, name) == 0 && !json_is_null(value)) return value;
-    return NULL;
-}
-
-static const char *kind_name(const json_t *v)
-{
-    return json_is_array(v)     ? "array"
-           : json_is_object(v)  ? "object"
-           : json_is_string(v)  ? "string"
-           : json_is_boolean(v) ? "bool"
-                                : "number";
-}
-
 /* False: answered 400. */
 static bool wrong_member(struct exchange *x, const json_t *v, const char *type, const char *name,
                          const char *go_type)
 {
     answer_text(x, 400, "json: cannot unmarshal %s into Go struct field %s.%s of type %s",
-                kind_name(v), type, name, go_type);
+                body_kind(v), type, name, go_type);
     return false;
 }
 
@@ -49,12 +31,12 @@ static bool read_what_if(struct exchange *x, const json_t *list, struct submissi
     }
     out->what_if = arena_array(a, Pb__WhatIf *, json_array_size(list) + 1);
     for (size_t i = 0; i < json_array_size(list); i++) {
-        const json_t *one = json_array_get(list, i), *add = member(one, "Add");
-        const char *node = json_string_value(member(one, "NodeID"));
+        const json_t *one = json_array_get(list, i), *add = body_member(one, "Add");
+        const char *node = json_string_value(body_member(one, "NodeID"));
         Pb__WhatIf *w = arena_array(a, Pb__WhatIf, 1);
         pb__what_if__init(w);
         uint8_t id[ID_SIZE];
-        w->has_remove = w->remove = json_is_true(member(one, "Remove"));
+        w->has_remove = w->remove = json_is_true(body_member(one, "Remove"));
         w->has_add = json_is_integer(add) && json_integer_value(add) > 0 &&
                      json_integer_value(add) <= UINT32_MAX;
         w->add = w->has_add ? (uint32_t)json_integer_value(add) : 0;
@@ -75,19 +57,20 @@ static bool read_what_if(struct exchange *x, const json_t *list, struct submissi
 static bool read_flags(struct exchange *x, const json_t *body, const char *type,
                        struct submission *out)
 {
-    const json_t *enforce = member(body, "EnforceIndex"),
-                 *preserve = member(body, "PreserveCounts");
-    const json_t *index = member(body, "JobModifyIndex"), *priority = member(body, "EvalPriority");
+    const json_t *enforce = body_member(body, "EnforceIndex"),
+                 *preserve = body_member(body, "PreserveCounts");
+    const json_t *index = body_member(body, "JobModifyIndex"),
+                 *priority = body_member(body, "EvalPriority");
     if (enforce != NULL && !json_is_boolean(enforce))
         return wrong_member(x, enforce, type, "EnforceIndex", "bool");
     if (preserve != NULL && !json_is_boolean(preserve))
         return wrong_member(x, preserve, type, "PreserveCounts", "bool");
     if (index != NULL && (!json_is_integer(index) || json_integer_value(index) < 0))
         return wrong_member(x, index, type, "JobModifyIndex", "uint64");
-    if (!read_what_if(x, member(body, "WhatIf"), out))
+    if (!read_what_if(x, body_member(body, "WhatIf"), out))
         return false;
-    out->diff = json_is_true(member(body, "Diff"));
-    out->where = json_is_true(member(body, "Where"));
+    out->diff = json_is_true(body_member(body, "Diff"));
+    out->where = json_is_true(body_member(body, "Where"));
     out->enforce_index = json_is_true(enforce);
     out->preserve_counts = json_is_true(preserve);
     out->job_modify_index = (uint64_t)json_integer_value(index);
@@ -105,10 +88,10 @@ static bool read_tree(struct call_context *c, const json_t *body, const char *ty
     ProtobufCMessage *job = NULL;
     if (!json_is_object(body)) {
         answer_text(c->x, 400, "json: cannot unmarshal %s into Go value of type api.%s",
-                    kind_name(body), type);
+                    body_kind(body), type);
         return false;
     }
-    const json_t *tree = member(body, "Job");
+    const json_t *tree = body_member(body, "Job");
     if (tree == NULL) {
         answer_text(c->x, 400, "Job must be specified");
         return false;
@@ -205,11 +188,6 @@ bool submission_check(struct call_context *c, Pb__Job *job, const char **warning
         submission_errors(&text, &problems);
         exchange_reply(c->x, 500, TEXT_PLAIN, &text);
         c->gateway->counted.refused++;
-        return false;
-    }
-    if (job->namespace_ != NULL && strcmp(job->namespace_, "default") != 0) {
-        answer_text(c->x, 500, "job \"%s\" is in nonexistent namespace \"%s\"", job->id,
-                    job->namespace_);
         return false;
     }
     if (wants_vault(job)) {

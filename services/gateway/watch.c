@@ -91,6 +91,9 @@ static struct subject subject_of(const Pb__Object *o)
     case PB__OBJECT__VALUE_ALLOC_TASKS:
         s.id = o->alloc_tasks->alloc_id;
         break;
+    case PB__OBJECT__VALUE_NAMESPACE:
+        s.job = o->namespace_->name;
+        break;
     case PB__OBJECT__VALUE_NODE:
         s.id = o->node->id;
         break;

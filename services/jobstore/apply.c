@@ -57,6 +57,12 @@ static void apply_body(struct view *v, const Pb__Command *cmd, Pb__Outcome *out)
     case PB__COMMAND__BODY_SERVER_SET:
         apply_server_set(v, cmd->server_set, out);
         return;
+    case PB__COMMAND__BODY_NAMESPACE_SET:
+        apply_namespace_set(v, cmd->namespace_set, out);
+        return;
+    case PB__COMMAND__BODY_NAMESPACE_DELETE:
+        apply_namespace_delete(v, cmd->namespace_delete, out);
+        return;
     case PB__COMMAND__BODY_RESTORE_PART:
         apply_restore_part(v, cmd->restore_part, out);
         return;

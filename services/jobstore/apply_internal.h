@@ -24,6 +24,8 @@ void apply_alloc_updates(struct view *v, const Pb__AllocUpdates *cmd, Pb__Outcom
 void apply_autopilot_set(struct view *v, const Pb__AutopilotSet *cmd, Pb__Outcome *out);
 void apply_scheduler_set(struct view *v, const Pb__SchedulerSet *cmd, Pb__Outcome *out);
 void apply_server_set(struct view *v, const Pb__ServerSet *cmd, Pb__Outcome *out);
+void apply_namespace_set(struct view *v, const Pb__NamespaceSet *cmd, Pb__Outcome *out);
+void apply_namespace_delete(struct view *v, const Pb__NamespaceDelete *cmd, Pb__Outcome *out);
 void apply_restore_part(struct view *v, const Pb__RestorePart *cmd, Pb__Outcome *out);
 
 #define MOST_SERVERS 64
@@ -43,6 +45,13 @@ void job_set_evaluate(struct job_set *s, const char *triggered_by, bool jobs_onl
 /* The ids of the evaluations it made, in the order of adding. */
 void job_set_report(const struct job_set *s, Pb__Outcome *out);
 void job_set_free(struct job_set *s);
+
+/* ---- of namespaces and node pools: apply_namespace.c */
+/* Letters, digits and what `others` has; of 1 to 128 bytes. */
+bool space_name_is_valid(const char *name, const char *others);
+/* Whether a job of this namespace (and, by pool, of this node pool) may still do something. Either
+ * may be NULL: any. */
+bool has_live_jobs(struct view *v, const char *ns, const char *pool);
 
 /* ---- of nodes: apply_node.c */
 void node_add_event(struct view *v, Pb__Node *n, const char *subsystem, const char *message);

@@ -45,6 +45,15 @@ static bool job_is_storable(struct view *v, const Pb__Job *job, Pb__Outcome *out
     return mistake == NULL;
 }
 
+static bool has_its_place(struct view *v, const Pb__Job *job, Pb__Outcome *out)
+{
+    if (state_has_namespace(v, job->namespace_))
+        return true;
+    refuse(v, out, PB__OUTCOME__CODE__INVALID, "job \"%s\" is in nonexistent namespace \"%s\"",
+           job->id, job->namespace_);
+    return false;
+}
+
 /* What runs under one kind of scheduler cannot be handed to another. */
 static bool keeps_type(struct view *v, const Pb__Job *old, const Pb__Job *job, Pb__Outcome *out)
 {
@@ -77,6 +86,8 @@ void apply_job_register(struct view *v, const Pb__JobRegister *cmd, Pb__Outcome 
     Pb__Job *job = arena_copy(a, cmd->job, sizeof *job);
     job->namespace_ = text(namespace_or_default(job->namespace_));
     Pb__Job *old = state_job(v, a, job->namespace_, job->id);
+    if (!has_its_place(v, job, out))
+        return;
     if (!index_is_enforced(v, cmd, old, out) || !keeps_type(v, old, job, out))
         return;
     if (old != NULL && cmd->preserve_counts)

@@ -100,6 +100,8 @@ static const char *command_mistake(const Pb__Command *c)
     case PB__COMMAND__BODY_AUTOPILOT_SET:
     case PB__COMMAND__BODY_SCHEDULER_SET:
     case PB__COMMAND__BODY_RESTORE_PART:
+    case PB__COMMAND__BODY_NAMESPACE_SET:
+    case PB__COMMAND__BODY_NAMESPACE_DELETE:
         return NULL;
     case PB__COMMAND__BODY_NODE_STATUS:
         return c->node_status->n_nodes > MOST_NODES ? "more than 2,000 nodes" : NULL;

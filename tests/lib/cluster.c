@@ -191,12 +191,13 @@ Pb__Outcome *set_node_status(struct cluster *c, ProtobufCBinaryData id, Pb__Node
 Pb__Plan *a_plan(struct cluster *c, ProtobufCBinaryData eval_id)
 {
     Pb__Eval *e = get_eval(c, eval_id);
-    Pb__Job *job = get_job(c, e->job_id);
+    Pb__Job *job = get_job_of(c, e->namespace_, e->job_id);
     Pb__Plan *p = arena_alloc(c->arena, sizeof *p);
     pb__plan__init(p);
     p->has_eval_id = p->has_eval_plans = p->has_status = true;
     p->eval_id = eval_id;
     p->eval_plans = e->plans;
+    p->namespace_ = e->namespace_;
     p->job_id = e->job_id;
     p->status = PB__EVAL__STATUS__COMPLETE;
     if (job != NULL) {
@@ -286,9 +287,14 @@ Pb__Outcome *update_alloc(struct cluster *c, ProtobufCBinaryData id, Pb__Alloc__
     view_abort(v);                                                                                 \
     return result
 
+Pb__Job *get_job_of(struct cluster *c, const char *ns, const char *id)
+{
+    READ(state_job(v, c->arena, ns, id));
+}
+
 Pb__Job *get_job(struct cluster *c, const char *id)
 {
-    READ(state_job(v, c->arena, NULL, id));
+    return get_job_of(c, NULL, id);
 }
 
 Pb__Eval *get_eval(struct cluster *c, ProtobufCBinaryData id)

@@ -49,6 +49,7 @@ Pb__Outcome *update_alloc(struct cluster *c, ProtobufCBinaryData id,
 
 /* Reading, in a view of its own. */
 Pb__Job *get_job(struct cluster *c, const char *id);
+Pb__Job *get_job_of(struct cluster *c, const char *ns, const char *id);
 Pb__Eval *get_eval(struct cluster *c, ProtobufCBinaryData id);
 Pb__Alloc *get_alloc(struct cluster *c, ProtobufCBinaryData id);
 Pb__Node *get_node(struct cluster *c, ProtobufCBinaryData id);

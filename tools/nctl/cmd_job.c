@@ -176,12 +176,46 @@ static const char *job_status(const json_t *job)
     return flag_at(job, "Stop") ? show("%s (stopped)", status) : status;
 }
 
-static int list_jobs(struct client *c, const struct args *args)
+/* What launches others says so, as in Nomad. */
+static const char *job_type(const json_t *job)
 {
-    struct answer a;
+    const char *kind = flag_at(job, "Periodic")           ? "/periodic"
+                       : flag_at(job, "ParameterizedJob") ? "/parameterized"
+                                                          : "";
+    return show("%s%s", text_at(job, "Type"), kind);
+}
+
+/* The namespace only where there may be several. */
+static void print_jobs(struct client *c, const json_t *jobs)
+{
+    bool all = client_namespace(c) != NULL && strcmp(client_namespace(c), "*") == 0;
     struct table t;
     size_t i;
     json_t *job;
+    table_init(&t,
+               all ? "ID|Namespace|Type|Priority|Status|Submit Date"
+                   : "ID|Type|Priority|Status|Submit Date",
+               client_colors(c));
+    json_array_foreach((json_t *)(uintptr_t)jobs, i, job)
+    {
+        const char *cells[TABLE_MAX_COLUMNS];
+        size_t n = 0;
+        cells[n++] = text_at(job, "ID");
+        if (all)
+            cells[n++] = text_at(value_at(job, "JobSummary"), "Namespace");
+        cells[n++] = job_type(job);
+        cells[n++] = show("%lld", (long long)number_at(job, "Priority"));
+        cells[n++] = job_status(job);
+        cells[n++] = show_time(number_at(job, "SubmitTime"), true);
+        table_row(&t, cells);
+    }
+    table_print(&t, stdout);
+    table_free(&t);
+}
+
+static int list_jobs(struct client *c, const struct args *args)
+{
+    struct answer a;
     int code = EXIT_ERROR;
     if (client_get_json(c, &a, "Error querying jobs", "/v1/jobs", NULL)) {
         code = EXIT_OK;
@@ -189,15 +223,8 @@ static int list_jobs(struct client *c, const struct args *args)
             print_json(a.json);
         else if (json_array_size(a.json) == 0)
             printf("No running jobs\n");
-        else {
-            table_init(&t, "ID|Type|Priority|Status|Submit Date", client_colors(c));
-            json_array_foreach(a.json, i, job)
-                TABLE_ROW(&t, text_at(job, "ID"), text_at(job, "Type"),
-                          show("%lld", (long long)number_at(job, "Priority")), job_status(job),
-                          show_time(number_at(job, "SubmitTime"), true));
-            table_print(&t, stdout);
-            table_free(&t);
-        }
+        else
+            print_jobs(c, a.json);
     }
     answer_free(&a);
     return code;

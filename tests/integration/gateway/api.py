@@ -113,6 +113,36 @@ def recorded():
         check(not problems, name, "\n".join(problems))
 
 
+def without_indexes(v):
+    if isinstance(v, list):
+        return [without_indexes(i) for i in v]
+    return {k: w for k, w in v.items() if k not in ("CreateIndex", "ModifyIndex")} if isinstance(v, dict) else v
+
+
+def recorded_namespaces():
+    """In their order, on namespaces that are made and deleted on the way; bodies are compared whole, hashes too."""
+    for line in open(f"{DATA}/namespaces.jsonl"):
+        e = json.loads(line)
+        path = e["path"] + ("?" + e["query"] if "query" in e else "")
+        r, data = request(e["method"], path, e.get("body"))
+        ok = r.status == e["status"]
+        if "text" in e:
+            ok = ok and data.decode() == e["text"]
+        elif ok and "whole" in e:
+            ok = without_indexes(json.loads(data)) == without_indexes(e["whole"])
+        elif ok and "keys" in e:
+            ok = sorted(json.loads(data)) == e["keys"]
+        elif ok and "names" in e:
+            ok = [f"{j['ID']}@{j['JobSummary']['Namespace']}" for j in json.loads(data)] == e["names"]
+        check(ok, f"recorded: {e['note']}: {e['method']} {path}", (r.status, data[:500], e))
+    i = index_of("/v1/namespace/later")
+    r, data, took = timed(f"/v1/namespace/later?index={i}&wait=20s", lambda: request("PUT", "/v1/namespace", {"Name": "later"}))
+    check(r.status == 200 and json.loads(data)["Name"] == "later", "a namespace that is yet to come can be waited for", (r.status, data))
+    i = index_of("/v1/namespaces")
+    r, data, took = timed(f"/v1/namespaces?index={i}&wait=20s", lambda: request("DELETE", "/v1/namespace/later"))
+    check("later" not in [n["Name"] for n in json.loads(data)], "and the end of one", data)
+
+
 # ---------------------------------------------------------------- jobs
 
 def jobs():
@@ -499,6 +529,7 @@ try:
     wait_until(lambda: request("GET", "/v1/jobs", timeout=30)[0].status == 200, "ready")
     wait_until(lambda: request("GET", "/v1/status/leader")[0].status == 200, "gateway has heard who leads")
     recorded()
+    recorded_namespaces()
     documented()
     jobs()
     keys_and_pages()

@@ -25,6 +25,7 @@ struct world {
     uint64_t seed;
     uint32_t next_port;
     struct arena *scratch;
+    bool has_apps; /* namespace "apps" is there */
 };
 
 static uint32_t below(struct world *w, uint32_t n)
@@ -32,10 +33,11 @@ static uint32_t below(struct world *w, uint32_t n)
     return (uint32_t)prng_below(&w->chance, n);
 }
 
+static const char *const job_names[JOBS] = {"a", "b", "c/d", "web", "web-2"};
+
 static const char *job_name(struct world *w)
 {
-    static const char *const names[JOBS] = {"a", "b", "c/d", "web", "web-2"};
-    return names[below(w, JOBS)];
+    return job_names[below(w, JOBS)];
 }
 
 /* ---- picking what is there */
@@ -66,7 +68,50 @@ static bool pick(struct world *w, Pb__Table__Name table, ProtobufCBinaryData *ou
 
 static void step_register_job(struct world *w)
 {
-    register_job(w->c, a_job(w->c, job_name(w), 1 + below(w, 3)));
+    Pb__Job *job = a_job(w->c, job_name(w), 1 + below(w, 3));
+    bool in_apps = below(w, 8) == 0;
+    job->namespace_ = in_apps ? arena_strdup(w->c->arena, "apps") : NULL;
+    Pb__Outcome *out = register_job(w->c, job);
+    cr_assert_eq(out->code,
+                 in_apps && !w->has_apps ? PB__OUTCOME__CODE__INVALID : PB__OUTCOME__CODE__APPLIED,
+                 "seed %d: %s", (int)w->seed, out->reason);
+}
+
+/* ---- namespaces */
+
+static bool apps_are_live(struct world *w)
+{
+    bool live = false;
+    for (uint32_t i = 0; i < JOBS; i++) {
+        struct view *v = state_read(w->c->state);
+        const Pb__Job *job = state_job(v, w->c->arena, "apps", job_names[i]);
+        live |= job != NULL && strcmp(job->status, "dead") != 0;
+        view_abort(v);
+    }
+    return live;
+}
+
+static void step_namespace(struct world *w)
+{
+    Pb__Namespace n = PB__NAMESPACE__INIT;
+    Pb__NamespaceSet set = PB__NAMESPACE_SET__INIT;
+    Pb__NamespaceDelete gone = PB__NAMESPACE_DELETE__INIT;
+    Pb__Command cmd = PB__COMMAND__INIT;
+    gone.name = n.name = arena_strdup(w->c->arena, below(w, 4) == 0 ? "default" : "apps");
+    n.description = arena_printf(w->c->arena, "%u", below(w, 1000));
+    set.namespace_ = &n;
+    bool is_apps = n.name[0] == 'a', deletes = below(w, 2) == 0;
+    bool refused = deletes && (!is_apps || (w->has_apps && apps_are_live(w)));
+    cmd.body_case = deletes ? PB__COMMAND__BODY_NAMESPACE_DELETE : PB__COMMAND__BODY_NAMESPACE_SET;
+    if (deletes)
+        cmd.namespace_delete = &gone;
+    else
+        cmd.namespace_set = &set;
+    const Pb__Outcome *out = cluster_apply(w->c, &cmd, 0);
+    cr_assert_eq(out->code != PB__OUTCOME__CODE__APPLIED, refused, "seed %d: %s", (int)w->seed,
+                 out->reason);
+    if (is_apps && !refused)
+        w->has_apps = !deletes;
 }
 
 static void step_deregister(struct world *w)
@@ -199,7 +244,7 @@ static void step_repeat(struct world *w)
 
 static void step(struct world *w)
 {
-    switch (below(w, 16)) {
+    switch (below(w, 17)) {
     case 0:
     case 1:
         step_register_job(w);
@@ -221,9 +266,12 @@ static void step(struct world *w)
         step_repeat(w);
         break;
     case 8:
+        step_namespace(w);
+        break;
     case 9:
     case 10:
     case 11:
+    case 12:
         step_alloc(w);
         break;
     default:
@@ -312,6 +360,9 @@ static void key_of_object(Pb__Object *o, Pb__Key *key)
     case PB__OBJECT__VALUE_SUMMARY:
         key->namespace_ = o->summary->namespace_;
         key->name = o->summary->job_id;
+        return;
+    case PB__OBJECT__VALUE_NAMESPACE:
+        key->name = o->namespace_->name;
         return;
     case PB__OBJECT__VALUE_EVAL:
         key->id = o->eval->id;

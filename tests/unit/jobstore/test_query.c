@@ -54,7 +54,14 @@ static Pb__JobView *view_of_job(const char *id)
 static void register_in(const char *ns, const char *id)
 {
     Pb__Job *job = a_job(c, id, 1);
-    job->namespace_ = text(ns);
+    Pb__Namespace n = PB__NAMESPACE__INIT;
+    Pb__NamespaceSet set = PB__NAMESPACE_SET__INIT;
+    Pb__Command cmd = PB__COMMAND__INIT;
+    n.name = job->namespace_ = text(ns);
+    set.namespace_ = &n;
+    cmd.body_case = PB__COMMAND__BODY_NAMESPACE_SET;
+    cmd.namespace_set = &set;
+    cluster_apply(c, &cmd, 0);
     register_job(c, job);
 }
 
