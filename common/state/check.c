@@ -2,6 +2,7 @@
  * allocations. */
 #include "state/internal.h"
 #include "wire/grant.h"
+#include "wire/template.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -186,6 +187,31 @@ static void recount(struct view *v, struct arena *a, const Pb__Job *job, struct 
     walk_close(&w);
 }
 
+/* Of a parent: its children, counted again. */
+static void check_children(struct view *v, const Pb__Job *job, const Pb__JobSummary *s)
+{
+    struct scan all;
+    uint32_t counted[JOB_DEAD + 1] = {0};
+    Pb__ChildrenSummary none = PB__CHILDREN_SUMMARY__INIT;
+    const Pb__ChildrenSummary *kept = s->children != NULL ? s->children : &none;
+    struct arena *a = arena_new(WIRE_MAX_UNPACKED);
+    scan_open(&all, v, PB__TABLE__NAME__JOBS, job->namespace_, NULL, NULL);
+    while (scan_next(&all)) {
+        Pb__Job *child =
+            WIRE_UNPACK(a, Pb__Job, pb__job, all.record.message.data, all.record.message.len);
+        if (job_is_child(child) && strcmp(child->parent_id, job->id) == 0 &&
+            strcmp(child->namespace_, job->namespace_) == 0 &&
+            child->create_index > job->create_index)
+            for (size_t i = 0; i <= JOB_DEAD; i++)
+                counted[i] += strcmp(child->status, job_status_names[i]) == 0;
+        arena_reset(a);
+    }
+    scan_close(&all);
+    arena_free(a);
+    holds(kept->pending == counted[JOB_PENDING] && kept->running == counted[JOB_RUNNING] &&
+          kept->dead == counted[JOB_DEAD]);
+}
+
 static void check_job(struct view *v, struct arena *a, const Pb__Job *job)
 {
     struct key k;
@@ -200,6 +226,8 @@ static void check_job(struct view *v, struct arena *a, const Pb__Job *job)
           kept.planned_index == counted.planned_index);
     holds(kept.evals == counted.evals && kept.open_evals == counted.open_evals);
     holds(strcmp(job->status, job_status_names[job_status_of(&kept)]) == 0);
+    if (job_is_template(job))
+        check_children(v, job, s);
     for (size_t i = 0; i < s->n_summary; i++) /* recount took off what it found */
         holds(s->summary[i]->starting == 0 && s->summary[i]->running == 0 &&
               s->summary[i]->complete == 0 && s->summary[i]->failed == 0 &&

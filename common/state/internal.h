@@ -48,9 +48,9 @@ struct key {
 struct job_counts {
     uint64_t create_index;
     uint64_t stopped;
-    uint64_t system; /* of type system: runs until it is stopped, wherever there are nodes */
-    uint64_t status; /* enum job_status, as stored in the job */
-    uint64_t wanted; /* allocations desired to run and not terminal */
+    uint64_t standing; /* runs until it is stopped: of type system, or one that makes other jobs */
+    uint64_t status;   /* enum job_status, as stored in the job */
+    uint64_t wanted;   /* allocations desired to run and not terminal */
     uint64_t allocs;
     uint64_t open_evals; /* pending or blocked */
     uint64_t evals;
@@ -66,6 +66,7 @@ struct job_edit {
     Pb__Job *job;            /* to be stored when the command ends; NULL: as it was */
     Pb__JobSummary *summary; /* NULL: not looked at */
     bool summary_changed, counts_changed, deleted;
+    bool is_new; /* the command in hand makes it */
     struct job_edit *next;
 };
 
@@ -131,12 +132,18 @@ void record_raw(struct view *v, unsigned table, struct bytes key, struct bytes m
 /* NULL: no such job, or the thing made at create_index belongs to an earlier one of that name. */
 struct job_edit *job_edit(struct view *v, const char *ns, const char *id, uint64_t created);
 void job_edits_flush(struct view *v);
+/* Its summary, to be changed. */
+Pb__JobSummary *summary_edit(struct view *v, struct job_edit *j);
 void summary_move(struct view *v, struct job_edit *j, const char *group, const Pb__Alloc *from,
                   const Pb__Alloc *to);
 uint32_t *summary_bucket(Pb__GroupSummary *g, const Pb__Alloc *a);
 bool counts_get(struct view *v, struct bytes job_key, struct job_counts *out);
 enum job_status job_status_of(const struct job_counts *c);
 extern const char *const job_status_names[];
+
+/* ---- children.c. Harmless for a job that is no child, or whose parent is gone. */
+void children_add(struct view *v, const Pb__Job *child, enum job_status status);
+void children_drop(struct view *v, const Pb__Job *child, enum job_status status);
 
 /* ---- node.c */
 void usage_edits_flush(struct view *v);

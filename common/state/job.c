@@ -1,6 +1,7 @@
 /* Jobs, their older versions, and what apply keeps for them: the summary that is shown and the
  * counts its status follows from. */
 #include "state/internal.h"
+#include "wire/template.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -68,7 +69,7 @@ enum job_status job_status_of(const struct job_counts *c)
         return JOB_RUNNING;
     if (c->stopped != 0)
         return JOB_DEAD;
-    if (c->system != 0)
+    if (c->standing != 0)
         return JOB_RUNNING;
     if (c->open_evals > 0)
         return JOB_PENDING;
@@ -106,7 +107,7 @@ struct job_edit *job_edit(struct view *v, const char *ns, const char *id, uint64
     return j;
 }
 
-static Pb__JobSummary *summary_edit(struct view *v, struct job_edit *j)
+Pb__JobSummary *summary_edit(struct view *v, struct job_edit *j)
 {
     if (j->summary == NULL)
         j->summary = state_summary(v, v->arena, j->ns, j->id);
@@ -135,17 +136,30 @@ void state_each_system_job(struct view *v, void *self,
     cursor_close(&c);
 }
 
+/* What follows from the counts: its status, and what its parent says of its children. */
+static void edit_settle(struct view *v, struct job_edit *j)
+{
+    enum job_status status = job_status_of(&j->counts), before = j->counts.status;
+    if (status == before && !j->is_new)
+        return;
+    if (j->job == NULL)
+        j->job = state_job(v, v->arena, j->ns, j->id);
+    if (j->job == NULL)
+        return; /* the transaction has failed */
+    if (!j->is_new)
+        children_drop(v, j->job, before);
+    children_add(v, j->job, status);
+    j->counts.status = status;
+    j->counts_changed = true;
+}
+
 static void edit_flush(struct view *v, struct job_edit *j)
 {
     struct key k;
     key_job(&k, j->ns, j->id);
-    enum job_status status = job_status_of(&j->counts);
-    if (status != j->counts.status && j->job == NULL)
-        j->job = state_job(v, v->arena, j->ns, j->id);
     if (j->job != NULL) {
-        j->counts.status = status;
         j->counts_changed = true;
-        j->job->status = (char *)(uintptr_t)job_status_names[status];
+        j->job->status = (char *)(uintptr_t)job_status_names[j->counts.status];
         j->job->has_modify_index = true;
         j->job->modify_index = v->index;
         record_put(v, T_JOBS, key_bytes(&k), &j->job->base);
@@ -165,6 +179,9 @@ static void edit_flush(struct view *v, struct job_edit *j)
 
 void job_edits_flush(struct view *v)
 {
+    for (struct job_edit *j = v->job_first; j != NULL; j = j->next) /* adds parents at the end */
+        if (!j->deleted && !txn_failed(v->txn))
+            edit_settle(v, j);
     for (struct job_edit *j = v->job_first; j != NULL; j = j->next)
         if (!j->deleted && !txn_failed(v->txn))
             edit_flush(v, j);
@@ -346,6 +363,7 @@ void state_put_job(struct view *v, Pb__Job *job)
         keep_version(v, old);
     if (j == NULL) {
         j = edit_add(v, &k, job->namespace_, job->id);
+        j->is_new = true;
         j->counts.create_index = job->create_index;
         summary_new(v, j, job);
     } else if (j->summary == NULL) {
@@ -355,7 +373,8 @@ void state_put_job(struct view *v, Pb__Job *job)
     if (j->summary != NULL)
         summary_follow_job(v, j, job);
     j->counts.stopped = job->stop;
-    j->counts.system = job->type != NULL && strcmp(job->type, "system") == 0;
+    j->counts.standing =
+        (job->type != NULL && strcmp(job->type, "system") == 0) || job_is_template(job);
     j->job = job;
 }
 
@@ -382,8 +401,11 @@ bool state_delete_job(struct view *v, const char *ns, const char *id)
 {
     struct key k;
     struct bytes b;
-    if (!key_job(&k, ns, id) || !txn_get(v->txn, T_JOBS, key_bytes(&k), &b))
+    struct job_counts counts;
+    Pb__Job *job = state_job(v, v->arena, ns, id);
+    if (job == NULL || !key_job(&k, ns, id) || !counts_get(v, key_bytes(&k), &counts))
         return false;
+    children_drop(v, job, counts.status);
     record_del(v, T_JOBS, key_bytes(&k));
     record_del(v, T_SUMMARIES, key_bytes(&k));
     if (txn_get(v->txn, T_SCALING_EVENTS, key_bytes(&k), &b))
