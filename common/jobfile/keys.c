@@ -121,6 +121,7 @@ static const struct rule {
     {"Artifact", "getter_mode", "mode", 0, 0},
     {"Artifact", "relative_dest", "destination", 0, 0},
     {"Periodic", "spec", "cron", 0, 0},
+    {"Periodic", "specs", "crons", 0, 0},
     {"Periodic", "spec_type", NULL, 0, 0},
 };
 

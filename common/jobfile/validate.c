@@ -5,6 +5,7 @@
 #include "problems.h"
 #include "sched/constraint.h"
 #include "sched/pattern.h"
+#include "sched/periodic.h"
 #include "sched/reconcile.h"
 #include <stdio.h>
 #include <string.h>
@@ -341,6 +342,29 @@ static void validate_group_names(struct validation *v)
     }
 }
 
+/* What is not enabled may be unfinished. */
+static void validate_periodic(struct validation *v)
+{
+    const Pb__Periodic *p = v->job->periodic;
+    struct texts errors = {.arena = v->arena};
+    struct periodic *ready = NULL;
+    struct reason why;
+    if (!p->enabled)
+        return;
+    if (strcmp(p->spec_type, "cron") != 0)
+        texts_add(&errors, "Unknown periodic specification type \"%.40s\": use \"cron\"",
+                  p->spec_type);
+    else if (p->spec == NULL && p->n_specs == 0)
+        texts_add(&errors, "Must specify a spec");
+    else if (periodic_new(&ready, p, &why) != OK)
+        texts_add(&errors, "%s", why.text);
+    else if (periodic_next(ready, 0) == CRON_NEVER)
+        texts_add(v->warnings, "Periodic: no time fits the cron spec, so the job is never launched "
+                               "by itself");
+    periodic_free(ready);
+    texts_nest(v->errors, &errors, "%s", "");
+}
+
 static void validate_needs(struct validation *v)
 {
     const Pb__Job *job = v->job;
@@ -348,7 +372,7 @@ static void validate_needs(struct validation *v)
     if (job->periodic != NULL && !batch)
         texts_add(v->errors, "Periodic can only be used with \"batch\" scheduler");
     else if (job->periodic != NULL)
-        texts_add(v->errors, "Periodic launch " NOT_YET);
+        validate_periodic(v);
     if (job->parameterized_job != NULL && !batch)
         texts_add(v->errors, "Parameterized job can only be used with \"batch\" scheduler");
     else if (job->parameterized_job != NULL)

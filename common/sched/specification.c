@@ -23,6 +23,9 @@ static void take_state_fields(Pb__Job *job, const Pb__Job *from)
     job->has_job_modify_index = from->has_job_modify_index;
     job->job_modify_index = from->job_modify_index;
     job->nomad_token_id = from->nomad_token_id;
+    job->has_last_launch = from->has_last_launch;
+    job->last_launch = from->last_launch;
+    job->idempotency_token = from->idempotency_token;
 }
 
 static bool same_specification(const Pb__Job *old, const Pb__Job *job)

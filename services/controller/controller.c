@@ -115,13 +115,18 @@ static void on_reset(void *self)
     struct controller *c = self;
     heartbeat_reload_begin(c->heartbeat);
     drainer_reset(c->drainer);
+    launcher_reset(c->launcher);
     c->listing = true;
 }
 
 static void on_object(void *self, const Pb__Object *o, uint64_t index)
 {
     struct controller *c = self;
-    if (o->deleted != NULL && o->deleted->has_id) {
+    if (o->deleted != NULL && o->table == PB__TABLE__NAME__JOBS) {
+        launcher_drop_job(c->launcher, o->deleted->namespace_, o->deleted->name);
+    } else if (o->value_case == PB__OBJECT__VALUE_JOB) {
+        launcher_put_job(c->launcher, o->job);
+    } else if (o->deleted != NULL && o->deleted->has_id) {
         heartbeat_drop_node(c->heartbeat, o->deleted->id.data);
         drainer_drop_node(c->drainer, o->deleted->id.data);
     } else if (o->value_case == PB__OBJECT__VALUE_NODE) {
@@ -142,6 +147,7 @@ static void on_synced(void *self, uint64_t index)
         controller_summary(c);
     }
     drainer_synced(c->drainer);
+    launcher_synced(c->launcher);
     mark(c);
 }
 
@@ -161,7 +167,7 @@ static enum err follow(struct controller *c, struct reason *why)
                      &(struct feed_options){
                          .jobstore = c->jobstore,
                          .jobstore_poll = c->jobstore_poll,
-                         .tables = FEED_TABLE(NODES),
+                         .tables = FEED_TABLE(NODES) | FEED_TABLE(JOBS),
                          .pace_ms = 50,
                          .self = c,
                          .reset = on_reset,
@@ -185,6 +191,7 @@ static void on_gained(void *self, uint64_t term)
         .settle_ms = SETTLE_MS,
     });
     c->drainer = drainer_new(c->loop, c->client);
+    c->launcher = launcher_new(c->loop, c->client);
     log_info("active", "term=%llu", (unsigned long long)term);
     if (follow(c, &why) != OK)
         log_error("feed_lost", "reason=%s", log_quote(why.text));
@@ -200,6 +207,8 @@ static void drop_everything(struct controller *c)
     timer_cancel(c->loop, &c->timer);
     drainer_free(c->drainer);
     c->drainer = NULL;
+    launcher_free(c->launcher);
+    c->launcher = NULL;
     heartbeat_free(c->heartbeat);
     c->heartbeat = NULL;
 }
@@ -263,10 +272,11 @@ void controller_summary(void *self)
     stats_now(c, &s, &ttl_ms);
     log_info("summary",
              "active=%d index=%llu nodes=%zu ready=%zu missed=%zu heard=%llu ttl_ms=%llu "
-             "draining=%zu",
+             "draining=%zu periodic=%zu",
              c->heartbeat != NULL, (unsigned long long)(c->feed != NULL ? feed_index(c->feed) : 0),
              s.nodes, s.ready, s.missed, (unsigned long long)c->heard, (unsigned long long)ttl_ms,
-             c->drainer != NULL ? drainer_count(c->drainer) : 0);
+             c->drainer != NULL ? drainer_count(c->drainer) : 0,
+             c->launcher != NULL ? launcher_count(c->launcher) : 0);
 }
 
 struct metric *controller_metrics(void *self, size_t *count)
@@ -284,14 +294,25 @@ struct metric *controller_metrics(void *self, size_t *count)
          .kind = PB__METRIC__KIND__GAUGE,
          .help = "time between heartbeats told to agents"},
         {.name = "drain.nodes", .kind = PB__METRIC__KIND__GAUGE, .help = "nodes being drained"},
+        {.name = "periodic.jobs",
+         .kind = PB__METRIC__KIND__GAUGE,
+         .help = "jobs that are launched by the clock"},
+        {.name = "periodic.launched",
+         .kind = PB__METRIC__KIND__COUNTER,
+         .help = "children launched since this server leads"},
     };
     struct controller *c = self;
     struct heartbeat_stats s;
     uint64_t ttl_ms;
     stats_now(c, &s, &ttl_ms);
-    const uint64_t values[] = {s.nodes,  s.ready,
-                               s.missed, c->heard,
-                               ttl_ms,   c->drainer != NULL ? drainer_count(c->drainer) : 0};
+    const uint64_t values[] = {s.nodes,
+                               s.ready,
+                               s.missed,
+                               c->heard,
+                               ttl_ms,
+                               c->drainer != NULL ? drainer_count(c->drainer) : 0,
+                               c->launcher != NULL ? launcher_count(c->launcher) : 0,
+                               c->launcher != NULL ? launcher_launched(c->launcher) : 0};
     for (size_t i = 0; i < COUNT_OF(metrics); i++)
         metric_set(&metrics[i], (double)values[i]);
     *count = COUNT_OF(metrics);

@@ -1,4 +1,4 @@
-/* The shell around what time makes happen: heartbeats and drains. */
+/* The shell around what time makes happen: heartbeats, drains, launches. */
 #ifndef CONTROLLER_CONTROLLER_H
 #define CONTROLLER_CONTROLLER_H
 
@@ -7,6 +7,7 @@
 #include "feed/feed.h"
 #include "feed/leadership.h"
 #include "heartbeat.h"
+#include "launcher.h"
 #include "loop/loop.h"
 #include "net/net.h"
 
@@ -19,6 +20,7 @@ struct controller {
     struct leadership *leadership;
     struct heartbeat *heartbeat; /* NULL unless the jobstore beside us leads */
     struct drainer *drainer;     /* likewise */
+    struct launcher *launcher;   /* likewise */
     struct server *server;
     struct client *client;
     struct feed *feed;

@@ -1,11 +1,12 @@
 /* controller: what time makes happen. Nodes that are silent too long are down, nodes heard again
- * are ready; nodes that are being drained lose their allocations a few at a time.
+ * are ready; nodes that are being drained lose their allocations a few at a time; periodic jobs are
+ * launched.
  *
- * Hears     gateway (SEEN: which nodes sent a heartbeat), jobstore (nodes, by the changes feed)
- * Says      jobstore (APPLY: changes of nodes' status; LIST and JOB_VIEWS and steps of drains)
- * Owns      nothing durable: after a start every node has its full time to live again
- * Signals   TERM exits; USR1 logs a summary
- * Exits     0 asked to stop, 1 failed, 2 bad usage or settings (do not restart), abort: a bug */
+ * Hears     gateway (SEEN: which nodes sent a heartbeat), jobstore (nodes and jobs, by the changes
+ * feed) Says      jobstore (APPLY: changes of nodes' status; LIST and JOB_VIEWS and steps of
+ * drains; launches) Owns      nothing durable: after a start every node has its full time to live
+ * again Signals   TERM exits; USR1 logs a summary Exits     0 asked to stop, 1 failed, 2 bad usage
+ * or settings (do not restart), abort: a bug */
 #include "controller.h"
 #include "daemon/daemon.h"
 
@@ -15,7 +16,7 @@ static const struct setting settings[] = {
     SETTING(controller, jobstore, ADDR, "ipc:///run/norn/jobstore.sock",
             "where changes are proposed"),
     SETTING(controller, jobstore_poll, ADDR, "ipc:///run/norn/jobstore-poll.sock",
-            "where nodes come from"),
+            "where nodes and jobs come from"),
     SETTING(controller, min_heartbeat_ttl_ms, MSEC, "10000",
             "agents send heartbeats at least this often"),
     SETTING(controller, heartbeat_grace_ms, MSEC, "10000",
@@ -27,7 +28,7 @@ static const struct setting settings[] = {
 
 const struct service controller_service = {
     .name = "controller",
-    .summary = "does what time makes happen: missed heartbeats, drains",
+    .summary = "does what time makes happen: missed heartbeats, drains, launches",
     .size = sizeof(struct controller),
     .settings = settings,
     .open = controller_open,

@@ -24,6 +24,9 @@ static void apply_body(struct view *v, const Pb__Command *cmd, Pb__Outcome *out)
     case PB__COMMAND__BODY_JOB_DEREGISTER:
         apply_job_deregister(v, cmd->job_deregister, out);
         return;
+    case PB__COMMAND__BODY_PERIODIC_LAUNCH:
+        apply_periodic_launch(v, cmd->periodic_launch, out);
+        return;
     case PB__COMMAND__BODY_NODE_REGISTER:
         apply_node_register(v, cmd->node_register, out);
         return;

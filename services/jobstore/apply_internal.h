@@ -12,6 +12,7 @@ void refuse(struct view *v, Pb__Outcome *out, Pb__Outcome__Code code, const char
     __attribute__((format(printf, 4, 5)));
 
 void apply_job_register(struct view *v, const Pb__JobRegister *cmd, Pb__Outcome *out);
+void apply_periodic_launch(struct view *v, const Pb__PeriodicLaunch *cmd, Pb__Outcome *out);
 void apply_job_deregister(struct view *v, const Pb__JobDeregister *cmd, Pb__Outcome *out);
 void apply_node_register(struct view *v, const Pb__NodeRegister *cmd, Pb__Outcome *out);
 void apply_node_status(struct view *v, const Pb__NodeStatusUpdates *cmd, Pb__Outcome *out);

@@ -1,6 +1,7 @@
 /* Registration and deregistration of jobs, as the recordings of Nomad's API show them. */
 #include "apply_internal.h"
 #include "sched/specification.h"
+#include "wire/template.h"
 #include <stdio.h>
 
 static bool index_is_enforced(struct view *v, const Pb__JobRegister *cmd, const Pb__Job *old,
@@ -66,6 +67,31 @@ static bool keeps_type(struct view *v, const Pb__Job *old, const Pb__Job *job, P
     return false;
 }
 
+/* Nor does a job become one that makes others, or stop being one. */
+static bool keeps_kind(struct view *v, const Pb__Job *old, const Pb__Job *job, Pb__Outcome *out)
+{
+    if (old == NULL)
+        return true;
+    if ((old->periodic != NULL) != (job->periodic != NULL))
+        refuse(v, out, PB__OUTCOME__CODE__INVALID,
+               "cannot update %speriodic job to being %speriodic",
+               old->periodic != NULL ? "" : "non-", job->periodic != NULL ? "" : "non-");
+    else if ((old->parameterized_job != NULL) != (job->parameterized_job != NULL))
+        refuse(v, out, PB__OUTCOME__CODE__INVALID,
+               "cannot update %sparameterized job to being %sparameterized",
+               old->parameterized_job != NULL ? "" : "non-",
+               job->parameterized_job != NULL ? "" : "non-");
+    return out->reason == NULL;
+}
+
+/* What is not for who submits a job to say. */
+static void keep_own(Pb__Job *job, const Pb__Job *old)
+{
+    job->parent_id = old != NULL ? old->parent_id : NULL;
+    job->has_last_launch = old != NULL && old->has_last_launch;
+    job->last_launch = job->has_last_launch ? old->last_launch : 0;
+}
+
 static void stamp(struct view *v, Pb__Job *job, const Pb__Job *old)
 {
     job->has_version = job->has_create_index = job->has_job_modify_index = true;
@@ -88,8 +114,10 @@ void apply_job_register(struct view *v, const Pb__JobRegister *cmd, Pb__Outcome 
     Pb__Job *old = state_job(v, a, job->namespace_, job->id);
     if (!has_its_place(v, job, out))
         return;
-    if (!index_is_enforced(v, cmd, old, out) || !keeps_type(v, old, job, out))
+    if (!index_is_enforced(v, cmd, old, out) || !keeps_type(v, old, job, out) ||
+        !keeps_kind(v, old, job, out))
         return;
+    keep_own(job, old);
     if (old != NULL && cmd->preserve_counts)
         job_keep_counts(a, job, old); /* what a scaling has set since wins */
     if (job_is_unchanged(old, job)) {
@@ -101,7 +129,7 @@ void apply_job_register(struct view *v, const Pb__JobRegister *cmd, Pb__Outcome 
     out->has_job_modify_index = out->has_job_version = true;
     out->job_modify_index = job->job_modify_index;
     out->job_version = job->version;
-    if (job->periodic != NULL || job->parameterized_job != NULL)
+    if (job_is_template(job))
         return; /* a template: what it launches is evaluated */
     Pb__Eval *eval = eval_new(v, job->namespace_, job->id, job, "job-register");
     if (cmd->eval_priority != 0)
@@ -125,7 +153,7 @@ void apply_job_deregister(struct view *v, const Pb__JobDeregister *cmd, Pb__Outc
     Pb__Job *job = state_job(v, a, ns, cmd->job_id);
     out->has_job_modify_index = true;
     out->job_modify_index = state_command_index(v);
-    bool template = job != NULL && (job->periodic != NULL || job->parameterized_job != NULL);
+    bool template = job != NULL && job_is_template(job);
     if (cmd->purge) {
         state_delete_job(v, ns, cmd->job_id);
     } else if (job != NULL && !job->stop) {

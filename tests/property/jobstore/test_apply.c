@@ -15,7 +15,7 @@
 #define SEEDS  30
 #define STEPS  250
 #define NODES  6
-#define JOBS   5
+#define JOBS   6
 #define ALLOCS PB__TABLE__NAME__ALLOCS
 #define EVALS  PB__TABLE__NAME__EVALS
 
@@ -33,7 +33,7 @@ static uint32_t below(struct world *w, uint32_t n)
     return (uint32_t)prng_below(&w->chance, n);
 }
 
-static const char *const job_names[JOBS] = {"a", "b", "c/d", "web", "web-2"};
+static const char *const job_names[JOBS] = {"a", "b", "c/d", "web", "web-2", "tick"};
 
 static const char *job_name(struct world *w)
 {
@@ -68,13 +68,42 @@ static bool pick(struct world *w, Pb__Table__Name table, ProtobufCBinaryData *ou
 
 static void step_register_job(struct world *w)
 {
+    static Pb__Periodic periodic;
     Pb__Job *job = a_job(w->c, job_name(w), 1 + below(w, 3));
+    if (strcmp(job->id, "tick") == 0) {
+        pb__periodic__init(&periodic);
+        periodic.has_enabled = periodic.enabled = true;
+        periodic.has_prohibit_overlap = true;
+        periodic.prohibit_overlap = below(w, 2) == 0;
+        job->periodic = &periodic;
+    }
     bool in_apps = below(w, 8) == 0;
     job->namespace_ = in_apps ? arena_strdup(w->c->arena, "apps") : NULL;
     Pb__Outcome *out = register_job(w->c, job);
     cr_assert_eq(out->code,
                  in_apps && !w->has_apps ? PB__OUTCOME__CODE__INVALID : PB__OUTCOME__CODE__APPLIED,
                  "seed %d: %s", (int)w->seed, out->reason);
+}
+
+/* By several controllers, each with another idea of what is due. */
+static void step_launch(struct world *w)
+{
+    Pb__PeriodicLaunch body = PB__PERIODIC_LAUNCH__INIT;
+    Pb__Command cmd = PB__COMMAND__INIT;
+    Pb__Job *before = get_job(w->c, "tick");
+    body.job_id = (char *)(uintptr_t)(below(w, 20) == 0 ? job_name(w) : "tick");
+    body.has_launch_time = body.has_force = body.has_job_modify_index = true;
+    body.launch_time = (int64_t)(w->c->index / 4 + below(w, 5)) * 1000000000;
+    body.force = below(w, 5) == 0;
+    body.job_modify_index = below(w, 3) == 0 && before != NULL ? before->job_modify_index : 0;
+    cmd.body_case = PB__COMMAND__BODY_PERIODIC_LAUNCH;
+    cmd.periodic_launch = &body;
+    Pb__Outcome *out = cluster_apply(w->c, &cmd, 0);
+    bool late = before != NULL && body.launch_time <= before->last_launch && !body.force;
+    cr_assert(!late || out->child_id == NULL, "seed %d: launched twice", (int)w->seed);
+    cr_assert((out->child_id != NULL) == out->has_eval_id, "seed %d", (int)w->seed);
+    if (out->child_id != NULL)
+        cr_assert_str_eq(get_job(w->c, out->child_id)->parent_id, "tick");
 }
 
 /* ---- namespaces */
@@ -244,7 +273,7 @@ static void step_repeat(struct world *w)
 
 static void step(struct world *w)
 {
-    switch (below(w, 17)) {
+    switch (below(w, 19)) {
     case 0:
     case 1:
         step_register_job(w);
@@ -264,6 +293,10 @@ static void step(struct world *w)
         break;
     case 7:
         step_repeat(w);
+        break;
+    case 16:
+    case 17:
+        step_launch(w);
         break;
     case 8:
         step_namespace(w);

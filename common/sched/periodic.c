@@ -1,0 +1,84 @@
+#include "periodic.h"
+#include "wire/template.h"
+#include <stdlib.h>
+
+struct periodic {
+    struct zone *zone;
+    size_t count;
+    struct cron specs[PERIODIC_MOST_SPECS];
+};
+
+bool job_is_launched(const Pb__Job *job)
+{
+    return job_is_template(job) && job->parameterized_job == NULL && !job->stop &&
+           job->periodic->enabled;
+}
+
+static enum err add_spec(struct periodic *p, const char *spec, struct reason *why)
+{
+    if (p->count == PERIODIC_MOST_SPECS)
+        return reason_set(why, ERR_INVALID, "more than %d cron specs", PERIODIC_MOST_SPECS);
+    enum err e = cron_parse(&p->specs[p->count], spec, why);
+    if (e != OK)
+        return reason_add(why, e, "Invalid cron spec \"%.80s\"", spec);
+    p->count++;
+    return OK;
+}
+
+enum err periodic_new(struct periodic **out, const Pb__Periodic *from, struct reason *why)
+{
+    struct periodic *p = xcalloc(1, sizeof *p);
+    enum err e = OK;
+    if (from->spec != NULL && from->spec[0] != '\0')
+        e = add_spec(p, from->spec, why);
+    for (size_t i = 0; e == OK && i < from->n_specs; i++)
+        e = add_spec(p, from->specs[i], why);
+    if (e == OK && (e = zone_open(&p->zone, from->time_zone, why)) != OK)
+        reason_add(why, e, "Invalid time zone \"%.80s\"", from->time_zone);
+    if (e == OK)
+        *out = p;
+    else
+        periodic_free(p);
+    return e;
+}
+
+void periodic_free(struct periodic *p)
+{
+    if (p == NULL)
+        return;
+    zone_free(p->zone);
+    free(p);
+}
+
+const struct zone *periodic_zone(const struct periodic *p)
+{
+    return p->zone;
+}
+
+int64_t periodic_next(const struct periodic *p, int64_t after)
+{
+    int64_t first = CRON_NEVER;
+    for (size_t i = 0; i < p->count; i++) {
+        int64_t next = cron_next(&p->specs[i], p->zone, after);
+        if (next < first)
+            first = next;
+    }
+    return first;
+}
+
+/* By halves: what lies between may be one launch or millions. */
+int64_t periodic_last(const struct periodic *p, int64_t after, int64_t until)
+{
+    int64_t found = CRON_NEVER;
+    while (after < until) {
+        int64_t middle = after + (until - after) / 2;
+        int64_t next = periodic_next(p, middle);
+        if (next <= until)
+            after = found = next;
+        else if (middle > after)
+            until = middle;
+        else
+            break;
+    }
+    return found;
+}
