@@ -5,6 +5,7 @@
 
 #include "base/map.h"
 #include "group.h"
+#include "health.h"
 #include "runner.h"
 #include "supervisor.h"
 
@@ -42,6 +43,9 @@ struct alloc_run {
     struct link touched;
     struct id *after; /* starts when these have ended: waiting.h. NULL: at once */
     size_t after_count;
+    struct health health; /* healthwatch.h */
+    struct timer health_timer;
+    bool health_sent; /* with the update under way */
 };
 
 /* A shim that no task of ours claims: it is told to kill and go. */

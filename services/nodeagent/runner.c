@@ -2,6 +2,7 @@
 #include "allocdir.h"
 #include "base/log.h"
 #include "drivers/driver.h"
+#include "healthwatch.h"
 #include "run.h"
 #include "waiting.h"
 #include "wire/wire.h"
@@ -113,6 +114,7 @@ static void alloc_run_free(struct alloc_run *run)
         task_fini(&t->core);
         free(t->name);
     }
+    timer_cancel(r->loop, &run->health_timer);
     waiting_forget(run);
     list_remove(&run->touched);
     map_remove(r->allocs, run->id, 16);
@@ -198,6 +200,7 @@ static void save(struct alloc_run *run)
             saved->tasks[i] = task_save(a, &run->tasks[i].core, run->tasks[i].name);
         saved->has_unreported = true;
         saved->unreported = run->acknowledged != run->changed;
+        saved->health = health_save(a, &run->health);
         local_put_alloc(r->options.local, saved);
     }
     arena_free(a);
@@ -336,6 +339,7 @@ static void act(struct runner *r)
         list_remove(&run->touched);
         for (size_t i = 0; i < run->task_count; i++)
             carry_out(&run->tasks[i]);
+        healthwatch_arm(run);
         tell |= note_status(run, &urgent);
         if (run->removed && alloc_run_is_over(run))
             remove_alloc(run);
@@ -387,7 +391,12 @@ static void run_step(void *owner)
     }
     if (r->waiting_count > 0) /* those who were woken stand behind those who woke them */
         list_each(&r->touched, struct alloc_run, touched, run) settle_group(run);
-    list_each(&r->touched, struct alloc_run, touched, run) if (run->dirty) save(run);
+    list_each(&r->touched, struct alloc_run, touched, run)
+    {
+        healthwatch_step(run);
+        if (run->dirty)
+            save(run);
+    }
     if (local_commit(r->options.local, &why) == OK)
         act(r);
     else
@@ -444,6 +453,7 @@ static void tell_again(struct runner *r, struct arena *a, const Pb__LocalAlloc *
     const Pb__Job *job = local_job(r->options.local, a, saved->alloc);
     struct alloc_run *run = alloc_run_new(r, saved->alloc, job);
     load_tasks(run, saved, job);
+    healthwatch_restore(run, saved, job);
     run->changed++;
     run->dirty = true;
     alloc_run_touch(run);
@@ -459,6 +469,7 @@ static void begin(struct runner *r, const Pb__Alloc *alloc, const Pb__Job *job)
             task_rules_of(job, group, group->tasks[i], r->options.max_kill_timeout_ns);
         task_init(&run->tasks[i].core, &rules, now_ns);
     }
+    healthwatch_note(run, alloc, job);
     log_info("alloc_received", "alloc=%s job=%s group=%s", log_id(run->id),
              log_quote(alloc->job_id), log_quote(alloc->task_group));
     run->changed++;
@@ -490,6 +501,7 @@ static void apply_alloc(struct runner *r, struct arena *a, const Pb__NodeNews *n
         run->seen = true;
         if (alloc->desired != PB__ALLOC__DESIRED__RUN || terminal_there)
             run->stopping = true;
+        healthwatch_note(run, alloc, job);
         alloc_run_touch(run);
     } else if (saved == NULL) {
         begin(r, alloc, job);
@@ -551,6 +563,7 @@ static Pb__AllocUpdate *update_of(struct arena *a, struct alloc_run *run)
     u->tasks = arena_array(a, Pb__TaskState *, run->task_count);
     for (size_t i = 0; i < run->task_count; i++)
         u->tasks[i] = task_state(a, &run->tasks[i].core, run->tasks[i].name);
+    healthwatch_tell(run, u);
     return u;
 }
 
@@ -583,6 +596,7 @@ void runner_sent(struct runner *r, bool acknowledged)
         if (!run->under_way)
             continue;
         run->under_way = false;
+        healthwatch_told(run, acknowledged);
         if (!acknowledged)
             continue;
         run->acknowledged = run->sent;
@@ -609,6 +623,7 @@ static void restore_one(void *owner, const Pb__LocalAlloc *saved)
     Pb__Job *job = local_job(r->options.local, a, saved->alloc);
     struct alloc_run *run = alloc_run_new(r, saved->alloc, job);
     load_tasks(run, saved, job);
+    healthwatch_restore(run, saved, job);
     run->status = status_of(run).status;
     run->changed = 1;
     run->acknowledged = saved->unreported ? 0 : 1;

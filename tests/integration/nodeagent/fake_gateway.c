@@ -405,17 +405,24 @@ int fake_place(struct fake *f, Pb__Job *job)
     a->task_group = job->task_groups[0]->name;
     a->desired = PB__ALLOC__DESIRED__RUN;
     a->client_status = PB__ALLOC__CLIENT_STATUS__PENDING;
+    a->has_deployment_id = f->deployment.len > 0;
+    a->deployment_id = f->deployment;
     cr_assert(f->alloc_count < MAX_ALLOCS);
     f->allocs[f->alloc_count++] = (struct fake_alloc){.alloc = a, .job = job, .index = ++f->index};
     answer_poll(f);
     return f->alloc_count - 1;
 }
 
+void fake_tell(struct fake *f, int i)
+{
+    f->allocs[i].index = ++f->index;
+    answer_poll(f);
+}
+
 void fake_stop(struct fake *f, int i)
 {
     f->allocs[i].alloc->desired = PB__ALLOC__DESIRED__STOP;
-    f->allocs[i].index = ++f->index;
-    answer_poll(f);
+    fake_tell(f, i);
 }
 
 void fake_remove(struct fake *f, int i)

@@ -33,7 +33,8 @@ struct fake {
     uint64_t index;
     struct fake_alloc allocs[MAX_ALLOCS];
     int alloc_count;
-    struct request *parked; /* a poll */
+    ProtobufCBinaryData deployment; /* what is placed is part of it; empty: of none */
+    struct request *parked;         /* a poll */
     uint64_t parked_since;
     uint64_t registered_at,
         listed_from;         /* indexes: of the registration, and the least for the list */
@@ -69,6 +70,7 @@ Pb__Task *fake_add_task(struct fake *f, Pb__Job *job, const char *name, const ch
 /* Gives an allocation of it to the agent; returns its place in allocs. */
 int fake_place(struct fake *f, Pb__Job *job);
 void fake_stop(struct fake *f, int i);
+void fake_tell(struct fake *f, int i);   /* its alloc was changed */
 void fake_remove(struct fake *f, int i); /* and lets the agent list anew */
 
 bool fake_is(const struct fake *f, int i, Pb__Alloc__ClientStatus status);
