@@ -253,6 +253,53 @@ static void check_jobs(struct view *v, struct arena *a)
     holds(count_index(v, T_JOB_COUNTS) == n && count_index(v, T_SUMMARIES) == n);
 }
 
+/* ---- deployments */
+
+/* Takes off each group what its allocations are found to be. Of one that goes on they are all here.
+ */
+static void take_off(Pb__Deployment *d, const Pb__Alloc *a)
+{
+    const Pb__DeploymentStatus *s = a->deployment_status;
+    if (a->deployment_id.len != ID_SIZE || !id_equal(a->deployment_id.data, d->id.data) ||
+        s == NULL || !s->has_healthy)
+        return;
+    for (size_t i = 0; i < d->n_task_groups; i++)
+        if (strcmp(d->task_groups[i]->name, a->task_group) == 0) {
+            d->task_groups[i]->healthy_allocs -= s->healthy;
+            d->task_groups[i]->unhealthy_allocs -= !s->healthy;
+        }
+}
+
+static void check_counts(struct view *v, struct arena *a, Pb__Deployment *d)
+{
+    struct walk w;
+    const uint8_t *id;
+    walk_open(&w, v, PB__TABLE__NAME__ALLOCS, PB__LIST__BY__JOB, d->namespace_, d->job_id, NULL,
+              NULL);
+    while ((id = walk_next(&w)) != NULL)
+        take_off(d, state_alloc(v, a, id));
+    walk_close(&w);
+    for (size_t i = 0; i < d->n_task_groups; i++)
+        holds(d->task_groups[i]->healthy_allocs == 0 && d->task_groups[i]->unhealthy_allocs == 0);
+}
+
+static void check_deployments(struct view *v, struct arena *a)
+{
+    struct scan s;
+    scan_open(&s, v, PB__TABLE__NAME__DEPLOYMENTS, NULL, NULL, NULL);
+    while (scan_next(&s)) {
+        Pb__Deployment *d = WIRE_UNPACK(a, Pb__Deployment, pb__deployment, s.record.message.data,
+                                        s.record.message.len);
+        holds(d != NULL && d->modify_index == s.record.modify_index);
+        if (d->status == PB__DEPLOYMENT__STATUS__RUNNING ||
+            d->status == PB__DEPLOYMENT__STATUS__PAUSED)
+            check_counts(v, a, d);
+        arena_reset(a);
+    }
+    scan_close(&s);
+    holds(count_index(v, T_DEPLOYMENTS) == count_index(v, T_DEPLOYMENTS_BY_JOB));
+}
+
 /* The feed names every record changed behind its low-water mark. */
 static void check_changes(struct view *v)
 {
@@ -274,6 +321,7 @@ void state_check(struct view *v)
     check_allocs(v, a);
     check_nodes(v, a);
     check_jobs(v, a);
+    check_deployments(v, a);
     check_changes(v);
     holds(!view_failed(v));
     arena_free(a);

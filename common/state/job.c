@@ -316,6 +316,22 @@ static bool version_is_used(struct view *v, struct arena *a, const Pb__Job *job,
     return used;
 }
 
+/* Of these, in their order; UINT64_MAX: none is. */
+static uint64_t newest_stable(struct view *v, struct arena *a, const struct key *prefix,
+                              const uint64_t *versions, size_t n)
+{
+    while (n-- > 0) {
+        struct key k = *prefix;
+        key_add_u64(&k, versions[n]);
+        const Pb__Job *job = job_at(v, a, T_JOB_VERSIONS, &k);
+        bool stable = job != NULL && job->stable;
+        arena_reset(a);
+        if (stable)
+            return versions[n];
+    }
+    return UINT64_MAX;
+}
+
 static void versions_prune(struct view *v, const Pb__Job *job)
 {
     struct key prefix;
@@ -331,8 +347,9 @@ static void versions_prune(struct view *v, const Pb__Job *job)
     }
     cursor_close(&c);
     struct arena *scratch = arena_new(WIRE_MAX_UNPACKED);
+    uint64_t stable = n > STATE_VERSIONS_KEPT ? newest_stable(v, scratch, &prefix, versions, n) : 0;
     for (size_t i = 0; i + STATE_VERSIONS_KEPT < n; i++) {
-        if (version_is_used(v, scratch, job, versions[i]))
+        if (versions[i] == stable || version_is_used(v, scratch, job, versions[i]))
             continue;
         struct key k = prefix;
         key_add_u64(&k, versions[i]);

@@ -25,7 +25,7 @@ struct view;
 #define STATE_MAX_NAMESPACE 128
 #define STATE_MAX_JOB_ID    320
 #define STATE_VERSIONS_KEPT                                                                        \
-    6 /* older versions of a job, besides those that live allocations run                          \
+    6 /* older versions of a job, besides those that live allocations run, and the newest stable   \
        */
 #define STATE_NODE_EVENTS 10
 #define STATE_TABLES      (PB__TABLE__NAME__SCALING_EVENTS + 1) /* of the feed, by Table.Name */
@@ -91,6 +91,11 @@ void state_put_job(struct view *v, Pb__Job *job);
  */
 bool state_delete_job(struct view *v, const char *ns, const char *id);
 Pb__JobSummary *state_summary(struct view *v, struct arena *a, const char *ns, const char *id);
+/* The newest version that is stable, the current one included; NULL: none is. */
+Pb__Job *state_stable_job(struct view *v, struct arena *a, const char *ns, const char *id);
+/* Of the current version or a kept one; false: there is none. */
+bool state_set_stable(struct view *v, const char *ns, const char *id, uint64_t version,
+                      bool stable);
 /* Where servers last made or changed an allocation of it; 0: never. */
 uint64_t state_planned_index(struct view *v, const char *ns, const char *id);
 /* Sets how many of each group wait to be placed; groups not named: 0. */

@@ -51,6 +51,18 @@ static void apply_body(struct view *v, const Pb__Command *cmd, Pb__Outcome *out)
     case PB__COMMAND__BODY_ALLOC_UPDATES:
         apply_alloc_updates(v, cmd->alloc_updates, out);
         return;
+    case PB__COMMAND__BODY_DEPLOYMENT_PROMOTE:
+        apply_deployment_promote(v, cmd->deployment_promote, out);
+        return;
+    case PB__COMMAND__BODY_DEPLOYMENT_PAUSE:
+        apply_deployment_pause(v, cmd->deployment_pause, out);
+        return;
+    case PB__COMMAND__BODY_DEPLOYMENT_FAIL:
+        apply_deployment_fail(v, cmd->deployment_fail, out);
+        return;
+    case PB__COMMAND__BODY_ALLOC_HEALTH:
+        apply_alloc_health(v, cmd->alloc_health, out);
+        return;
     case PB__COMMAND__BODY_AUTOPILOT_SET:
         apply_autopilot_set(v, cmd->autopilot_set, out);
         return;

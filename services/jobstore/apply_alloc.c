@@ -1,5 +1,5 @@
 /* What agents report of their allocations. */
-#include "apply_internal.h"
+#include "apply_deployment.h"
 #include "base/map.h"
 #include <stdlib.h>
 
@@ -81,7 +81,15 @@ void job_set_free(struct job_set *s)
 
 /* ---- updates */
 
-static void update_one(struct view *v, const Pb__AllocUpdate *u, struct job_set *failed)
+/* Its deployment asks once: what was found first stands. What is to go counts no more. */
+static bool is_news_of_health(const Pb__Alloc *a, const Pb__AllocUpdate *u)
+{
+    return u->has_healthy && a->desired == PB__ALLOC__DESIRED__RUN &&
+           (a->deployment_status == NULL || !a->deployment_status->has_healthy);
+}
+
+static void update_one(struct view *v, const Pb__AllocUpdate *u, struct job_set *failed,
+                       struct verdicts *verdicts)
 {
     struct arena *a = state_command_arena(v);
     Pb__Alloc *old = state_alloc(v, a, u->alloc_id.data);
@@ -113,6 +121,9 @@ static void update_one(struct view *v, const Pb__AllocUpdate *u, struct job_set 
     }
     if (u->client_description != NULL && (moves || !alloc_has_ended(old)))
         alloc->client_description = u->client_description;
+    if (is_news_of_health(old, u))
+        verdicts_add(verdicts, alloc, u->healthy,
+                     u->has_healthy_at ? u->healthy_at : state_command_time(v));
     state_change_alloc(v, old, alloc, false);
     if (moves && alloc->client_status == PB__ALLOC__CLIENT_STATUS__FAILED &&
         alloc->desired == PB__ALLOC__DESIRED__RUN)
@@ -122,9 +133,12 @@ static void update_one(struct view *v, const Pb__AllocUpdate *u, struct job_set 
 void apply_alloc_updates(struct view *v, const Pb__AllocUpdates *cmd, Pb__Outcome *out)
 {
     struct job_set *failed = job_set_new(v);
+    struct verdicts *verdicts = verdicts_new(v);
     for (size_t i = 0; i < cmd->n_allocs; i++)
         if (has_id(cmd->allocs[i]->has_alloc_id, cmd->allocs[i]->alloc_id))
-            update_one(v, cmd->allocs[i], failed);
+            update_one(v, cmd->allocs[i], failed, verdicts);
+    verdicts_settle(verdicts);
+    verdicts_free(verdicts);
     job_set_evaluate(failed, "alloc-failure", true);
     job_set_free(failed);
 }

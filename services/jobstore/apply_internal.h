@@ -29,11 +29,19 @@ void apply_namespace_set(struct view *v, const Pb__NamespaceSet *cmd, Pb__Outcom
 void apply_namespace_delete(struct view *v, const Pb__NamespaceDelete *cmd, Pb__Outcome *out);
 void apply_restore_part(struct view *v, const Pb__RestorePart *cmd, Pb__Outcome *out);
 
+void apply_deployment_promote(struct view *v, const Pb__DeploymentPromote *cmd, Pb__Outcome *out);
+void apply_deployment_pause(struct view *v, const Pb__DeploymentPause *cmd, Pb__Outcome *out);
+void apply_deployment_fail(struct view *v, const Pb__DeploymentFail *cmd, Pb__Outcome *out);
+void apply_alloc_health(struct view *v, const Pb__AllocHealth *cmd, Pb__Outcome *out);
+
 #define MOST_SERVERS 64
 
 /* A new pending evaluation with a fresh id, not yet put. job NULL: it is gone. */
 Pb__Eval *eval_new(struct view *v, const char *ns, const char *job_id, const Pb__Job *job,
                    const char *triggered_by);
+
+/* older, a version of the job, becomes its newest one, behind current. */
+Pb__Job *job_register_again(struct view *v, const Pb__Job *current, const Pb__Job *older);
 
 /* The jobs of one command that need looking at: each gets one evaluation. */
 struct job_set;

@@ -1,5 +1,5 @@
 /* Registration and deregistration of jobs, as the recordings of Nomad's API show them. */
-#include "apply_internal.h"
+#include "apply_deployment.h"
 #include "sched/specification.h"
 #include "wire/template.h"
 #include <stdio.h>
@@ -104,6 +104,14 @@ static void stamp(struct view *v, Pb__Job *job, const Pb__Job *old)
     job->stop = job->stable = false;
 }
 
+Pb__Job *job_register_again(struct view *v, const Pb__Job *current, const Pb__Job *older)
+{
+    Pb__Job *job = arena_copy(state_command_arena(v), older, sizeof *job);
+    stamp(v, job, current);
+    state_put_job(v, job);
+    return job;
+}
+
 void apply_job_register(struct view *v, const Pb__JobRegister *cmd, Pb__Outcome *out)
 {
     struct arena *a = state_command_arena(v);
@@ -153,6 +161,7 @@ void apply_job_deregister(struct view *v, const Pb__JobDeregister *cmd, Pb__Outc
     Pb__Job *job = state_job(v, a, ns, cmd->job_id);
     out->has_job_modify_index = true;
     out->job_modify_index = state_command_index(v);
+    deployment_cancel(v, ns, cmd->job_id, "Cancelled because job is stopped");
     bool template = job != NULL && job_is_template(job);
     if (cmd->purge) {
         state_delete_job(v, ns, cmd->job_id);

@@ -98,6 +98,9 @@ static const char *command_mistake(const Pb__Command *c)
     case PB__COMMAND__BODY_NODE_REGISTER:
     case PB__COMMAND__BODY_NODE_ELIGIBILITY:
     case PB__COMMAND__BODY_NODE_DRAIN:
+    case PB__COMMAND__BODY_DEPLOYMENT_PROMOTE:
+    case PB__COMMAND__BODY_DEPLOYMENT_PAUSE:
+    case PB__COMMAND__BODY_DEPLOYMENT_FAIL:
     case PB__COMMAND__BODY_AUTOPILOT_SET:
     case PB__COMMAND__BODY_SCHEDULER_SET:
     case PB__COMMAND__BODY_RESTORE_PART:
@@ -111,6 +114,11 @@ static const char *command_mistake(const Pb__Command *c)
         return p != NULL && (p->n_placements > MOST_OF_ANYTHING || p->n_stops > MOST_OF_ANYTHING ||
                              p->n_in_place > MOST_OF_ANYTHING)
                    ? "a plan of more than 20,000 placements, stops or updates"
+                   : NULL;
+    case PB__COMMAND__BODY_ALLOC_HEALTH:
+        return c->alloc_health->n_healthy > MOST_OF_ANYTHING ||
+                       c->alloc_health->n_unhealthy > MOST_OF_ANYTHING
+                   ? "more than 20,000 allocations"
                    : NULL;
     case PB__COMMAND__BODY_DRAIN_STEP:
         return c->drain_step->n_migrate > MOST_OF_ANYTHING || c->drain_step->n_drained > MOST_NODES
