@@ -47,8 +47,6 @@ void validate_restart(struct texts *errors, const Pb__RestartPolicy *policy);
 void validate_update(struct texts *errors, const Pb__UpdateStrategy *update);
 /* A name that becomes part of a path, an environment variable or a URL. what: "Task". */
 void validate_name(struct texts *errors, const char *what, const char *name, size_t longest);
-/* Whether the policy is what canonicalisation makes of an empty one. */
-bool is_default(const ProtobufCMessage *policy, const char *job_type);
 
 #define NOT_YET "is not supported by this version of Norn"
 

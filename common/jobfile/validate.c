@@ -26,32 +26,6 @@ void validate_name(struct texts *errors, const char *what, const char *name, siz
         }
 }
 
-bool is_default(const ProtobufCMessage *policy, const char *job_type)
-{
-    const ProtobufCMessageDescriptor *d = policy->descriptor;
-    for (unsigned i = 0; i < d->n_fields; i++) {
-        const ProtobufCFieldDescriptor *f = &d->fields[i];
-        const char *text = NULL;
-        long long number = 0;
-        canonical_default(d->short_name, f->name, job_type, &text, &number);
-        const char *at = (const char *)policy + f->offset;
-        if (f->type == PROTOBUF_C_TYPE_STRING) {
-            const char *own = *(char *const *)(const void *)at;
-            if (strcmp(own == NULL ? "" : own, text == NULL ? "" : text) != 0)
-                return false;
-            continue;
-        }
-        bool has = *(const protobuf_c_boolean *)(const void *)((const char *)policy +
-                                                               f->quantifier_offset) != 0;
-        long long own = !has                               ? 0
-                        : f->type == PROTOBUF_C_TYPE_INT64 ? *(const int64_t *)(const void *)at
-                                                           : *(const int32_t *)(const void *)at;
-        if (own != number)
-            return false;
-    }
-    return true;
-}
-
 /* ---- constraints, affinities, spreads */
 
 /* Each demand: an operator or none, then a number. */

@@ -410,14 +410,10 @@ static void warn_about_old_networks(struct validation *v, const Pb__TaskGroup *g
 
 static void warn_about_group(struct validation *v, const Pb__TaskGroup *group)
 {
-    const char *type = v->job->type;
     const struct {
         bool wanted;
         const char *what;
     } wishes[] = {
-        {group->update != NULL && !is_default(&group->update->base, type), "update"},
-        {group->reschedule_policy != NULL && !is_default(&group->reschedule_policy->base, type),
-         "reschedule"},
         {group->ephemeral_disk->sticky, "a sticky ephemeral_disk"},
         {group->ephemeral_disk->migrate, "a migrating ephemeral_disk"},
         {group->services_json != NULL, "service"},

@@ -23,6 +23,13 @@ static Pb__Placement *add_placement(struct planner *p, const Pb__TaskGroup *grou
         n->has_previous_alloc = 1;
         n->previous_alloc = w->previous->id;
     }
+    n->reschedule_tracker = w->tracker;
+    n->has_canary = n->canary = w->canary;
+    n->has_deployed = n->deployed = p->deployed;
+    if (w->older != NULL) {
+        n->has_job_version = 1;
+        n->job_version = w->older->version;
+    }
     p->plan->placements[p->plan->n_placements++] = n;
     return n;
 }
@@ -260,7 +267,13 @@ static bool room_after_stop(const struct planner *p, const struct rank *r, struc
 
 static const char *why_replaced(const struct wanted *w)
 {
-    return w->migrates ? DESCRIBE_MIGRATING : DESCRIBE_UPDATING;
+    return w->rescheduled ? DESCRIBE_FAILED : w->migrates ? DESCRIBE_MIGRATING : DESCRIBE_UPDATING;
+}
+
+/* What it replaces still has its room. */
+static bool replaces_running(const struct wanted *w)
+{
+    return w->replaces && !w->rescheduled;
 }
 
 /* Whether one more placement may still go into the plan. The first always may, whatever has to be
@@ -268,7 +281,7 @@ static const char *why_replaced(const struct wanted *w)
 static bool plan_has_room(const struct planner *p, const struct wanted *w)
 {
     size_t most = w->replaces ? 2 : 1;
-    if (!w->replaces && p->victim_count > 0 && p->plan->n_placements > 0)
+    if (!replaces_running(w) && p->victim_count > 0 && p->plan->n_placements > 0)
         most += PREEMPT_MOST;
     return p->budget >= most;
 }
@@ -305,13 +318,15 @@ static void place_wanted(struct planner *p, const struct group_changes *g, struc
                 planner_stop(p, w->previous, why_replaced(w), false);
             continue;
         }
-        if (!w->replaces && !stuck && displace_for(p, c, w)) {
+        if (!replaces_running(w) && !stuck && displace_for(p, c, w)) {
             full = false; /* more may have become free than was needed */
+            if (w->replaces)
+                planner_stop(p, w->previous, why_replaced(w), false);
             continue;
         }
         stuck = w->node_id == NULL;
         ++*failed;
-        if (w->replaces)
+        if (replaces_running(w))
             stop_first(p, r, credits, &credit_count, w);
     }
 }
@@ -394,6 +409,7 @@ void planner_place_group(struct planner *p, size_t place)
         return;
     }
     struct contest c;
+    p->deployed = g->deployed;
     contest_open(&c, p, place);
     if (g->wanted_count > 0)
         penalize(p, &c.rank, &g->wanted[0]);

@@ -3,6 +3,7 @@
 #include "sched/preempt.h"
 #include "sched/rows.h"
 #include "wire/wire.h"
+#include <stdlib.h>
 #include <string.h>
 
 const struct feasible *planner_feasible(struct planner *p, size_t group)
@@ -56,6 +57,12 @@ void planner_stop(struct planner *p, const Pb__Alloc *alloc, const char *descrip
     p->plan->stops[p->plan->n_stops++] = s;
 }
 
+static bool group_is_deployed(const struct planner *p, const char *group)
+{
+    size_t place;
+    return find_group(p->job, group, &place) != NULL && p->changes.groups[place].deployed;
+}
+
 static void add_in_place(struct planner *p, const Pb__Alloc *alloc)
 {
     Pb__InPlace *u = arena_array(p->arena, Pb__InPlace, 1);
@@ -64,6 +71,7 @@ static void add_in_place(struct planner *p, const Pb__Alloc *alloc)
     u->alloc_id = alloc->id;
     u->has_job_version = 1;
     u->job_version = p->job->version;
+    u->has_deployed = u->deployed = group_is_deployed(p, alloc->task_group);
     p->plan->in_place[p->plan->n_in_place++] = u;
 }
 /* ---- */
@@ -105,14 +113,21 @@ static void list_nodes(struct planner *p, size_t group, struct group_nodes *node
 static void find_changes(struct planner *p)
 {
     const Pb__Job *job = p->job;
+    /* An evaluation is not handed out before its time: that has come, whatever the state's is. */
+    struct occasion at = {
+        .now = p->eval->wait_until > p->view->time ? p->eval->wait_until : p->view->time,
+        .eval_id = p->eval->id.len == ID_SIZE ? p->eval->id.data : NULL,
+        .rolling =
+            p->eval->triggered_by != NULL && strcmp(p->eval->triggered_by, TRIGGER_ROLLING) == 0,
+    };
     if (job == NULL || !job_is_system(job)) {
-        reconcile(p->arena, p->view, on_node_state, p, &p->changes);
+        reconcile(p->arena, p->view, &at, on_node_state, p, &p->changes);
         return;
     }
     struct group_nodes *nodes = arena_array(p->arena, struct group_nodes, job->n_task_groups + 1);
     for (size_t i = 0; i < job->n_task_groups && !job->stop; i++)
         list_nodes(p, i, &nodes[i]);
-    reconcile_system(p->arena, p->view, nodes, on_node_state, p, &p->changes);
+    reconcile_system(p->arena, p->view, &at, nodes, on_node_state, p, &p->changes);
 }
 
 static void take_room(struct planner *p)
@@ -120,13 +135,17 @@ static void take_room(struct planner *p)
     Pb__Plan *plan = p->plan;
     size_t groups = p->job != NULL ? p->job->n_task_groups : 0, wanted = 0;
     for (size_t i = 0; i < groups; i++)
-        wanted += p->changes.groups[i].wanted_count;
+        wanted += p->changes.groups[i].wanted_count + p->changes.groups[i].older_count;
     size_t placements = wanted < p->budget ? wanted : p->budget;
     plan->stops = arena_array(p->arena, Pb__Stop *, p->changes.stop_count + placements + 1);
     plan->in_place = arena_array(p->arena, Pb__InPlace *, p->changes.in_place_count + 1);
+    plan->unreachable = arena_array(p->arena, Pb__Unreachable *, p->changes.unreachable_count + 1);
     plan->placements = arena_array(p->arena, Pb__Placement *, placements + 1);
-    plan->placed_groups = arena_array(p->arena, Pb__PlacementMetrics *, groups + 1);
-    plan->failed_groups = arena_array(p->arena, Pb__PlacementMetrics *, groups + 1);
+    size_t contests = groups; /* one for each group, and for each that an older version places */
+    for (size_t i = 0; i < groups; i++)
+        contests += p->changes.groups[i].older_count;
+    plan->placed_groups = arena_array(p->arena, Pb__PlacementMetrics *, contests + 1);
+    plan->failed_groups = arena_array(p->arena, Pb__PlacementMetrics *, contests + 1);
 }
 
 /* Only a job that already has something somewhere, or several groups to place, needs it. */
@@ -134,8 +153,9 @@ static void note_other_allocs(struct planner *p)
 {
     size_t staying = 0, groups = 0;
     for (size_t i = 0; i < p->job->n_task_groups; i++) {
-        staying += p->changes.groups[i].staying_count;
-        groups += p->changes.groups[i].wanted_count > 0;
+        const struct group_changes *g = &p->changes.groups[i];
+        staying += g->staying_count;
+        groups += (g->wanted_count > 0) + (g->older_count > 0);
     }
     bool needed = groups > 0 && (staying > 0 || groups > 1);
     if (!needed && p->why == NULL)
@@ -149,6 +169,103 @@ static void note_other_allocs(struct planner *p)
         }
 }
 
+/* ---- what is planned for later, and of the deployment */
+
+#define FOLLOW_UP_WINDOW_NS 5000000000 /* failures within it are looked at again together */
+
+static int compare_awaiting(const void *a, const void *b)
+{
+    const struct awaiting *x = a, *y = b;
+    int c = strcmp(x->trigger, y->trigger);
+    return c != 0 ? c : (x->at > y->at) - (x->at < y->at);
+}
+
+static Pb__FollowUp *new_follow_up(struct planner *p, const struct awaiting *w, size_t room)
+{
+    Pb__FollowUp *f = arena_array(p->arena, Pb__FollowUp, 1);
+    pb__follow_up__init(f);
+    f->has_wait_until = 1;
+    f->wait_until = w->at;
+    f->triggered_by = arena_strdup(p->arena, w->trigger);
+    f->alloc_ids = arena_array(p->arena, ProtobufCBinaryData, room);
+    p->plan->follow_ups[p->plan->n_follow_ups++] = f;
+    return f;
+}
+
+static void add_follow_ups(struct planner *p)
+{
+    struct changes *c = &p->changes;
+    Pb__FollowUp *f = NULL;
+    int64_t first = 0;
+    p->plan->follow_ups = arena_array(p->arena, Pb__FollowUp *, c->awaiting_count + 1);
+    if (c->awaiting_count > 1)
+        qsort(c->awaiting, c->awaiting_count, sizeof(*c->awaiting), compare_awaiting);
+    for (size_t i = 0; i < c->awaiting_count; i++) {
+        const struct awaiting *w = &c->awaiting[i];
+        if (f == NULL || strcmp(f->triggered_by, w->trigger) != 0 ||
+            w->at - first > FOLLOW_UP_WINDOW_NS) {
+            f = new_follow_up(p, w, c->awaiting_count - i);
+            first = w->at;
+        }
+        f->wait_until = w->at;
+        if (w->alloc != NULL)
+            f->alloc_ids[f->n_alloc_ids++] = w->alloc->id;
+    }
+}
+
+static void add_unreachable(struct planner *p, const Pb__Alloc *alloc)
+{
+    Pb__Unreachable *u = arena_array(p->arena, Pb__Unreachable, 1);
+    pb__unreachable__init(u);
+    u->has_alloc_id = 1;
+    u->alloc_id = alloc->id;
+    p->plan->unreachable[p->plan->n_unreachable++] = u;
+}
+
+static void add_deployment(struct planner *p)
+{
+    const struct changes *c = &p->changes;
+    p->plan->deployment = c->deployment;
+    if (c->deployment_update == NULL)
+        return;
+    p->plan->deployment_updates = arena_array(p->arena, Pb__DeploymentUpdate *, 1);
+    p->plan->deployment_updates[p->plan->n_deployment_updates++] = c->deployment_update;
+}
+
+/* ---- */
+
+/* What is wanted as an older version has it: the job is taken to be that one meanwhile. */
+static void place_older(struct planner *p, size_t place)
+{
+    struct group_changes *g = &p->changes.groups[place];
+    const char *name = p->job->task_groups[place]->name;
+    for (size_t i = 0; i < g->older_count; i++) {
+        struct planner q = *p;
+        size_t at;
+        q.job = g->older[i].older;
+        if (find_group(q.job, name, &at) == NULL)
+            continue;
+        size_t groups = q.job->n_task_groups + 1;
+        q.changes.groups = arena_array(p->arena, struct group_changes, groups);
+        q.changes.groups[at] = (struct group_changes){.wanted = &g->older[i],
+                                                      .wanted_count = 1,
+                                                      .staying = g->staying,
+                                                      .staying_count = g->staying_count};
+        q.feasible = arena_array(p->arena, struct feasible, groups);
+        q.feasible_known = arena_array(p->arena, bool, groups);
+        q.failed_of_group = arena_array(p->arena, uint32_t, groups);
+        q.why = NULL;
+        planner_place_group(&q, at);
+        p->budget = q.budget;
+        p->given = q.given;
+        p->more |= q.more;
+        p->displaced = q.displaced;
+        p->failed += q.failed_of_group[at];
+        p->failed_of_group[place] += q.failed_of_group[at];
+        planner_feasible(p, place); /* what a blocked evaluation tells of classes */
+    }
+}
+
 static void carry_out(struct planner *p)
 {
     const struct changes *c = &p->changes;
@@ -156,11 +273,17 @@ static void carry_out(struct planner *p)
         planner_stop(p, c->stops[i].alloc, c->stops[i].description, c->stops[i].lost);
     for (size_t i = 0; i < c->in_place_count && planner_spend(p, 1); i++)
         add_in_place(p, c->in_place[i]);
+    for (size_t i = 0; i < c->unreachable_count && planner_spend(p, 1); i++)
+        add_unreachable(p, c->unreachable[i]);
+    add_follow_ups(p);
+    add_deployment(p);
     if (p->job == NULL || p->job->stop)
         return;
     note_other_allocs(p);
     for (size_t i = 0; i < p->job->n_task_groups; i++)
         planner_place_group(p, i);
+    for (size_t i = 0; i < p->job->n_task_groups; i++)
+        place_older(p, i);
 }
 
 void planner_init(struct planner *p, struct arena *a, const struct fleet *f,

@@ -43,6 +43,7 @@ struct planner {
     struct at_node *at_node; /* by slot; NULL: nothing is there */
     size_t budget;           /* changes that the plan may still hold */
     bool more;               /* the budget did not suffice */
+    bool deployed;           /* what is being placed is part of the deployment */
     uint32_t failed;         /* placements that found no place */
     uint32_t *failed_of_group;
     struct victim *victims; /* by slot, then priority and id */

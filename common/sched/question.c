@@ -79,12 +79,17 @@ static Pb__DesiredUpdates *updates_of(Pb__Answer *answer, struct arena *a, char 
 static void count_group(Pb__DesiredUpdates *u, const struct group_changes *g)
 {
     for (size_t i = 0; i < g->wanted_count; i++)
-        if (g->wanted[i].migrates)
+        if (g->wanted[i].canary)
+            u->canary++;
+        else if (g->wanted[i].migrates)
             u->migrate++;
+        else if (g->wanted[i].rescheduled)
+            u->place++;
         else if (g->wanted[i].replaces)
             u->destructive_update++;
         else
             u->place++;
+    u->place += g->older_count;
     u->ignore += g->staying_count;
 }
 

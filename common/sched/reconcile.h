@@ -3,25 +3,41 @@
  *
  * The rules, an allocation a line (the first that applies):
  *   job stopped, purged, group gone, or of an earlier job of this name   stop
+ *   a canary that nobody promoted: its deployment goes on                it stays beside the others
+ *                                  else                                  stop
  *   to stop, on a node that is down                                      it is lost
  *   to stop, or lost                                                     nothing: its name is free
  *   complete: batch and of this version                                  done: its name stays taken
  *             else                                                       nothing: its name is free
- *   failed: of this version, or service and its group is unchanged       done: its name stays taken
- *           else                                                         nothing: its name is free
- *   its node is down or gone                                             lost: stop and replace
- *   it is to migrate                                                     replace, same name
+ *   failed: neither of this version nor of a service whose group is unchanged
+ *                                                                        nothing: its name is free
+ *           the reschedule policy has a time for it, and that has come   replace, same name
+ *                                                    and that will come  its name stays taken
+ *           else                                                         done: its name stays taken
+ *   its node is down or gone: disconnect.lost_after has not passed       unknown; its name is free,
+ *                                                                        unless replace is false
+ *                             else                                       lost: stop and replace
+ *   it is to migrate, or an operator stopped it                          replace, same name
  *   of this version                                                      keep
  *   what touches the running task changed, or the node no longer suits   replace, same name
  *   else                                                                 update in place
- * More than count: the highest names go first. Fewer: the lowest free names are placed.
+ * More than count: the highest names go first. Fewer: the lowest free names are placed. Two of one
+ * name: the one of this version stays, then as disconnect.reconcile says, then the older.
+ *
+ * A service's group whose update.max_parallel is above 0 changes step by step, and a deployment
+ * tells how far it is: of those to be replaced only so many are, as max_parallel leaves when free
+ * names and new allocations that are not yet healthy are taken off; none while a new one is
+ * unhealthy, or the deployment is paused, has failed or waits for its canaries to be promoted. Then
+ * free names are only filled where an allocation was before; with canaries by its older version.
  *
  * Of a system or sysbatch job each group is to be once on each node that can run it, and a node
- * takes the part of a name. Other rules there: complete or failed: sysbatch and of this version
- * done: not on this node again failed: system and of this version done: likewise its node is down
- * or gone                                             lost: stop; nothing elsewhere of an older
- * version, and the node no longer suits                    stop two on one node the older stays A
- * node that gets no new allocations keeps what it has. */
+ * takes the part of a name. Other rules there:
+ *   complete or failed: sysbatch and of this version                     done: not on this node
+ * again failed: system and of this version                                   done: likewise its
+ * node is down or gone                                             lost: stop; nothing elsewhere of
+ * an older version, and the node no longer suits                    stop two on one node the older
+ * stays A node that gets no new allocations keeps what it has. update.max_parallel and stagger: so
+ * many are replaced within that time. */
 #ifndef SCHED_RECONCILE_H
 #define SCHED_RECONCILE_H
 
@@ -45,19 +61,44 @@ typedef enum node_state node_state_fn(void *owner, const Pb__Alloc *alloc, size_
 #define DESCRIBE_UPDATING   "alloc is being updated due to job update"
 #define DESCRIBE_MIGRATING  "alloc is being migrated"
 #define DESCRIBE_BLOCKED    "created to place remaining allocations"
+#define DESCRIBE_FAILED     "alloc was rescheduled because it failed"
+#define TRIGGER_FAILURE     "alloc-failure"
+#define TRIGGER_ROLLING     "rolling-update"
+#define TRIGGER_DISCONNECT  "max-disconnect-timeout"
+
+/* When, and for which evaluation. */
+struct occasion {
+    int64_t now;            /* ns since 1970 */
+    const uint8_t *eval_id; /* may be NULL */
+    bool rolling; /* the evaluation that the last step of a system job's update asked for */
+};
 
 struct wanted {
     uint32_t name_index;
     const Pb__Alloc *previous; /* the one it takes the place of; may be NULL */
-    bool replaces;             /* previous still runs: stop it when this is placed */
+    bool replaces;             /* stop previous when this is placed */
     bool migrates;             /* replaces, since its node is being drained */
-    const uint8_t *node_id;    /* there and nowhere else; NULL: anywhere */
+    bool rescheduled;          /* replaces, since it failed */
+    bool canary;
+    Pb__RescheduleTracker *tracker;
+    const Pb__Job *older;   /* place it as this version has it; NULL: the present one */
+    const uint8_t *node_id; /* there and nowhere else; NULL: anywhere */
 };
 struct group_changes {
     struct wanted *wanted; /* those that fill gaps come before those that replace; each by name */
     size_t wanted_count;
     const Pb__Alloc **staying; /* those that go on as they are, or updated in place */
     size_t staying_count;
+    struct wanted *older; /* those to be placed as an older version has them */
+    size_t older_count;
+    size_t held;   /* of those that stay: to be replaced later */
+    bool deployed; /* what is placed or updated is part of the deployment */
+};
+/* An evaluation at a time, for the sake of an allocation (may be NULL). */
+struct awaiting {
+    const Pb__Alloc *alloc;
+    int64_t at;
+    const char *trigger;
 };
 struct stop {
     const Pb__Alloc *alloc;
@@ -70,11 +111,18 @@ struct changes {
     size_t stop_count;
     const Pb__Alloc **in_place;
     size_t in_place_count;
+    const Pb__Alloc **unreachable; /* those to be called so from now on */
+    size_t unreachable_count;
+    struct awaiting *awaiting;
+    size_t awaiting_count;
+    Pb__Deployment *deployment;              /* to be made; NULL: none */
+    Pb__DeploymentUpdate *deployment_update; /* of the one that is there; NULL: none */
 };
 
-/* Lives in a; borrows view. The same whatever the order of view's allocations. */
-void reconcile(struct arena *a, const Pb__JobView *view, node_state_fn *node_state, void *owner,
-               struct changes *out);
+/* Lives in a; borrows view. The same whatever the order of view's allocations. at NULL: at the
+ * view's time. */
+void reconcile(struct arena *a, const Pb__JobView *view, const struct occasion *at,
+               node_state_fn *node_state, void *owner, struct changes *out);
 
 bool job_is_system(const Pb__Job *job); /* or sysbatch; NULL is not */
 
@@ -83,12 +131,12 @@ struct group_nodes {
     const uint8_t **ids;
     size_t count;
 };
-void reconcile_system(struct arena *a, const Pb__JobView *view, const struct group_nodes *nodes,
-                      node_state_fn *node_state, void *owner, struct changes *out);
+void reconcile_system(struct arena *a, const Pb__JobView *view, const struct occasion *at,
+                      const struct group_nodes *nodes, node_state_fn *node_state, void *owner,
+                      struct changes *out);
 
-/* Whether a change from one to the other needs the tasks to be started anew. */
-bool group_update_is_destructive(struct arena *a, const Pb__Job *was_job, const Pb__TaskGroup *was,
-                                 const Pb__Job *now_job, const Pb__TaskGroup *now);
+/* place may be NULL. */
+const Pb__TaskGroup *find_group(const Pb__Job *job, const char *name, size_t *place);
 
 /* It may still use its node: wanted, or not yet known to have ended. */
 bool alloc_is_live(const Pb__Alloc *alloc);

@@ -88,8 +88,10 @@ static bool is_news_of_health(const Pb__Alloc *a, const Pb__AllocUpdate *u)
            (a->deployment_status == NULL || !a->deployment_status->has_healthy);
 }
 
+/* failed, back: the jobs that are to be looked at for an allocation that failed, or is heard of
+ * again. */
 static void update_one(struct view *v, const Pb__AllocUpdate *u, struct job_set *failed,
-                       struct verdicts *verdicts)
+                       struct job_set *back, struct verdicts *verdicts)
 {
     struct arena *a = state_command_arena(v);
     Pb__Alloc *old = state_alloc(v, a, u->alloc_id.data);
@@ -119,6 +121,10 @@ static void update_one(struct view *v, const Pb__AllocUpdate *u, struct job_set 
         alloc->has_client_status = true;
         alloc->client_status = u->client_status;
     }
+    if (moves && alloc_has_ended(alloc)) {
+        alloc->has_ended_at = true;
+        alloc->ended_at = state_command_time(v);
+    }
     if (u->client_description != NULL && (moves || !alloc_has_ended(old)))
         alloc->client_description = u->client_description;
     if (is_news_of_health(old, u))
@@ -128,17 +134,21 @@ static void update_one(struct view *v, const Pb__AllocUpdate *u, struct job_set 
     if (moves && alloc->client_status == PB__ALLOC__CLIENT_STATUS__FAILED &&
         alloc->desired == PB__ALLOC__DESIRED__RUN)
         job_set_add(failed, alloc->namespace_, alloc->job_id, NULL);
+    if (moves && old->client_status == PB__ALLOC__CLIENT_STATUS__UNREACHABLE)
+        job_set_add(back, alloc->namespace_, alloc->job_id, NULL);
 }
 
 void apply_alloc_updates(struct view *v, const Pb__AllocUpdates *cmd, Pb__Outcome *out)
 {
-    struct job_set *failed = job_set_new(v);
+    struct job_set *failed = job_set_new(v), *back = job_set_new(v);
     struct verdicts *verdicts = verdicts_new(v);
     for (size_t i = 0; i < cmd->n_allocs; i++)
         if (has_id(cmd->allocs[i]->has_alloc_id, cmd->allocs[i]->alloc_id))
-            update_one(v, cmd->allocs[i], failed, verdicts);
+            update_one(v, cmd->allocs[i], failed, back, verdicts);
     verdicts_settle(verdicts);
     verdicts_free(verdicts);
     job_set_evaluate(failed, "alloc-failure", true);
+    job_set_evaluate(back, "reconnect", true);
     job_set_free(failed);
+    job_set_free(back);
 }

@@ -3,6 +3,7 @@
  * looked at again here, so that no over-commitment can ever be committed. */
 #include "apply_internal.h"
 #include "apply_preempt.h"
+#include "apply_rollout.h"
 #include "base/fault.h"
 #include "base/map.h"
 #include "sched/fit.h"
@@ -25,6 +26,7 @@ struct planning {
     uint32_t priority; /* of the job */
     struct preempting preempting;
     struct job_set *evicted_jobs;
+    struct rollout rollout;
 };
 
 static const char *set_if_null(const char *s, const char *fallback)
@@ -92,6 +94,9 @@ static bool plan_is_sound(struct planning *p)
         const Pb__Placement *at = plan->placements[i];
         if (!has_id(at->has_node_id, at->node_id) || at->task_group == NULL)
             mistake = "a placement needs a node and a group";
+        if (at->has_job_version &&
+            state_job_version(p->view, p->arena, p->ns, p->job_id, at->job_version) == NULL)
+            mistake = "a placement is of a version that is gone";
         for (size_t k = 0; k < at->n_ports; k++)
             if (at->ports[k]->value == 0 || at->ports[k]->value > 65535)
                 mistake = "a placement has a port that is none";
@@ -231,7 +236,7 @@ static void place(struct planning *p, const Pb__Placement *at)
         alloc.namespace_ = text(p->ns);
     alloc.job_id = text(p->job_id);
     alloc.has_job_version = alloc.has_job_create_index = true;
-    alloc.job_version = p->plan->job_version;
+    alloc.job_version = at->has_job_version ? at->job_version : p->plan->job_version;
     alloc.job_create_index = p->job_created;
     alloc.task_group = at->task_group;
     alloc.has_name_index = true;
@@ -257,6 +262,9 @@ static void place(struct planning *p, const Pb__Placement *at)
     alloc.preempted_allocs = arena_array(p->arena, ProtobufCBinaryData, at->n_preempts + 1);
     for (size_t i = 0; i < at->n_preempts; i++)
         alloc.preempted_allocs[alloc.n_preempted_allocs++] = at->preempts[i]->alloc_id;
+    alloc.reschedule_tracker = at->reschedule_tracker;
+    if (at->deployed)
+        apply_rollout_place(&p->rollout, &alloc, at->canary);
     preempting_evict(&p->preempting, at, alloc.id.data, p->evicted_jobs);
     state_add_alloc(p->view, &alloc);
     if (previous == NULL || !is_own(p, previous))
@@ -301,6 +309,25 @@ static void update_in_place(struct planning *p, const Pb__InPlace *u)
     a.has_job_version = true;
     a.job_version = u->job_version;
     a.eval_id = p->eval->id;
+    if (u->deployed)
+        apply_rollout_place(&p->rollout, &a, false);
+    state_change_alloc(p->view, old, &a, true);
+}
+
+/* Its node is not heard of: it may be running. */
+static void leave_unheard(struct planning *p, const Pb__Unreachable *u)
+{
+    Pb__Alloc *old = has_id(u->has_alloc_id, u->alloc_id)
+                         ? state_alloc(p->view, p->arena, u->alloc_id.data)
+                         : NULL;
+    if (old == NULL || !is_own(p, old) || !alloc_is_wanted(old) ||
+        old->client_status == PB__ALLOC__CLIENT_STATUS__UNREACHABLE)
+        return;
+    Pb__Alloc a = *old;
+    a.has_client_status = a.has_unreachable_since = true;
+    a.client_status = PB__ALLOC__CLIENT_STATUS__UNREACHABLE;
+    a.client_description = text("alloc is unknown since its node is disconnected");
+    a.unreachable_since = state_command_time(p->view);
     state_change_alloc(p->view, old, &a, true);
 }
 
@@ -366,6 +393,10 @@ static void finish_eval(struct planning *p)
         e->n_placed_groups = plan->n_placed_groups;
         e->placed_groups = plan->placed_groups;
     }
+    if (p->rollout.deployment != NULL) {
+        e->has_deployment_id = true;
+        e->deployment_id = p->rollout.deployment->id;
+    }
     if (p->refused == 0 && plan->has_status && plan->status != PB__EVAL__STATUS__UNKNOWN)
         close_eval(p);
     state_put_eval(p->view, e);
@@ -376,6 +407,9 @@ static void finish_eval(struct planning *p)
 static void carry_out(struct planning *p)
 {
     const Pb__Plan *plan = p->plan;
+    apply_rollout_begin(&p->rollout, p->view, p->job, plan);
+    for (size_t i = 0; i < plan->n_unreachable; i++)
+        leave_unheard(p, plan->unreachable[i]);
     for (size_t i = 0; i < plan->n_stops; i++)
         stop(p, plan->stops[i]);
     for (size_t i = 0; i < plan->n_in_place; i++)
@@ -387,6 +421,8 @@ static void carry_out(struct planning *p)
         place(p, plan->placements[i]);
         p->out->placed++;
     }
+    apply_rollout_finish(&p->rollout);
+    apply_follow_ups(p->view, p->eval, plan);
 }
 
 static void plan_apply(struct planning *p)

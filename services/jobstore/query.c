@@ -396,7 +396,7 @@ static void collect_allocs(struct view *v, struct arena *a, const Pb__JobKey *k,
         if (alloc == NULL || !alloc_matters(alloc, job))
             continue;
         alloc_note(a, allocs, r.message);
-        if (job != NULL && !alloc_has_ended(alloc) && alloc->job_version != job->version &&
+        if (job != NULL && alloc->job_version != job->version &&
             alloc->job_create_index == job->create_index)
             version_note(a, versions, alloc->job_version);
     }

@@ -502,6 +502,10 @@ static void apply_alloc(struct runner *r, struct arena *a, const Pb__NodeNews *n
         if (alloc->desired != PB__ALLOC__DESIRED__RUN || terminal_there)
             run->stopping = true;
         healthwatch_note(run, alloc, job);
+        if (alloc->client_status == PB__ALLOC__CLIENT_STATUS__UNREACHABLE) {
+            run->changed++; /* the servers had given us up: tell them how it is */
+            run->dirty = true;
+        }
         alloc_run_touch(run);
     } else if (saved == NULL) {
         begin(r, alloc, job);

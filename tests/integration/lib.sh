@@ -128,10 +128,11 @@ status_of() {
   curl -sS --max-time 30 -o "$WORK/body" -w '%{http_code}' -X "$method" "$@" --path-as-is "$NORN_ADDR$path"
 }
 
-# job_json ID TYPE COUNT COMMAND [CPU]: a job of one raw_exec task that runs COMMAND in a shell
+# job_json ID TYPE COUNT COMMAND [CPU]: a job of one raw_exec task that runs COMMAND in a shell; a service rolls two at a time
 job_json() {
   jq -n --arg id "$1" --arg type "$2" --argjson count "$3" --arg command "$4" --argjson cpu "${5:-20}" '
-    {Job: {ID: $id, Name: $id, Type: $type, Datacenters: ["dc1"], TaskGroups: [{Name: "group", Count: $count,
+    {Job: {ID: $id, Name: $id, Type: $type, Datacenters: ["dc1"],
+      Update: (if $type == "service" then {MaxParallel: 2, MinHealthyTime: 100000000} else null end), TaskGroups: [{Name: "group", Count: $count,
       EphemeralDisk: {SizeMB: 10}, RestartPolicy: {Attempts: 0, Mode: "fail", Interval: 60000000000, Delay: 1000000000},
       Tasks: [{Name: "task", Driver: "raw_exec", Config: {command: "/bin/sh", args: ["-c", $command]},
         Resources: {CPU: $cpu, MemoryMB: 16}, LogConfig: {MaxFiles: 2, MaxFileSizeMB: 2}}]}]}}'

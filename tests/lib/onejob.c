@@ -334,12 +334,63 @@ static void apply_stop(struct onejob *c, const Pb__Stop *s)
         onejob_end_alloc(c, alloc, PB__ALLOC__CLIENT_STATUS__LOST);
 }
 
+/* ---- the deployment, without what its health leads to */
+
+static Pb__Deployment *new_deployment(struct onejob *c, const Pb__Deployment *planned)
+{
+    Pb__Deployment *d = (Pb__Deployment *)wire_clone(c->arena, &planned->base);
+    d->has_id = 1;
+    d->id = (ProtobufCBinaryData){ID_SIZE, arena_alloc(c->arena, ID_SIZE)};
+    memset(d->id.data, 0xd, ID_SIZE);
+    memcpy(d->id.data, &c->index, sizeof c->index);
+    d->job_version = c->view.job->version;
+    d->job_create_index = c->view.job->create_index;
+    return d;
+}
+
+static void deploy(struct onejob *c, Pb__Alloc *alloc, bool canary)
+{
+    alloc->has_deployment_id = 1;
+    alloc->deployment_id = c->view.deployment->id;
+    alloc->deployment_status = arena_alloc(c->arena, sizeof *alloc->deployment_status);
+    pb__deployment_status__init(alloc->deployment_status);
+    alloc->deployment_status->canary = canary;
+}
+
+static void apply_in_place(struct onejob *c, const Pb__InPlace *u)
+{
+    Pb__Alloc *alloc = find_alloc(c, u->alloc_id);
+    alloc->job_version = u->job_version;
+    if (u->deployed)
+        deploy(c, alloc, false);
+}
+
+static void apply_later(struct onejob *c, const Pb__Plan *plan)
+{
+    static uint8_t later[ID_SIZE] = {0x1a}; /* some evaluation that is not the one in hand */
+    for (size_t i = 0; i < plan->n_follow_ups; i++)
+        for (size_t k = 0; k < plan->follow_ups[i]->n_alloc_ids; k++) {
+            Pb__Alloc *alloc = find_alloc(c, plan->follow_ups[i]->alloc_ids[k]);
+            alloc->has_follow_up_eval = 1;
+            alloc->follow_up_eval = (ProtobufCBinaryData){sizeof later, later};
+        }
+    for (size_t i = 0; i < plan->n_unreachable; i++) {
+        Pb__Alloc *alloc = find_alloc(c, plan->unreachable[i]->alloc_id);
+        alloc->client_status = PB__ALLOC__CLIENT_STATUS__UNREACHABLE;
+        alloc->unreachable_since = c->view.time;
+    }
+}
+
 static void apply_placement(struct onejob *c, const Pb__Plan *plan, const Pb__Placement *p)
 {
     Pb__Placement *copy = (Pb__Placement *)wire_clone(c->arena, &p->base);
     Pb__Alloc *alloc =
         new_alloc(c, copy->task_group, copy->name_index, copy->node_id, copy->resources);
-    alloc->job_version = plan->job_version;
+    alloc->job_version = copy->has_job_version ? copy->job_version : plan->job_version;
+    alloc->create_time = c->view.time;
+    alloc->reschedule_tracker = copy->reschedule_tracker;
+    if (copy->deployed)
+        deploy(c, alloc, copy->canary);
     alloc->ports = copy->ports;
     alloc->n_ports = copy->n_ports;
     use(c, alloc);
@@ -353,10 +404,15 @@ static void apply_placement(struct onejob *c, const Pb__Plan *plan, const Pb__Pl
 void onejob_apply(struct onejob *c, const Pb__Plan *plan)
 {
     c->index++;
+    for (size_t i = 0; i < plan->n_deployment_updates; i++)
+        c->view.deployment->status = plan->deployment_updates[i]->status;
+    if (plan->deployment != NULL)
+        c->view.deployment = new_deployment(c, plan->deployment);
+    apply_later(c, plan);
     for (size_t i = 0; i < plan->n_stops; i++)
         apply_stop(c, plan->stops[i]);
     for (size_t i = 0; i < plan->n_in_place; i++)
-        find_alloc(c, plan->in_place[i]->alloc_id)->job_version = plan->in_place[i]->job_version;
+        apply_in_place(c, plan->in_place[i]);
     for (size_t i = 0; i < plan->n_placements; i++)
         apply_placement(c, plan, plan->placements[i]);
     c->eval.plans++;

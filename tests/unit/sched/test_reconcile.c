@@ -2,6 +2,7 @@
 #include "onejob.h"
 #include "base/err.h"
 #include "base/strbuf.h"
+#include "sched/essence.h"
 #include "sched/reconcile.h"
 #include <criterion/criterion.h>
 #include <stdio.h>
@@ -266,7 +267,7 @@ Test(reconcile, does_what_the_table_says)
         now->stop = cases[i].stop;
         add_allocs(&c, cases[i].allocs);
         struct changes ch;
-        reconcile(c.arena, &c.view, on_node_state, NULL, &ch);
+        reconcile(c.arena, &c.view, NULL, on_node_state, NULL, &ch);
         cr_expect_str_eq(describe(c.arena, &ch), cases[i].expect, "%s: %s, not %s", cases[i].name,
                          describe(c.arena, &ch), cases[i].expect);
         onejob_fini(&c);
@@ -281,10 +282,10 @@ Test(reconcile, a_purged_job_and_one_made_anew_leave_nothing_behind)
     add_allocs(&c, "0:run@0/g 1:done@0/g 2:run@0/l");
     struct changes ch;
     c.view.job->create_index++; /* another job of the same name */
-    reconcile(c.arena, &c.view, on_node_state, NULL, &ch);
+    reconcile(c.arena, &c.view, NULL, on_node_state, NULL, &ch);
     cr_assert_str_eq(describe(c.arena, &ch), "+0 -0 x2");
     c.view.job = NULL;
-    reconcile(c.arena, &c.view, on_node_state, NULL, &ch);
+    reconcile(c.arena, &c.view, NULL, on_node_state, NULL, &ch);
     cr_assert_eq(ch.stop_count, 2);
     onejob_fini(&c);
 }
@@ -297,7 +298,7 @@ Test(reconcile, a_group_that_is_gone_is_stopped)
     add_allocs(&c, "0:run@0/g");
     onejob_next_version(&c)->task_groups[0]->name = arena_strdup(c.arena, "h");
     struct changes ch;
-    reconcile(c.arena, &c.view, on_node_state, NULL, &ch);
+    reconcile(c.arena, &c.view, NULL, on_node_state, NULL, &ch);
     cr_assert_str_eq(describe(c.arena, &ch), "+0 -0");
     onejob_fini(&c);
 }
@@ -309,7 +310,7 @@ Test(reconcile, a_replacement_knows_whom_it_follows)
     onejob_set_job(&c, "service", 2, 10, 10);
     add_allocs(&c, "0:run@0/l 1:lost@0/g");
     struct changes ch;
-    reconcile(c.arena, &c.view, on_node_state, NULL, &ch);
+    reconcile(c.arena, &c.view, NULL, on_node_state, NULL, &ch);
     cr_assert_eq(ch.groups[0].wanted_count, 2);
     cr_assert_eq(ch.groups[0].wanted[0].previous, c.view.allocs[0]);
     cr_assert_eq(ch.groups[0].wanted[1].previous, c.view.allocs[1]);

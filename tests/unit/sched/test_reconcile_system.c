@@ -182,7 +182,7 @@ Test(reconcile_system, does_what_the_table_says)
         struct world w;
         struct changes ch;
         make_world(&w, i);
-        reconcile_system(w.c.arena, &w.c.view, &w.nodes, on_node_state, &w, &ch);
+        reconcile_system(w.c.arena, &w.c.view, NULL, &w.nodes, on_node_state, &w, &ch);
         cr_expect_str_eq(describe(&w, &ch), cases[i].expect, "%s: %s, not %s", cases[i].name,
                          describe(&w, &ch), cases[i].expect);
         onejob_fini(&w.c);
@@ -194,7 +194,7 @@ Test(reconcile_system, what_is_stopped_or_lost_and_placed_anew_knows_whom_it_fol
     struct world w;
     struct changes ch;
     make_world(&w, 7); /* a node came back */
-    reconcile_system(w.c.arena, &w.c.view, &w.nodes, on_node_state, &w, &ch);
+    reconcile_system(w.c.arena, &w.c.view, NULL, &w.nodes, on_node_state, &w, &ch);
     cr_assert_eq(ch.groups[0].wanted[0].previous, w.c.view.allocs[1]);
     onejob_fini(&w.c);
 }
