@@ -116,19 +116,31 @@ static void on_reset(void *self)
     heartbeat_reload_begin(c->heartbeat);
     drainer_reset(c->drainer);
     launcher_reset(c->launcher);
+    timekeeper_reset(c->timekeeper);
     c->listing = true;
+}
+
+static void on_deleted(struct controller *c, Pb__Table__Name table, const Pb__Key *key)
+{
+    if (table == PB__TABLE__NAME__JOBS)
+        launcher_drop_job(c->launcher, key->namespace_, key->name);
+    else if (table == PB__TABLE__NAME__DEPLOYMENTS)
+        timekeeper_drop(c->timekeeper, key->id.data);
+    else if (key->has_id) {
+        heartbeat_drop_node(c->heartbeat, key->id.data);
+        drainer_drop_node(c->drainer, key->id.data);
+    }
 }
 
 static void on_object(void *self, const Pb__Object *o, uint64_t index)
 {
     struct controller *c = self;
-    if (o->deleted != NULL && o->table == PB__TABLE__NAME__JOBS) {
-        launcher_drop_job(c->launcher, o->deleted->namespace_, o->deleted->name);
+    if (o->deleted != NULL) {
+        on_deleted(c, o->table, o->deleted);
     } else if (o->value_case == PB__OBJECT__VALUE_JOB) {
         launcher_put_job(c->launcher, o->job);
-    } else if (o->deleted != NULL && o->deleted->has_id) {
-        heartbeat_drop_node(c->heartbeat, o->deleted->id.data);
-        drainer_drop_node(c->drainer, o->deleted->id.data);
+    } else if (o->value_case == PB__OBJECT__VALUE_DEPLOYMENT) {
+        timekeeper_put(c->timekeeper, o->deployment);
     } else if (o->value_case == PB__OBJECT__VALUE_NODE) {
         heartbeat_put_node(c->heartbeat, o->node, loop_now_ms(c->loop));
         drainer_put_node(c->drainer, o->node);
@@ -148,6 +160,7 @@ static void on_synced(void *self, uint64_t index)
     }
     drainer_synced(c->drainer);
     launcher_synced(c->launcher);
+    timekeeper_synced(c->timekeeper);
     mark(c);
 }
 
@@ -167,7 +180,7 @@ static enum err follow(struct controller *c, struct reason *why)
                      &(struct feed_options){
                          .jobstore = c->jobstore,
                          .jobstore_poll = c->jobstore_poll,
-                         .tables = FEED_TABLE(NODES) | FEED_TABLE(JOBS),
+                         .tables = FEED_TABLE(NODES) | FEED_TABLE(JOBS) | FEED_TABLE(DEPLOYMENTS),
                          .pace_ms = 50,
                          .self = c,
                          .reset = on_reset,
@@ -192,6 +205,7 @@ static void on_gained(void *self, uint64_t term)
     });
     c->drainer = drainer_new(c->loop, c->client);
     c->launcher = launcher_new(c->loop, c->client);
+    c->timekeeper = timekeeper_new(c->loop, c->client);
     log_info("active", "term=%llu", (unsigned long long)term);
     if (follow(c, &why) != OK)
         log_error("feed_lost", "reason=%s", log_quote(why.text));
@@ -209,6 +223,8 @@ static void drop_everything(struct controller *c)
     c->drainer = NULL;
     launcher_free(c->launcher);
     c->launcher = NULL;
+    timekeeper_free(c->timekeeper);
+    c->timekeeper = NULL;
     heartbeat_free(c->heartbeat);
     c->heartbeat = NULL;
 }
@@ -272,11 +288,12 @@ void controller_summary(void *self)
     stats_now(c, &s, &ttl_ms);
     log_info("summary",
              "active=%d index=%llu nodes=%zu ready=%zu missed=%zu heard=%llu ttl_ms=%llu "
-             "draining=%zu periodic=%zu",
+             "draining=%zu periodic=%zu deployments=%zu",
              c->heartbeat != NULL, (unsigned long long)(c->feed != NULL ? feed_index(c->feed) : 0),
              s.nodes, s.ready, s.missed, (unsigned long long)c->heard, (unsigned long long)ttl_ms,
              c->drainer != NULL ? drainer_count(c->drainer) : 0,
-             c->launcher != NULL ? launcher_count(c->launcher) : 0);
+             c->launcher != NULL ? launcher_count(c->launcher) : 0,
+             c->timekeeper != NULL ? timekeeper_count(c->timekeeper) : 0);
 }
 
 struct metric *controller_metrics(void *self, size_t *count)
@@ -300,6 +317,9 @@ struct metric *controller_metrics(void *self, size_t *count)
         {.name = "periodic.launched",
          .kind = PB__METRIC__KIND__COUNTER,
          .help = "children launched since this server leads"},
+        {.name = "deployment.deadlines",
+         .kind = PB__METRIC__KIND__GAUGE,
+         .help = "deployments that fail if they do not progress"},
     };
     struct controller *c = self;
     struct heartbeat_stats s;
@@ -312,7 +332,8 @@ struct metric *controller_metrics(void *self, size_t *count)
                                ttl_ms,
                                c->drainer != NULL ? drainer_count(c->drainer) : 0,
                                c->launcher != NULL ? launcher_count(c->launcher) : 0,
-                               c->launcher != NULL ? launcher_launched(c->launcher) : 0};
+                               c->launcher != NULL ? launcher_launched(c->launcher) : 0,
+                               c->timekeeper != NULL ? timekeeper_count(c->timekeeper) : 0};
     for (size_t i = 0; i < COUNT_OF(metrics); i++)
         metric_set(&metrics[i], (double)values[i]);
     *count = COUNT_OF(metrics);

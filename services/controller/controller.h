@@ -1,4 +1,5 @@
-/* The shell around what time makes happen: heartbeats, drains, launches. */
+/* The shell around what time makes happen: heartbeats, drains, launches, deadlines of deployments.
+ */
 #ifndef CONTROLLER_CONTROLLER_H
 #define CONTROLLER_CONTROLLER_H
 
@@ -10,6 +11,7 @@
 #include "launcher.h"
 #include "loop/loop.h"
 #include "net/net.h"
+#include "timekeeper.h"
 
 struct controller {
     /* settings */
@@ -21,6 +23,7 @@ struct controller {
     struct heartbeat *heartbeat; /* NULL unless the jobstore beside us leads */
     struct drainer *drainer;     /* likewise */
     struct launcher *launcher;   /* likewise */
+    struct timekeeper *timekeeper;
     struct server *server;
     struct client *client;
     struct feed *feed;

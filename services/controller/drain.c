@@ -238,8 +238,11 @@ static bool is_healthy(const Pb__Alloc *a, const Pb__MigrateStrategy *m, int64_t
 {
     int64_t least =
         m != NULL && m->has_min_healthy_time_ns ? m->min_healthy_time_ns : DEFAULT_MIN_HEALTHY_NS;
-    return is_wanted(a) && !a->migrate && a->client_status == PB__ALLOC__CLIENT_STATUS__RUNNING &&
-           now_ns - a->modify_time >= least;
+    if (!is_wanted(a) || a->migrate || a->client_status != PB__ALLOC__CLIENT_STATUS__RUNNING)
+        return false;
+    if (a->deployment_status != NULL && a->deployment_status->has_healthy)
+        return a->deployment_status->healthy;
+    return now_ns - a->modify_time >= least;
 }
 
 static bool goes_at_once(struct drain_round *r, const Pb__Alloc *alloc)

@@ -3,9 +3,10 @@
  * A round looks once at all draining nodes: it is given their allocations, then the jobs that these
  * are of, and says which allocations move now and which nodes are done. Of a service's group no
  * more move at once than migrate.max_parallel allows: its allocations that are healthy and stay are
- * never fewer than count less max_parallel. Healthy is what has been running for min_healthy_time.
- * Batch jobs may end by themselves until the deadline; system jobs go last, or not at all where the
- * drain ignores them. Behind the deadline all goes at once.
+ * never fewer than count less max_parallel. Healthy is what its deployment has found to be so, and
+ * where none has, what has been running for min_healthy_time. Batch jobs may end by themselves
+ * until the deadline; system jobs go last, or not at all where the drain ignores them. Behind the
+ * deadline all goes at once.
  *
  * A round keeps nothing: the marks are in the allocations, so that any controller goes on. */
 #ifndef CONTROLLER_DRAIN_H

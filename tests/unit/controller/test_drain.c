@@ -227,3 +227,23 @@ Test(drain, a_stopped_job_is_waited_for_not_moved)
     v->job->stop = true;
     cr_assert_null(round_of(v));
 }
+
+static void find_health(Pb__Alloc *x, bool healthy)
+{
+    x->deployment_status = arena_alloc(a, sizeof *x->deployment_status);
+    pb__deployment_status__init(x->deployment_status);
+    x->deployment_status->has_healthy = true;
+    x->deployment_status->healthy = healthy;
+}
+
+Test(drain, believes_the_deployment_about_health)
+{
+    Pb__JobView *web = a_job("web", "service", 3, 1);
+    allow(web, 1);
+    drain_node(1, 0, 0, false);
+    find_health(web->allocs[2], false);
+    cr_assert_null(round_of(web), "old enough, but not healthy");
+    find_health(web->allocs[2], true);
+    web->allocs[2]->modify_time = NOW;
+    cr_assert_not_null(round_of(web), "young, but healthy");
+}
