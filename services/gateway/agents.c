@@ -14,6 +14,7 @@
 #define MISSING_JOB_MS  2000u
 #define NEWS_ARENA      (64u << 20)
 #define LIST_AGAIN_MS   200u
+#define PORTION         32 /* of answers with news, in a millisecond */
 #define FEW_CHANGES     16 /* are told at once; of many, more is likely to follow for each node */
 
 static void poll_step(struct node *n);
@@ -557,9 +558,22 @@ static void poll_step(struct node *n)
     }
 }
 
+/* Thousands of nodes have news at once when a large plan was committed. Told in portions, they do
+ * not keep a client waiting for its answer. */
 static void on_news_due(void *owner)
 {
-    poll_step(owner);
+    struct node *n = owner;
+    struct agents *a = n->agents;
+    uint64_t now = loop_now_ms(a->loop);
+    if (a->portion_ms != now) {
+        a->portion_ms = now;
+        a->portion = 0;
+    }
+    unsigned turns = a->portion++ / PORTION;
+    if (turns == 0)
+        poll_step(n);
+    else
+        timer_arm(a->loop, &n->news_due, turns, on_news_due, n);
 }
 
 void node_has_news(struct node *n, uint64_t delay_ms)

@@ -37,6 +37,8 @@ struct agents {
     struct map *fetches; /* key of a job -> struct fetch */
     struct map *asks;    /* id -> struct ask */
     struct agents_stats stats;
+    uint64_t portion_ms; /* the turn in which */
+    unsigned portion;    /* so many nodes' news were due */
 
     /* heartbeats */
     uint8_t (*seen_ids)[ID_SIZE];
