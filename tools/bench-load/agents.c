@@ -8,6 +8,7 @@
 #include <string.h>
 
 enum { POLL_WAIT_MS = 60000, BUDGET_MS = 60000, RETRY_MS = 500, REGISTER_WINDOW = 64, RACKS = 20 };
+enum { MAX_REPORT = 1000 /* allocations */ };
 
 struct node {
     struct agents *agents;
@@ -16,7 +17,10 @@ struct node {
     uint8_t id[ID_SIZE], secret[ID_SIZE];
     uint64_t since;
     size_t number;
-    bool registered, waiting;
+    struct works {
+        struct work **of;
+        size_t count, room;
+    } untold, told; /* to be reported; in the report that is under way */
 };
 
 /* An allocation as its agent knows it. */
@@ -24,7 +28,7 @@ struct work {
     struct node *node;
     struct timer ends;
     uint8_t id[ID_SIZE];
-    bool over;
+    bool over, untold, told_over;
 };
 
 struct agents {
@@ -87,19 +91,7 @@ static void on_heartbeat_due(void *owner)
     client_call(n->door, &c);
 }
 
-/* ---- reports */
-
-static void on_reported(void *owner, const struct response *r)
-{
-    good(((struct node *)owner)->agents, r, "alloc update");
-}
-
-static void on_end_reported(void *owner, const struct response *r)
-{
-    struct agents *a = ((struct node *)owner)->agents;
-    if (good(a, r, "alloc update") && a->o.ended != NULL)
-        a->o.ended(a->o.owner);
-}
+/* ---- reports: one under way at a time, and meanwhile the next one grows, as at a real agent */
 
 static void task_fill(struct agents *a, Pb__TaskState *task, Pb__TaskEvent *events,
                       Pb__TaskEvent **list, bool running)
@@ -125,39 +117,82 @@ static void task_fill(struct agents *a, Pb__TaskState *task, Pb__TaskEvent *even
     task->events = list;
 }
 
-/* One message for all that came in one answer, as a real agent does. */
-static void report(struct node *n, struct work **works, size_t count, bool running)
+static Pb__AllocUpdate *update_of(struct agents *a, struct arena *arena, struct work *w)
+{
+    Pb__AllocUpdate *u = arena_array(arena, Pb__AllocUpdate, 1);
+    Pb__TaskState *task = arena_array(arena, Pb__TaskState, 1);
+    pb__alloc_update__init(u);
+    task_fill(a, task, arena_array(arena, Pb__TaskEvent, 3), arena_array(arena, Pb__TaskEvent *, 3),
+              !w->over);
+    u->has_alloc_id = u->has_client_status = 1;
+    u->alloc_id = id_of(w->id);
+    u->client_status =
+        w->over ? PB__ALLOC__CLIENT_STATUS__COMPLETE : PB__ALLOC__CLIENT_STATUS__RUNNING;
+    u->n_tasks = 1;
+    u->tasks = arena_array(arena, Pb__TaskState *, 1);
+    u->tasks[0] = task;
+    return u;
+}
+
+static void works_add(struct works *all, struct work *w)
+{
+    if (all->count == all->room) {
+        all->room = all->room > 0 ? all->room * 2 : 4;
+        all->of = xrealloc(all->of, all->room * sizeof(struct work *));
+    }
+    all->of[all->count++] = w;
+}
+
+static void report(struct node *n);
+
+static void on_reported(void *owner, const struct response *r)
+{
+    struct node *n = owner;
+    struct agents *a = n->agents;
+    bool ok = good(a, r, "alloc update");
+    for (size_t i = 0; i < n->told.count && ok; i++) {
+        if (!n->told.of[i]->told_over)
+            a->o.reported(a->o.owner);
+        else if (a->o.ended != NULL)
+            a->o.ended(a->o.owner);
+    }
+    n->told.count = 0;
+    report(n);
+}
+
+static void report(struct node *n)
 {
     struct agents *a = n->agents;
+    if (n->told.count > 0 || n->untold.count == 0)
+        return;
     struct arena *arena = arena_new(64u << 20);
     Pb__AllocUpdates body = PB__ALLOC_UPDATES__INIT;
     body.has_node_id = body.has_secret_id = 1;
     body.node_id = id_of(n->id);
     body.secret_id = id_of(n->secret);
-    body.n_allocs = count;
-    body.allocs = arena_array(arena, Pb__AllocUpdate *, count);
-    for (size_t i = 0; i < count; i++) {
-        Pb__AllocUpdate *u = body.allocs[i] = arena_array(arena, Pb__AllocUpdate, 1);
-        Pb__TaskState *task = arena_array(arena, Pb__TaskState, 1);
-        pb__alloc_update__init(u);
-        task_fill(a, task, arena_array(arena, Pb__TaskEvent, 3),
-                  arena_array(arena, Pb__TaskEvent *, 3), running);
-        u->has_alloc_id = u->has_client_status = 1;
-        u->alloc_id = id_of(works[i]->id);
-        u->client_status =
-            running ? PB__ALLOC__CLIENT_STATUS__RUNNING : PB__ALLOC__CLIENT_STATUS__COMPLETE;
-        u->n_tasks = 1;
-        u->tasks = arena_array(arena, Pb__TaskState *, 1);
-        u->tasks[0] = task;
+    body.allocs = arena_array(arena, Pb__AllocUpdate *, MAX_REPORT);
+    while (n->untold.count > 0 && body.n_allocs < MAX_REPORT) {
+        struct work *w = n->untold.of[--n->untold.count];
+        w->untold = false;
+        w->told_over = w->over;
+        works_add(&n->told, w);
+        body.allocs[body.n_allocs++] = update_of(a, arena, w);
     }
     struct call_options c = {.method = PB__GATEWAY__METHOD__ALLOC_UPDATE,
                              .body = &body.base,
                              .budget_ms = BUDGET_MS,
                              .retry = true,
-                             .done = running ? on_reported : on_end_reported,
+                             .done = on_reported,
                              .owner = n};
     client_call(n->door, &c);
     arena_free(arena);
+}
+
+static void to_report(struct work *w)
+{
+    if (!w->untold)
+        works_add(&w->node->untold, w);
+    w->untold = true;
 }
 
 static void on_work_ends(void *owner)
@@ -166,7 +201,8 @@ static void on_work_ends(void *owner)
     if (w->over)
         return;
     w->over = true;
-    report(w->node, &w, 1, false);
+    to_report(w);
+    report(w->node);
 }
 
 /* ---- news */
@@ -186,19 +222,15 @@ static struct work *work_new(struct node *n, const Pb__Alloc *alloc)
 
 static void news_take(struct node *n, const Pb__NodeNews *news)
 {
-    struct work **fresh = xcalloc(news->n_allocs + 1, sizeof(struct work *));
-    size_t count = 0;
     for (size_t i = 0; i < news->n_allocs; i++) {
         const Pb__Alloc *alloc = news->allocs[i];
         struct work *w = map_get_id(n->agents->works, alloc->id.data);
         if (w == NULL && alloc->desired == PB__ALLOC__DESIRED__RUN)
-            fresh[count++] = work_new(n, alloc);
+            to_report(work_new(n, alloc));
         else if (w != NULL && alloc->desired != PB__ALLOC__DESIRED__RUN)
             on_work_ends(w);
     }
-    if (count > 0)
-        report(n, fresh, count, true);
-    free(fresh);
+    report(n);
 }
 
 static void on_retry(void *owner)
@@ -247,7 +279,6 @@ static void on_registered(void *owner, const struct response *r)
     register_next(a);
     if (!good(a, r, "node register"))
         return;
-    n->registered = true;
     a->ready++;
     heartbeat_arm(n, reply != NULL ? reply->ttl_ms : 0);
     if (a->o.watch)
@@ -293,8 +324,8 @@ static void node_fill(struct node *n, Pb__Node *node, struct arena *a)
     node->total = arena_array(a, Pb__Amount, 1);
     pb__amount__init(node->total);
     node->total->has_cpu = node->total->has_memory_mb = node->total->has_disk_mb = 1;
-    node->total->cpu = 8000;
-    node->total->memory_mb = 16384;
+    node->total->cpu = n->agents->o.node_cpu;
+    node->total->memory_mb = n->agents->o.node_memory_mb;
     node->total->disk_mb = 100000;
 }
 

@@ -14,11 +14,13 @@ struct agents;
 struct agents_options {
     const char *gateway, *gateway_poll; /* addresses */
     size_t nodes;
-    bool watch;          /* wait for allocations at all */
-    uint64_t run_for_ms; /* 0: allocations run for ever */
+    uint32_t node_cpu, node_memory_mb; /* what each has */
+    bool watch;                        /* wait for allocations at all */
+    uint64_t run_for_ms;               /* 0: allocations run for ever */
     /* An allocation of this job has reached its agent, for the first time. */
     void (*received)(void *owner, const char *job_id);
-    /* The servers have taken the report that an allocation is complete. */
+    /* The servers have taken the report that an allocation runs; that it is complete. */
+    void (*reported)(void *owner);
     void (*ended)(void *owner);
     void *owner;
 };

@@ -42,13 +42,14 @@ struct load {
     const char *type;
     size_t nodes, jobs, count, concurrent;
     int port;
-    bool watch, spread, mixed;
-    uint64_t run_for_ms, limit_ms, hold_ms;
+    bool watch, spread, mixed, until_reported;
+    uint64_t run_for_ms, limit_ms;
+    uint32_t node_cpu, node_memory_mb;
     /* progress */
     struct http *submitters[MAX_CONCURRENT];
-    size_t next_job, answered, checked, received, ended, refused;
+    size_t next_job, answered, checked, received, reported, ended, refused;
     struct job *job;
-    int64_t begun_ns, first_ns, placed_ns, received_ns;
+    int64_t begun_ns, first_ns, placed_ns, received_ns, reported_ns;
     bool running, done;
     uint64_t done_ms;
     struct latency submit, reach;
@@ -200,6 +201,13 @@ static void on_received(void *owner, const char *job_id)
     latency_add(&b->reach, b->received_ns - b->job[number].submitted_ns);
 }
 
+static void on_reported(void *owner)
+{
+    struct load *b = owner;
+    b->reported++;
+    b->reported_ns = now_ns();
+}
+
 static void on_ended(void *owner)
 {
     struct load *b = owner;
@@ -239,6 +247,8 @@ static void print_result(struct load *b)
                "\"received_per_s\":%.1f",
                latency_ms(&b->reach, 0.5), latency_ms(&b->reach, 0.99), b->received,
                (double)b->received / reached_s);
+    if (b->until_reported)
+        printf(",\"reported_s\":%.3f", (double)(b->reported_ns - b->first_ns) / 1e9);
     printf(",\"failures\":%zu}\n", b->refused + agents_failures(b->agents));
     fflush(stdout);
 }
@@ -247,7 +257,8 @@ static bool all_done(const struct load *b)
 {
     size_t placed = b->jobs * b->count;
     return b->checked == b->jobs && (!b->watch || b->received >= placed) &&
-           (b->run_for_ms == 0 || b->ended >= placed);
+           (b->run_for_ms == 0 || b->ended >= placed) &&
+           (!b->until_reported || b->reported >= placed);
 }
 
 static void on_tick(void *owner)
@@ -272,9 +283,9 @@ static void on_tick(void *owner)
     } else if (elapsed_ms > b->limit_ms) {
         fprintf(stderr,
                 "bench-load: not done after %llu ms: %zu of %zu nodes, %zu of %zu answered, %zu "
-                "evaluations complete, %zu allocations received, %zu ended\n",
+                "evaluations complete, %zu allocations received, %zu reported, %zu ended\n",
                 (unsigned long long)elapsed_ms, agents_ready(b->agents), b->nodes, b->answered,
-                b->jobs, b->checked, b->received, b->ended);
+                b->jobs, b->checked, b->received, b->reported, b->ended);
         loop_stop(b->loop);
     }
 }
@@ -283,7 +294,8 @@ static void usage(void)
 {
     fprintf(stderr, "usage: bench-load --run-dir DIR --port P [--nodes N] [--jobs N] [--count N] "
                     "[--concurrent N]\n                  [--type service|batch] [--no-watch] "
-                    "[--run-for-ms N] [--limit-ms N]\n");
+                    "[--run-for-ms N] [--limit-ms N]\n                  [--node-cpu MHZ] "
+                    "[--node-memory-mb MB] [--until-reported]\n");
 }
 
 static const struct option options[] = {
@@ -296,9 +308,12 @@ static const struct option options[] = {
     {"type", required_argument, NULL, 't'},
     {"spread", no_argument, NULL, 's'},
     {"mixed", no_argument, NULL, 'm'},
+    {"until-reported", no_argument, NULL, 'R'},
     {"no-watch", no_argument, NULL, 'w'},
     {"run-for-ms", required_argument, NULL, 'r'},
     {"limit-ms", required_argument, NULL, 'l'},
+    {"node-cpu", required_argument, NULL, 'u'},
+    {"node-memory-mb", required_argument, NULL, 'y'},
     {NULL, 0, NULL, 0},
 };
 
@@ -334,6 +349,9 @@ static bool options_read(struct load *b, int argc, char **argv, const char **run
         case 'm':
             b->spread = b->mixed = true;
             break;
+        case 'R':
+            b->until_reported = true;
+            break;
         case 'w':
             b->watch = false;
             break;
@@ -342,6 +360,12 @@ static bool options_read(struct load *b, int argc, char **argv, const char **run
             break;
         case 'l':
             b->limit_ms = number;
+            break;
+        case 'u':
+            b->node_cpu = (uint32_t)number;
+            break;
+        case 'y':
+            b->node_memory_mb = (uint32_t)number;
             break;
         default:
             return false;
@@ -359,6 +383,8 @@ int main(int argc, char **argv)
     b->nodes = b->count = b->concurrent = 1;
     b->watch = true;
     b->limit_ms = 120000;
+    b->node_cpu = 8000;
+    b->node_memory_mb = 16384;
     if (!options_read(b, argc, argv, &run_dir)) {
         usage();
         return 2;
@@ -371,9 +397,12 @@ int main(int argc, char **argv)
     struct agents_options o = {.gateway = door,
                                .gateway_poll = poll,
                                .nodes = b->nodes,
+                               .node_cpu = b->node_cpu,
+                               .node_memory_mb = b->node_memory_mb,
                                .watch = b->watch,
                                .run_for_ms = b->run_for_ms,
                                .received = on_received,
+                               .reported = on_reported,
                                .ended = on_ended,
                                .owner = b};
     b->agents = agents_open(b->loop, &o);
