@@ -103,6 +103,32 @@ void state_change_alloc(struct view *v, const Pb__Alloc *old, Pb__Alloc *alloc, 
         usage_remove(v, alloc->node_id.data, alloc_load(alloc));
 }
 
+/* What it was counted as is counted no more. */
+static void count_away(struct view *v, const Pb__Alloc *a)
+{
+    struct job_edit *j = job_edit(v, a->namespace_, a->job_id, a->job_create_index);
+    if (j == NULL)
+        return;
+    summary_remove(v, j, a);
+    must(j->counts.allocs > 0);
+    j->counts.allocs--;
+    j->counts_changed = true;
+}
+
+void state_delete_alloc(struct view *v, const Pb__Alloc *alloc)
+{
+    struct key by_job;
+    must(alloc_has_ended(alloc));
+    must(key_job_prefix(&by_job, alloc->namespace_, alloc->job_id));
+    key_add(&by_job, alloc->id.data, ID_SIZE);
+    txn_del(v->txn, T_ALLOCS_BY_JOB, key_bytes(&by_job));
+    index_pair(v, T_ALLOCS_BY_NODE, alloc->node_id.data, alloc->id.data, false);
+    index_pair(v, T_ALLOCS_BY_EVAL, alloc->eval_id.data, alloc->id.data, false);
+    record_del(v, T_ALLOC_TASKS, id_bytes(alloc->id.data));
+    record_del(v, T_ALLOCS, id_bytes(alloc->id.data));
+    count_away(v, alloc);
+}
+
 Pb__AllocTasks *state_alloc_tasks(struct view *v, struct arena *a, const uint8_t *id)
 {
     return (Pb__AllocTasks *)record_message(v, a, T_ALLOC_TASKS, id_bytes(id),

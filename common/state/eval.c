@@ -35,3 +35,19 @@ void state_put_eval(struct view *v, Pb__Eval *eval)
     j->counts.open_evals -= old != NULL && is_open(old);
     j->counts_changed = true;
 }
+
+void state_delete_eval(struct view *v, const Pb__Eval *eval)
+{
+    struct key by_job;
+    must(!is_open(eval));
+    must(key_job_prefix(&by_job, eval->namespace_, eval->job_id));
+    key_add(&by_job, eval->id.data, ID_SIZE);
+    txn_del(v->txn, T_EVALS_BY_JOB, key_bytes(&by_job));
+    record_del(v, T_EVALS, id_bytes(eval->id.data));
+    struct job_edit *j = job_edit(v, eval->namespace_, eval->job_id, 0);
+    if (j == NULL || eval->create_index < j->counts.create_index)
+        return;
+    must(j->counts.evals > 0);
+    j->counts.evals--;
+    j->counts_changed = true;
+}

@@ -136,6 +136,7 @@ void job_edits_flush(struct view *v);
 Pb__JobSummary *summary_edit(struct view *v, struct job_edit *j);
 void summary_move(struct view *v, struct job_edit *j, const char *group, const Pb__Alloc *from,
                   const Pb__Alloc *to);
+void summary_remove(struct view *v, struct job_edit *j, const Pb__Alloc *a);
 uint32_t *summary_bucket(Pb__GroupSummary *g, const Pb__Alloc *a);
 bool counts_get(struct view *v, struct bytes job_key, struct job_counts *out);
 enum job_status job_status_of(const struct job_counts *c);

@@ -73,7 +73,8 @@ enum job_status job_status_of(const struct job_counts *c)
         return JOB_RUNNING;
     if (c->open_evals > 0)
         return JOB_PENDING;
-    return c->allocs > 0 || c->evals > 0 ? JOB_DEAD : JOB_PENDING;
+    /* What was dead stays so when the last trace of its life is collected. */
+    return c->allocs > 0 || c->evals > 0 || c->status != JOB_PENDING ? JOB_DEAD : JOB_PENDING;
 }
 
 /* ---- edits: one per job and command */
@@ -229,6 +230,13 @@ void summary_move(struct view *v, struct job_edit *j, const char *group, const P
     if (from != NULL)
         --*summary_bucket(g, from);
     ++*summary_bucket(g, to);
+}
+
+void summary_remove(struct view *v, struct job_edit *j, const Pb__Alloc *a)
+{
+    Pb__GroupSummary *g = group_find(summary_edit(v, j), a->task_group);
+    if (g != NULL)
+        --*summary_bucket(g, a);
 }
 
 void state_set_queued(struct view *v, const char *ns, const char *id, size_t count,

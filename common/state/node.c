@@ -235,3 +235,9 @@ void state_put_node(struct view *v, Pb__Node *node)
     record_put(v, T_NODES, id_bytes(node->id.data), &node->base);
     usage_follow_node(v, old, node);
 }
+
+void state_delete_node(struct view *v, const uint8_t *id)
+{
+    record_del(v, T_NODE_USAGE, id_bytes(id));
+    record_del(v, T_NODES, id_bytes(id));
+}

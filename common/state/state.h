@@ -107,6 +107,8 @@ void state_set_queued(struct view *v, const char *ns, const char *id, size_t cou
 Pb__Eval *state_eval(struct view *v, struct arena *a, const uint8_t *id);
 /* Sets modify_index and modify_time; for a new one create_index and create_time too. */
 void state_put_eval(struct view *v, Pb__Eval *eval);
+/* Neither pending nor blocked; its allocations have gone before. */
+void state_delete_eval(struct view *v, const Pb__Eval *eval);
 
 /* Those of type system or sysbatch that are not stopped, in order of their keys. ns and id live
  * during the visit, which changes no job. */
@@ -125,6 +127,8 @@ void state_add_alloc(struct view *v, Pb__Alloc *alloc);
 /* old as it was read in this view; alloc differs from it in anything but id, job, group and node.
  * Sets modify_index and modify_time; by_server: alloc_modify_index too. */
 void state_change_alloc(struct view *v, const Pb__Alloc *old, Pb__Alloc *alloc, bool by_server);
+/* One that has ended, as it is stored; with its tasks. */
+void state_delete_alloc(struct view *v, const Pb__Alloc *alloc);
 Pb__AllocTasks *state_alloc_tasks(struct view *v, struct arena *a, const uint8_t *id);
 void state_put_alloc_tasks(struct view *v, const Pb__AllocTasks *tasks);
 
@@ -133,6 +137,8 @@ void state_put_alloc_tasks(struct view *v, const Pb__AllocTasks *tasks);
 Pb__Node *state_node(struct view *v, struct arena *a, const uint8_t *id);
 /* Sets modify_index, and create_index of a new one; node_usage follows. */
 void state_put_node(struct view *v, Pb__Node *node);
+/* With its usage; it has no allocation that has not ended. */
+void state_delete_node(struct view *v, const uint8_t *id);
 /* As the commands of this view left it; changed only through allocations and nodes. In the
  * command's arena during a command. NULL: no such node. */
 Pb__NodeUsage *state_node_usage(struct view *v, struct arena *a, const uint8_t *id);

@@ -81,6 +81,9 @@ static void apply_body(struct view *v, const Pb__Command *cmd, Pb__Outcome *out)
     case PB__COMMAND__BODY_RESTORE_PART:
         apply_restore_part(v, cmd->restore_part, out);
         return;
+    case PB__COMMAND__BODY_COLLECT:
+        apply_collect(v, cmd->collect, out);
+        return;
     default:
         refuse(v, out, PB__OUTCOME__CODE__INVALID, "a command of an unknown kind");
     }

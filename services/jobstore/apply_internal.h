@@ -27,6 +27,7 @@ void apply_scheduler_set(struct view *v, const Pb__SchedulerSet *cmd, Pb__Outcom
 void apply_server_set(struct view *v, const Pb__ServerSet *cmd, Pb__Outcome *out);
 void apply_namespace_set(struct view *v, const Pb__NamespaceSet *cmd, Pb__Outcome *out);
 void apply_namespace_delete(struct view *v, const Pb__NamespaceDelete *cmd, Pb__Outcome *out);
+void apply_collect(struct view *v, const Pb__Collect *cmd, Pb__Outcome *out);
 void apply_restore_part(struct view *v, const Pb__RestorePart *cmd, Pb__Outcome *out);
 
 void apply_deployment_promote(struct view *v, const Pb__DeploymentPromote *cmd, Pb__Outcome *out);

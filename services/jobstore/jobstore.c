@@ -1,4 +1,5 @@
 #include "jobstore.h"
+#include "collect.pb-c.h"
 #include "daemon/datadir.h"
 #include "query.h"
 #include "recover.h"
@@ -129,6 +130,13 @@ static const char *command_mistake(const Pb__Command *c)
     case PB__COMMAND__BODY_ALLOC_UPDATES:
         return c->alloc_updates->n_allocs > MOST_OF_ANYTHING ? "more than 20,000 allocations"
                                                              : NULL;
+    case PB__COMMAND__BODY_COLLECT:
+        return c->collect->n_allocs > MOST_OF_ANYTHING || c->collect->n_evals > MOST_OF_ANYTHING ||
+                       c->collect->n_deployments > MOST_OF_ANYTHING ||
+                       c->collect->n_jobs > MOST_OF_ANYTHING ||
+                       c->collect->n_nodes > MOST_OF_ANYTHING
+                   ? "more than 20,000 of a kind to collect"
+                   : NULL;
     default:
         return "a command without a body that may be proposed";
     }
@@ -504,6 +512,8 @@ static const struct method methods[] = {
     {PB__JOBSTORE__METHOD__NODE_ALLOCS, "node_allocs", &pb__node_allocs_request__descriptor,
      on_node_allocs},
     {PB__JOBSTORE__METHOD__SCHEDULER, "scheduler", &pb__empty__descriptor, on_scheduler},
+    {PB__COLLECTION__METHOD__COLLECTABLE, "collectable", &pb__collect_read__descriptor,
+     on_collectable},
     {PB__JOBSTORE__METHOD__STATUS, "status", &pb__status_wait__descriptor, on_status},
     {PB__JOBSTORE__METHOD__AUTOPILOT, "autopilot", &pb__empty__descriptor, on_autopilot},
     {PB__JOBSTORE__METHOD__REMOVE, "remove", &pb__member_key__descriptor, on_remove},

@@ -69,6 +69,7 @@ void save_close(struct jobstore *js);
 void on_job_views(void *self, struct request *req);
 void on_node_allocs(void *self, struct request *req);
 void on_scheduler(void *self, struct request *req);
+void on_collectable(void *self, struct request *req);
 Pb__Reply__Code reply_code_of(enum err e);
 
 /* ---- reads.c */

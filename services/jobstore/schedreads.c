@@ -1,7 +1,8 @@
-/* What schedulers read beside the tables: jobs with all that planning them needs, what runs on some
- * nodes, and how jobs are scheduled. */
+/* What schedulers and the controller read beside the tables: jobs with all that planning them
+ * needs, what runs on some nodes, how jobs are scheduled, what may be collected. */
 #include "jobstore.h"
 #include "query.h"
+#include "query_collect.h"
 
 static void fail(struct request *req, enum err e, const struct reason *why)
 {
@@ -70,4 +71,24 @@ static void read_scheduler(struct jobstore *js, struct request *req)
 void on_scheduler(void *self, struct request *req)
 {
     reads_when(self, req, false, read_scheduler);
+}
+
+static void read_collectable(struct jobstore *js, struct request *req)
+{
+    struct reason why;
+    Pb__CollectFound out = PB__COLLECT_FOUND__INIT;
+    struct view *v = state_read(replica_state(js->replica));
+    enum err e = query_collectable(v, request_arena(req),
+                                   (const Pb__CollectRead *)request_body(req), &out, &why);
+    uint64_t index = view_meta(v)->applied_index;
+    view_abort(v);
+    if (e == OK)
+        request_reply(req, &out.base, index);
+    else
+        fail(req, e, &why);
+}
+
+void on_collectable(void *self, struct request *req)
+{
+    reads_when(self, req, false, read_collectable);
 }

@@ -4,8 +4,10 @@
 #include "base/map.h"
 #include "base/prng.h"
 #include "cluster.h"
+#include "collectable.h"
 #include "pieces.h"
 #include "query.h"
+#include "query_collect.h"
 #include "wire/grant.h"
 #include "wire/wire.h"
 #include <criterion/criterion.h>
@@ -271,6 +273,107 @@ static void step_repeat(struct world *w)
     cr_assert_eq(digest_of(w->c), before, "seed %d", (int)w->seed);
 }
 
+/* ---- collection */
+
+/* What lives: allocations that have not ended, evaluations that are open, jobs that are not dead.
+ */
+struct living {
+    size_t allocs, evals, jobs;
+};
+
+static struct living count_living(struct world *w)
+{
+    struct living l = {0};
+    struct scan s;
+    struct view *v = state_read(w->c->state);
+    for (scan_open(&s, v, ALLOCS, NULL, NULL, NULL); scan_next(&s); arena_reset(w->scratch))
+        l.allocs += !alloc_has_ended(state_alloc(v, w->scratch, s.cursor.key.data));
+    for (scan_open(&s, v, EVALS, NULL, NULL, NULL); scan_next(&s); arena_reset(w->scratch)) {
+        Pb__Eval__Status is = state_eval(v, w->scratch, s.cursor.key.data)->status;
+        l.evals += is == PB__EVAL__STATUS__PENDING || is == PB__EVAL__STATUS__BLOCKED;
+    }
+    scan_open(&s, v, PB__TABLE__NAME__JOBS, NULL, NULL, NULL);
+    for (; scan_next(&s); arena_reset(w->scratch)) {
+        Pb__Key *key = scan_key(&s, w->scratch);
+        Pb__Job *job = state_job(v, w->scratch, key->namespace_, key->name);
+        l.jobs += strcmp(job->status, "dead") != 0 || !(job->stop || job_is_batch(job));
+    }
+    view_abort(v);
+    return l;
+}
+
+static bool collect(struct world *w, Pb__Collect *body)
+{
+    Pb__Command cmd = PB__COMMAND__INIT;
+    struct living before = count_living(w);
+    cmd.body_case = PB__COMMAND__BODY_COLLECT;
+    cmd.collect = body;
+    Pb__Outcome *out = cluster_apply(w->c, &cmd, 0);
+    struct living after = count_living(w);
+    cr_assert(before.allocs == after.allocs && before.evals == after.evals &&
+                  before.jobs == after.jobs,
+              "seed %d: something that lives was collected", (int)w->seed);
+    return !out->unchanged;
+}
+
+/* Whatever comes to hand, alive or not. */
+static void step_collect_anything(struct world *w)
+{
+    Pb__Collect body = PB__COLLECT__INIT;
+    Pb__JobRef ref = PB__JOB_REF__INIT, *refs[] = {&ref};
+    ProtobufCBinaryData allocs[8], evals[4], nodes[1];
+    body.allocs = allocs;
+    body.evals = evals;
+    body.nodes = nodes;
+    body.jobs = refs;
+    while (body.n_allocs < COUNT_OF(allocs) && pick(w, ALLOCS, &allocs[body.n_allocs]))
+        body.n_allocs++;
+    while (body.n_evals < COUNT_OF(evals) && pick(w, EVALS, &evals[body.n_evals]))
+        body.n_evals++;
+    body.n_nodes = below(w, 2);
+    nodes[0] = id_of(w->c, "node", below(w, NODES));
+    body.n_jobs = below(w, 2);
+    ref.id = (char *)(uintptr_t)job_name(w);
+    collect(w, &body);
+}
+
+/* All that is found in pieces of random size. True: something was. */
+static bool collect_round(struct world *w)
+{
+    static const Pb__Table__Name tables[] = {PB__TABLE__NAME__EVALS, PB__TABLE__NAME__DEPLOYMENTS,
+                                             PB__TABLE__NAME__JOBS, PB__TABLE__NAME__NODES};
+    bool any = false;
+    for (size_t i = 0; i < COUNT_OF(tables); i++) {
+        Pb__CollectRead q = PB__COLLECT_READ__INIT;
+        q.table = tables[i];
+        q.limit = 1 + below(w, 9);
+        q.before = q.batch_before = INT64_MAX;
+        q.index = UINT64_MAX;
+        do {
+            struct reason why;
+            Pb__CollectFound found = PB__COLLECT_FOUND__INIT;
+            struct view *v = state_read(w->c->state);
+            cr_assert_eq(query_collectable(v, w->c->arena, &q, &found, &why), OK);
+            view_abort(v);
+            if (found.collect != NULL) {
+                cr_assert(collect(w, found.collect), "seed %d: found, yet not collected",
+                          (int)w->seed);
+                any = true;
+            }
+            q.after = found.next;
+        } while (q.after != NULL);
+    }
+    return any;
+}
+
+static void step_collect(struct world *w)
+{
+    if (below(w, 2) == 0)
+        step_collect_anything(w);
+    else
+        collect_round(w);
+}
+
 static void step(struct world *w)
 {
     switch (below(w, 19)) {
@@ -490,6 +593,91 @@ static void check_fold(struct world *w, struct fold *f)
     map_free(listed.values);
 }
 
+/* ---- the end of everything */
+
+static void close_eval(struct world *w, ProtobufCBinaryData id)
+{
+    Pb__EvalUpdates body = PB__EVAL_UPDATES__INIT;
+    Pb__EvalUpdate one = PB__EVAL_UPDATE__INIT, *all[] = {&one};
+    Pb__Command cmd = PB__COMMAND__INIT;
+    one.has_id = one.has_status = true;
+    one.id = id;
+    one.status = PB__EVAL__STATUS__CANCELLED;
+    body.n_evals = 1;
+    body.evals = all;
+    cmd.body_case = PB__COMMAND__BODY_EVAL_UPDATES;
+    cmd.eval_updates = &body;
+    cluster_apply(w->c, &cmd, 0);
+}
+
+/* Each id of the table as it is now. */
+static void each_id(struct world *w, Pb__Table__Name table,
+                    void (*visit)(struct world *w, ProtobufCBinaryData id))
+{
+    struct scan s;
+    struct picked *all = arena_alloc(w->c->arena, sizeof *all);
+    struct view *v = state_read(w->c->state);
+    scan_open(&s, v, table, NULL, NULL, NULL);
+    for (all->count = 0; scan_next(&s) && all->count < COUNT_OF(all->ids); all->count++)
+        all->ids[all->count] = scan_key(&s, w->c->arena)->id;
+    scan_close(&s);
+    view_abort(v);
+    for (size_t i = 0; i < all->count; i++)
+        visit(w, all->ids[i]);
+}
+
+static void end_node(struct world *w, ProtobufCBinaryData id)
+{
+    set_node_status(w->c, id, PB__NODE__STATUS__DOWN);
+}
+
+static void end_alloc(struct world *w, ProtobufCBinaryData id)
+{
+    update_alloc(w->c, id, PB__ALLOC__CLIENT_STATUS__COMPLETE);
+}
+
+/* Of every namespace. */
+static void end_jobs(struct world *w)
+{
+    struct scan s;
+    Pb__Key *keys[1024];
+    size_t n = 0;
+    struct view *v = state_read(w->c->state);
+    scan_open(&s, v, PB__TABLE__NAME__JOBS, NULL, NULL, NULL);
+    while (scan_next(&s) && n < COUNT_OF(keys))
+        keys[n++] = scan_key(&s, w->c->arena);
+    scan_close(&s);
+    view_abort(v);
+    for (size_t i = 0; i < n; i++) {
+        Pb__JobDeregister body = PB__JOB_DEREGISTER__INIT;
+        Pb__Command cmd = PB__COMMAND__INIT;
+        body.namespace_ = keys[i]->namespace_;
+        body.job_id = keys[i]->name;
+        cmd.body_case = PB__COMMAND__BODY_JOB_DEREGISTER;
+        cmd.job_deregister = &body;
+        cluster_apply(w->c, &cmd, 0);
+    }
+}
+
+/* What is stopped goes in the end, and leaves nothing behind. */
+static void check_burial(struct world *w)
+{
+    each_id(w, PB__TABLE__NAME__NODES, end_node);
+    end_jobs(w);
+    each_id(w, ALLOCS, end_alloc);
+    each_id(w, EVALS, close_eval);
+    for (int i = 0; i < 3 && collect_round(w); i++)
+        ;
+    struct view *v = state_read(w->c->state);
+    for (int table = PB__TABLE__NAME__JOBS; table <= PB__TABLE__NAME__DEPLOYMENTS; table++) {
+        struct scan s;
+        scan_open(&s, v, (Pb__Table__Name)table, NULL, NULL, NULL);
+        cr_assert_not(scan_next(&s), "seed %d: table %d is not empty", (int)w->seed, table);
+        scan_close(&s);
+    }
+    view_abort(v);
+}
+
 /* ---- */
 
 static void run(uint64_t seed)
@@ -499,11 +687,16 @@ static void run(uint64_t seed)
     prng_seed(&w.chance, seed);
     for (int i = 0; i < STEPS; i++) {
         step(&w);
+        if (below(&w, 20) == 0)
+            step_collect(&w);
         if (below(&w, 3) == 0)
             fold_some(&w, &f, false);
         if (i % 25 == 0)
             check_room(&w);
     }
+    fold_some(&w, &f, true);
+    check_fold(&w, &f);
+    check_burial(&w);
     fold_some(&w, &f, true);
     check_fold(&w, &f);
     struct cluster *replica = cluster_new();
