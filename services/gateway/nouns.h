@@ -9,6 +9,8 @@ route_fn jobs_list, job_get, job_summary, job_versions, deployments_none, deploy
     deployment_get;
 /* register.c: writes */
 route_fn jobs_put, job_put, job_delete, job_validate_put;
+/* periodic.c */
+route_fn job_periodic_force;
 /* plan.c */
 route_fn job_plan;
 /* why.c */

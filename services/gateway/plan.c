@@ -5,6 +5,7 @@
 #include "base/id.h"
 #include "names.h"
 #include "nouns.h"
+#include "periodic.h"
 #include "plandiff.h"
 #include "submission.h"
 #include "wire/json.h"
@@ -121,7 +122,8 @@ static json_t *plan_json(const struct dry_run *d, const Pb__Answer *a)
                              d->submission.diff ? plan_diff(a) : json_null(), "FailedTGAllocs",
                              metrics_by_group(a->plan->failed_groups, a->plan->n_failed_groups),
                              "Index", index, "JobModifyIndex", index, "NextPeriodicLaunch",
-                             json_null(), "Warnings", json_text(d->warnings));
+                             next_launch_json(a->job, loop_wall_ns(d->context->gateway->loop)),
+                             "Warnings", json_text(d->warnings));
     if (d->submission.where)
         json_put(tree, "Where", where_json(d->context->gateway, a->plan));
     return tree;

@@ -17,7 +17,7 @@ static const struct route table[] = {
     {"/v1/job/", "/deployment", HTTP_GET, ROUTE_REGION | ROUTE_PREFIX, deployment_null},
     {"/v1/job/", "/summary", HTTP_ANY, ROUTE_REGION | ROUTE_PREFIX, job_summary},
     {"/v1/job/", "/versions", HTTP_ANY, ROUTE_REGION | ROUTE_PREFIX, job_versions},
-    {"/v1/job/", "/periodic/force", WRITE, ROUTE_REGION | ROUTE_PREFIX, not_in_this_version},
+    {"/v1/job/", "/periodic/force", WRITE, ROUTE_REGION | ROUTE_PREFIX, job_periodic_force},
     {"/v1/job/", "/plan", WRITE, ROUTE_REGION | ROUTE_PREFIX, job_plan},
     {"/v1/job/", "/why", HTTP_GET, ROUTE_REGION | ROUTE_PREFIX, job_why},
     {"/v1/job/", "/evaluate", WRITE, ROUTE_REGION | ROUTE_PREFIX, not_in_this_version},

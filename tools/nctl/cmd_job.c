@@ -1,10 +1,13 @@
 /* Jobs: submit, validate, status, stop, inspect. */
 #include "client.h"
+#include "base/clock.h"
 #include "base/err.h"
+#include "childview.h"
 #include "jobfile/jobfile.h"
 #include "jobsource.h"
 #include "monitor.h"
 #include "resolve.h"
+#include "sched/periodic.h"
 #include "show.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -45,7 +48,18 @@ static int refused(const struct answer *a)
     return EXIT_ERROR;
 }
 
-static int submitted(struct client *c, const struct args *args, const json_t *reply)
+static void print_registered(const Pb__Job *job, const char *eval)
+{
+    const char *next = job_is_launched(job) ? next_launch(job->periodic, clock_wall_ns()) : NULL;
+    printf("Job registration successful\n");
+    if (*eval != '\0')
+        printf("Evaluation ID: %s\n", eval);
+    if (next != NULL)
+        printf("Approximate next launch time: %s\n", next);
+}
+
+static int submitted(struct client *c, const struct args *args, const Pb__Job *job,
+                     const json_t *reply)
 {
     const char *eval = text_at(reply, "EvalID");
     bool json = args_has(args, "json"), detach = args_has(args, "detach");
@@ -56,8 +70,7 @@ static int submitted(struct client *c, const struct args *args, const json_t *re
         print_warnings(stdout, text_at(reply, "Warnings"));
     if (detach || *eval == '\0') {
         if (!json)
-            printf("Job registration successful\n%s%s%s", *eval != '\0' ? "Evaluation ID: " : "",
-                   eval, *eval != '\0' ? "\n" : "");
+            print_registered(job, eval);
     } else
         code = monitor_eval(c, eval, &o, json ? &result : NULL);
     if (json) {
@@ -81,7 +94,7 @@ static int send_job(struct client *c, const struct args *args, Pb__Job *job)
         code = EXIT_OK, puts(text);
     else {
         if (client_call(c, "PUT", "/v1/jobs", NULL, text, &a))
-            code = a.json != NULL ? submitted(c, args, a.json) : refused(&a);
+            code = a.json != NULL ? submitted(c, args, job, a.json) : refused(&a);
         answer_free(&a);
     }
     free(text);
@@ -233,6 +246,7 @@ static int list_jobs(struct client *c, const struct args *args)
 /* All that `status JOB` shows. */
 struct job_view {
     json_t *job, *summary, *allocs, *evals;
+    json_t *children; /* of one that has them instead of allocations */
 };
 
 static bool view_part(struct client *c, json_t **out, const char *what, const char *id,
@@ -259,7 +273,11 @@ static bool view_load(struct client *c, const struct args *args, const char *id,
         query_add(&all, "namespace", namespace);
     const char *q = query.len > 0 ? strbuf_text(&query) : NULL;
     bool ok = view_part(c, &v->job, "Error querying job", id, "", q);
-    if (ok && !args_has(args, "short"))
+    if (ok && !args_has(args, "short") &&
+        (job_json_is_periodic(v->job) || job_json_is_parameterized(v->job)))
+        ok = view_part(c, &v->summary, "Error querying job summary", id, "/summary", q) &&
+             children_load(c, v->job, &v->children);
+    else if (ok && !args_has(args, "short"))
         ok = view_part(c, &v->allocs, "Error querying job allocations", id, "/allocations",
                        strbuf_text(&all)) &&
              view_part(c, &v->evals, "Error querying job evaluations", id, "/evaluations", q) &&
@@ -286,9 +304,16 @@ static void print_job(const json_t *job, bool colors)
     pairs_add(&t, "Datacenters", "%s", strbuf_text(&dcs));
     pairs_add(&t, "Namespace", "%s", text_at(job, "Namespace"));
     pairs_add(&t, "Status", "%s", job_status(job));
-    pairs_add(&t, "Periodic", "%s", json_is_object(value_at(job, "Periodic")) ? "true" : "false");
-    pairs_add(&t, "Parameterized", "%s",
-              json_is_object(value_at(job, "ParameterizedJob")) ? "true" : "false");
+    bool periodic = job_json_is_periodic(job), parameterized = job_json_is_parameterized(job);
+    pairs_add(&t, "Periodic", "%s", periodic ? "true" : "false");
+    pairs_add(&t, "Parameterized", "%s", parameterized ? "true" : "false");
+    if (periodic && !parameterized) {
+        const char *next = next_launch_of_json(job, clock_wall_ns());
+        pairs_add(&t, "Next Periodic Launch", "%s",
+                  flag_at(job, "Stop") ? "none (job stopped)"
+                  : next != NULL       ? next
+                                       : "none");
+    }
     table_print(&t, stdout);
     table_free(&t);
     strbuf_free(&dcs);
@@ -373,6 +398,10 @@ static void print_view(const struct args *args, const struct job_view *v, bool c
     print_job(v->job, colors);
     if (args_has(args, "short"))
         return;
+    if (v->children != NULL) {
+        children_print(v->job, v->summary, v->children, colors);
+        return;
+    }
     print_summary(v->summary, colors);
     if (verbose || args_has(args, "evals"))
         print_evals(v->evals, verbose, colors);
@@ -387,8 +416,9 @@ static int status_of(struct client *c, const struct args *args, const json_t *fo
     if (view_load(c, args, text_at(found, "ID"), text_at(found, "Namespace"), &v)) {
         code = EXIT_OK;
         if (args_has(args, "json")) {
-            json_t *all = json_pack("{s:O, s:O?, s:O?, s:O?}", "Job", v.job, "Summary", v.summary,
-                                    "Allocations", v.allocs, "Evaluations", v.evals);
+            json_t *all =
+                json_pack("{s:O, s:O?, s:O*, s:O?, s:O?}", "Job", v.job, "Summary", v.summary,
+                          "Children", v.children, "Allocations", v.allocs, "Evaluations", v.evals);
             print_json(all);
             json_decref(all);
         } else
@@ -398,6 +428,7 @@ static int status_of(struct client *c, const struct args *args, const json_t *fo
     json_decref(v.summary);
     json_decref(v.allocs);
     json_decref(v.evals);
+    json_decref(v.children);
     return code;
 }
 

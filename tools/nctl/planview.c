@@ -1,9 +1,13 @@
 #include "planview.h"
+#include "base/clock.h"
+#include "base/duration.h"
 #include "diffview.h"
 #include "show.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#define SECOND_NS INT64_C(1000000000)
 
 static void print_head_line(bool colors, const char *text)
 {
@@ -41,16 +45,27 @@ bool planview_changes(const json_t *plan)
     return false;
 }
 
+static void print_next_launch(const char *when)
+{
+    int64_t at = time_parse(when), wait_ns = at - clock_wall_ns() + SECOND_NS / 2;
+    char wait[32];
+    if (at <= 0) /* none, or none that will come */
+        return;
+    duration_format(wait_ns > 0 ? wait_ns / SECOND_NS * SECOND_NS : 0, wait);
+    printf("- If submitted now, next periodic launch would be at %s (%s from now).\n", when, wait);
+}
+
 static void print_dry_run(const json_t *plan, bool colors)
 {
     const json_t *failed = value_at(plan, "FailedTGAllocs");
     print_head_line(colors, "Scheduler dry-run:");
     if (json_object_size(failed) == 0) {
         printf("- All tasks successfully allocated.\n");
-        return;
+    } else {
+        printf("- WARNING: Failed to place all allocations.\n");
+        print_placement_failures(failed, "  ", true);
     }
-    printf("- WARNING: Failed to place all allocations.\n");
-    print_placement_failures(failed, "  ", true);
+    print_next_launch(text_at(plan, "NextPeriodicLaunch"));
 }
 
 static void print_where(const json_t *where, bool verbose, bool colors)

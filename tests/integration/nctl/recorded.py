@@ -43,10 +43,12 @@ def arguments(cli):
             for w in words]
 
 def normal(text):
-    """blanks do not count; ages do not"""
+    """blanks do not count; ages and what is to come do not"""
     lines = []
     for line in text.split('\n'):
         line = re.sub(r'\b(\d+(y|mo|d|h|m|s))+ ago\b', 'AGE', line)
+        line = re.sub(r'\(([\dhm]*\d+s) from now\)', 'WAIT', line)
+        line = re.sub(r'\d{4}(-01-01T00:00:00\+01:00)', r'YEAR\1', line) # when the recorded job is due next
         line = re.sub(r'\s+', ' ', line).strip()
         if line and line not in lines:
             lines.append(line)

@@ -1,0 +1,58 @@
+#!/usr/bin/env bash
+# Periodic jobs with real processes: what force and status say, and a job of every second over the death of the leader: no launch
+# is lost, and none is made twice.
+. "$(dirname "$0")/lib.sh"
+suite_start '' -servers 3 -clients 1
+mapfile -t urls < <(sed -n 's/^ *\(HTTP\)\{0,1\} *\(http:.*\)/\2/p' "$DEV_LOG")
+periodic_job() { # ID CRON CLASS COMMAND: its children wait for a node of that class; '': they run
+  job_json "$1" batch 1 "$4" | jq -c --arg cron "$2" --arg class "$3" \
+    '.Job.Periodic = {Enabled: true, Spec: $cron, SpecType: "cron", ProhibitOverlap: ($class == ""), TimeZone: "Europe/Paris"}
+     | if $class == "" then . else .Job.Constraints = [{LTarget: "${node.class}", Operand: "=", RTarget: $class}] end'
+}
+children() { api GET "/v1/jobs?prefix=$1%2Fperiodic-"; }
+child_count() { children "$1" | jq length; }
+
+note 'a job of each year is launched by force only'
+registered=$(api PUT /v1/jobs "$(periodic_job year '0 0 1 1 *' '' 'exit 0')")
+[ "$(jq -r .EvalID <<<"$registered")" = '' ] || fail "registering made an evaluation: $registered"
+[ "$(api GET /v1/job/year | jq -r .Status)" = running ] || fail 'the parent does not run'
+"$NCTL" periodic force ye >"$WORK/force" || fail "force: $(cat "$WORK/force")"
+grep -q 'Evaluation triggered by job "year/periodic-[0-9]*"' "$WORK/force" || fail "force: $(cat "$WORK/force")"
+child=$(children year | jq -r '.[0].ID')
+[ "$(api GET "/v1/job/${child/\//%2F}" | jq -r .ParentID)" = year ] || fail "$child has another parent"
+[ "$(api GET "/v1/job/$child" | jq -r .ID)" = "$child" ] || fail "$child is not found under its plain name"
+ended() { [ "$(api GET /v1/job/year/summary | jq .Children.Dead)" = 1 ]; }
+wait_for 60 'the child has run' ended
+[ "$(api GET "/v1/job/$child/allocations" | jq -r '.[0].ClientStatus')" = complete ] || fail 'the child has not run to its end'
+[ "$(api GET "/v1/job/$child/evaluations" | jq -r '.[-1].TriggeredBy')" = periodic-job ] || fail 'its evaluation has another cause'
+"$NCTL" status year >"$WORK/status"
+grep -Eq '^Next Periodic Launch = [0-9]{4}-01-01T00:00:00\+01:00 \([0-9hms]* from now\)' "$WORK/status" || fail "$(cat "$WORK/status")"
+grep -Eq "^$child +dead" "$WORK/status" || fail "$(cat "$WORK/status")"
+
+note 'a job of every second, and the leader dies'
+api PUT /v1/jobs "$(periodic_job tick '* * * * * * *' none 'exit 0')" >/dev/null
+launched() { [ "$(child_count tick)" -ge "$1" ]; }
+wait_for 60 'it is launched' launched 2
+leader=$(curl -fsS "${urls[0]}/v1/status/leader" | jq -r .)
+for i in 0 1 2; do if [ "${leader##*:}" = $((${urls[$i]##*:} + 1)) ]; then dead=$i; fi; done
+NORN_ADDR=${urls[$(((dead + 1) % 3))]}
+for label in $(labels | grep "^s$((dead + 1))-"); do kill -KILL "$(pid_of "$label")"; done
+answers() { child_count tick; }
+wait_for 120 'another one leads' answers
+before=$(child_count tick)
+wait_for 120 'it is launched again' launched $((before + 2))
+# Each child is of its second, so one that were made twice would be one. What is older than a minute need not be made up for.
+gaps=$(children tick | jq -c '[.[] | {time: (.ID | split("-")[1] | tonumber), made: (.SubmitTime / 1e9)}] | sort_by(.time) | . as $all
+  | [range(1; length) | select($all[.].time != $all[. - 1].time + 1 and $all[.].made - $all[. - 1].time < 60)
+    | [$all[. - 1], $all[.]]]')
+[ "$gaps" = '[]' ] || fail "launches were lost: $gaps"
+
+note 'stopped, it is launched no more; its children stay'
+"$NCTL" stop tick >/dev/null
+[ "$(api GET /v1/job/tick | jq -r .Status)" = dead ] || fail 'the parent is not dead'
+refused=$("$NCTL" periodic force tick 2>&1) && fail 'a stopped job was launched'
+grep -q 'is stopped: submit it again' <<<"$refused" || fail "$refused"
+api GET "/v1/jobs?prefix=tick%2F" | jq -e 'length > 2 and all(.ParentID == "tick" and .Status == "pending")' >/dev/null ||
+  fail "$(api GET '/v1/jobs?prefix=tick')"
+"$NCTL" status tick | grep -q 'none (job stopped)' || fail "$("$NCTL" status tick)"
+suite_stop

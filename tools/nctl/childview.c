@@ -1,0 +1,130 @@
+#include "childview.h"
+#include "base/duration.h"
+#include "sched/periodic.h"
+#include "show.h"
+#include "wire/json.h"
+#include <stdlib.h>
+#include <string.h>
+
+#define SECOND_NS INT64_C(1000000000)
+
+bool job_json_is_periodic(const json_t *job)
+{
+    return json_is_object(value_at(job, "Periodic"));
+}
+
+bool job_json_is_parameterized(const json_t *job)
+{
+    return json_is_object(value_at(job, "ParameterizedJob")) && !flag_at(job, "Dispatched");
+}
+
+/* ---- the next launch */
+
+const char *next_launch(const Pb__Periodic *periodic, int64_t now_ns)
+{
+    struct periodic *p = NULL;
+    struct reason why;
+    char when[ZONE_TIME_SIZE], wait[32];
+    if (!periodic->enabled || periodic_new(&p, periodic, &why) != OK)
+        return NULL;
+    int64_t now = (now_ns + SECOND_NS / 2) / SECOND_NS, next = periodic_next(p, now_ns / SECOND_NS);
+    if (next != CRON_NEVER)
+        zone_format(periodic_zone(p), next, when);
+    periodic_free(p);
+    if (next == CRON_NEVER)
+        return NULL;
+    duration_format((next - now) * SECOND_NS, wait);
+    return show("%s (%s from now)", when, wait);
+}
+
+const char *next_launch_of_json(const json_t *job, int64_t now_ns)
+{
+    struct arena *a = arena_new(1 << 20);
+    const json_t *from = value_at(job, "Periodic"), *specs = value_at(from, "Specs");
+    Pb__Periodic p = PB__PERIODIC__INIT;
+    p.enabled = flag_at(from, "Enabled");
+    p.spec = arena_strdup(a, text_at(from, "Spec"));
+    p.time_zone = arena_strdup(a, text_at(from, "TimeZone"));
+    p.specs = arena_array(a, char *, json_array_size(specs) + 1);
+    for (size_t i = 0; i < json_array_size(specs); i++)
+        if (json_is_string(json_array_get(specs, i)))
+            p.specs[p.n_specs++] = arena_strdup(a, json_string_value(json_array_get(specs, i)));
+    const char *text = next_launch(&p, now_ns);
+    arena_free(a);
+    return text;
+}
+
+/* ---- children */
+
+bool children_load(struct client *c, const json_t *job, json_t **out)
+{
+    struct answer a;
+    struct strbuf query = STRBUF_INIT;
+    query_add(&query, "prefix",
+              show("%s/%s-", text_at(job, "ID"),
+                   job_json_is_parameterized(job) ? "dispatch" : "periodic"));
+    if (*text_at(job, "Namespace") != '\0')
+        query_add(&query, "namespace", text_at(job, "Namespace"));
+    bool ok = client_get_json(c, &a, "Error querying child jobs", "/v1/jobs", strbuf_text(&query));
+    if (ok)
+        *out = json_incref(a.json);
+    answer_free(&a);
+    strbuf_free(&query);
+    return ok;
+}
+
+static const char *joined(const json_t *texts)
+{
+    const char *all = "";
+    for (size_t i = 0; i < json_array_size(texts); i++)
+        all = show("%s%s%s", all, i > 0 ? ", " : "", json_string_value(json_array_get(texts, i)));
+    return *all != '\0' ? all : "<none>";
+}
+
+static void print_parameters(const json_t *parameters, bool colors)
+{
+    struct table t;
+    print_section(stdout, colors, "Parameterized Job");
+    pairs_init(&t, colors);
+    pairs_add(&t, "Payload", "%s", text_at(parameters, "Payload"));
+    pairs_add(&t, "Required Metadata", "%s", joined(value_at(parameters, "MetaRequired")));
+    pairs_add(&t, "Optional Metadata", "%s", joined(value_at(parameters, "MetaOptional")));
+    table_print(&t, stdout);
+    table_free(&t);
+}
+
+static void print_counts(const json_t *children, bool colors)
+{
+    struct table t;
+    table_init(&t, "Pending|Running|Dead", colors);
+    TABLE_ROW(&t, show("%lld", (long long)number_at(children, "Pending")),
+              show("%lld", (long long)number_at(children, "Running")),
+              show("%lld", (long long)number_at(children, "Dead")));
+    table_print(&t, stdout);
+    table_free(&t);
+}
+
+void children_print(const json_t *job, const json_t *summary, const json_t *children, bool colors)
+{
+    bool dispatched = job_json_is_parameterized(job);
+    struct table t;
+    size_t i;
+    json_t *child;
+    if (dispatched)
+        print_parameters(value_at(job, "ParameterizedJob"), colors);
+    print_section(stdout, colors,
+                  dispatched ? "Parameterized Job Summary" : "Children Job Summary");
+    print_counts(value_at(summary, "Children"), colors);
+    if (json_array_size(children) == 0) {
+        printf(dispatched ? "\nNo dispatched instances of parameterized job found\n"
+                          : "\nNo instances of periodic job found\n");
+        return;
+    }
+    print_section(stdout, colors, dispatched ? "Dispatched Jobs" : "Previously Launched Jobs");
+    table_init(&t, "ID|Status", colors);
+    json_array_foreach((json_t *)(uintptr_t)children, i, child) TABLE_ROW(
+        &t, text_at(child, "ID"),
+        show("%s%s", text_at(child, "Status"), flag_at(child, "Stop") ? " (stopped)" : ""));
+    table_print(&t, stdout);
+    table_free(&t);
+}
