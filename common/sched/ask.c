@@ -55,9 +55,10 @@ static Pb__Amount *sum_amount(struct arena *a, const Pb__TaskGroup *group)
     return sum;
 }
 
-void ask_init(struct ask *k, struct arena *a, const Pb__TaskGroup *group)
+void ask_init(struct ask *k, struct arena *a, const Pb__TaskGroup *group,
+              const struct pieces *pieces)
 {
-    *k = (struct ask){.amount = sum_amount(a, group)};
+    *k = (struct ask){.amount = sum_amount(a, group), .pieces = pieces};
     each_network(k, group, count_ports);
     k->fixed = arena_array(a, const Pb__Port *, k->fixed_count + 1);
     k->dynamic = arena_array(a, const Pb__Port *, k->dynamic_count + 1);

@@ -4,6 +4,7 @@
 
 #include "base/arena.h"
 #include "sched/fleet.h"
+#include "sched/pieces.h"
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -13,11 +14,13 @@ struct ask {
     size_t fixed_count;
     const Pb__Port **dynamic;
     size_t dynamic_count;
-    bool conflicting; /* asks for one static port twice: fits nowhere */
+    bool conflicting;            /* asks for one static port twice: fits nowhere */
+    const struct pieces *pieces; /* cores and devices; NULL: none */
 };
 
-/* Borrows the group; lives in a. */
-void ask_init(struct ask *k, struct arena *a, const Pb__TaskGroup *group);
+/* Borrows the group and its pieces; lives in a. */
+void ask_init(struct ask *k, struct arena *a, const Pb__TaskGroup *group,
+              const struct pieces *pieces);
 
 /* A port given out by the plan being made, on one node. */
 struct taken_port {

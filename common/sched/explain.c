@@ -73,6 +73,18 @@ static void look_at_ports(const struct explainer *e, uint32_t slot, struct lacki
     }
 }
 
+static void look_at_pieces(const struct explainer *e, uint32_t slot, struct lacking *l)
+{
+    const struct pieces *k = e->contest->ask.pieces;
+    struct planner *p = e->planner;
+    struct pieces_room room = pieces_look(k, p->fleet, slot, p->at_node[slot].given);
+    if (room.cores < pieces_cores(k))
+        add_other(l, "cores");
+    /* Where the kind of node has no such devices at all, that is said already. */
+    if (!room.devices && pieces_judge(k, p->fleet, p->fleet->kind_of[slot]) == NULL)
+        add_other(l, pieces_missing(k, p->arena, p->fleet, slot, p->at_node[slot].given));
+}
+
 /* What only the contest knows: the job's own allocations stand in the way. */
 static void look_at_candidate(const struct explainer *e, uint32_t candidate, struct lacking *l)
 {
@@ -93,19 +105,22 @@ static void look_at_node(const struct explainer *e, uint32_t slot, uint32_t cand
     const struct fleet *f = p->fleet;
     const struct at_node *at = &p->at_node[slot];
     const Pb__Amount *ask = e->contest->ask.amount;
+    const struct pieces *pieces = e->contest->ask.pieces;
+    uint32_t cpu = ask->cpu + (pieces != NULL ? (uint32_t)pieces_cpu(pieces, f, slot) : 0);
     *l = (struct lacking){
-        .cpu = short_of(f->free_cpu[slot] - at->cpu, ask->cpu),
+        .cpu = short_of(f->free_cpu[slot] - at->cpu, cpu),
         .memory = short_of(f->free_memory[slot] - at->memory, ask->memory_mb),
         .disk = short_of(f->free_disk[slot] - at->disk, ask->disk_mb),
     };
-    l->cost =
-        share(l->cpu, ask->cpu) + share(l->memory, ask->memory_mb) + share(l->disk, ask->disk_mb);
+    l->cost = share(l->cpu, cpu) + share(l->memory, ask->memory_mb) + share(l->disk, ask->disk_mb);
     const char *wrongs[MOST_OTHERS];
     size_t n = feasible_wrongs(e->contest->feasible, p->arena, f, slot, e->contest->group, wrongs,
                                MOST_OTHERS);
     for (size_t i = 0; i < n; i++)
         add_other(l, wrongs[i]);
     look_at_ports(e, slot, l);
+    if (e->contest->ask.pieces != NULL)
+        look_at_pieces(e, slot, l);
     if (candidate != UINT32_MAX)
         look_at_candidate(e, candidate, l);
 }

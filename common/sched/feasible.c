@@ -130,12 +130,15 @@ static const char *missing_driver(const struct kind *k, const Pb__TaskGroup *gro
     return NULL;
 }
 
-static const char *judge_kind(const struct kind *k, const struct feasible *x, struct arena *a,
-                              const Pb__TaskGroup *group)
+static const char *judge_kind(const struct fleet *f, uint32_t kind, const struct feasible *x,
+                              struct arena *a, const Pb__TaskGroup *group)
 {
+    const struct kind *k = &f->kinds[kind];
     const char *wrong = missing_driver(k, group);
     if (wrong == NULL)
         wrong = judge_networks(&k->texts, a, group);
+    if (wrong == NULL)
+        wrong = pieces_judge(x->pieces, f, kind);
     if (wrong != NULL)
         return wrong;
     for (size_t i = 0; i < x->of_kind_count; i++)
@@ -150,6 +153,7 @@ void feasible_init(struct feasible *x, struct arena *a, const struct fleet *f, c
     *x = (struct feasible){
         .verdicts = arena_array(a, const char *, f->kind_count + 1),
         .elsewhere = arena_array(a, bool, f->kind_count + 1),
+        .pieces = pieces_new(a, f, group),
     };
     struct collector c = {.feasible = x, .arena = a};
     feasible_each_constraint(job, group, &c, on_count);
@@ -160,7 +164,7 @@ void feasible_init(struct feasible *x, struct arena *a, const struct fleet *f, c
         if (f->kinds[i].nodes == 0)
             continue;
         x->elsewhere[i] = !in_datacenters(job, f->kinds[i].datacenter);
-        x->verdicts[i] = judge_kind(&f->kinds[i], x, a, group);
+        x->verdicts[i] = judge_kind(f, i, x, a, group);
     }
 }
 
@@ -181,7 +185,8 @@ size_t feasible_wrongs(const struct feasible *x, struct arena *a, const struct f
                        uint32_t slot, const Pb__TaskGroup *group, const char **out, size_t max)
 {
     const struct kind *k = &f->kinds[f->kind_of[slot]];
-    const char *fixed[] = {missing_driver(k, group), judge_networks(&k->texts, a, group)};
+    const char *fixed[] = {missing_driver(k, group), judge_networks(&k->texts, a, group),
+                           pieces_judge(x->pieces, f, f->kind_of[slot])};
     size_t n = 0;
     for (size_t i = 0; i < COUNT_OF(fixed); i++)
         if (fixed[i] != NULL && n < max)

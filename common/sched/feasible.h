@@ -1,12 +1,13 @@
 /* Which nodes can run a task group at all, whatever is free on them: datacenter, drivers,
- * constraints. Decided once per kind of node; only what looks at something unique is looked at node
- * by node. */
+ * devices, constraints. Decided once per kind of node; only what looks at something unique is
+ * looked at node by node. */
 #ifndef SCHED_FEASIBLE_H
 #define SCHED_FEASIBLE_H
 
 #include "base/arena.h"
 #include "sched/condition.h"
 #include "sched/fleet.h"
+#include "sched/pieces.h"
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -22,6 +23,7 @@ struct feasible {
     struct demand *of_kind, *unique; /* the latter are still to be held by the node itself */
     size_t of_kind_count, unique_count;
     bool distinct_hosts_of_job, distinct_hosts_of_group;
+    struct pieces *pieces; /* cores and devices; NULL: none are asked for */
 };
 
 /* Calls visit for each constraint of the group: the job's, its own, its tasks'. */

@@ -1,6 +1,8 @@
 #include "sched/fleet.h"
 #include "sched/fit.h"
+#include "sched/model.h"
 #include "sched/rows.h"
+#include "sched/stock.h"
 #include "base/err.h"
 #include "base/strbuf.h"
 #include <stdlib.h>
@@ -37,6 +39,16 @@ static void add_pairs(struct strbuf *b, const char *prefix, Pb__KeyValue *const 
             add_text(b, prefix, pairs[i]->key, pairs[i]->value);
 }
 
+static void add_models(struct strbuf *b, const Pb__Node *node)
+{
+    struct strbuf one = STRBUF_INIT;
+    for (size_t i = 0; i < node->n_devices; i++) {
+        model_encode(&one, node->devices[i]);
+        add_text(b, "", MODEL_KEY, strbuf_text(&one));
+    }
+    strbuf_free(&one);
+}
+
 /* Keys that begin with "!" cannot be written in a job's target by accident: they are ours. */
 static void kind_texts(struct strbuf *b, const Pb__Node *node)
 {
@@ -55,6 +67,7 @@ static void kind_texts(struct strbuf *b, const Pb__Node *node)
         for (size_t k = 0; k < node->networks[i]->n_addresses; k++)
             if (node->networks[i]->addresses[k]->alias != NULL)
                 add_text(b, "!network.", node->networks[i]->addresses[k]->alias, "");
+    add_models(b, node);
     add_pairs(b, "attr.", node->attributes, node->n_attributes, false);
     add_pairs(b, "meta.", node->meta, node->n_meta, false);
 }
@@ -99,6 +112,7 @@ static uint32_t find_kind(struct fleet *f, struct strbuf *b)
     k->computed_class = texts_get(&k->texts, "!computed");
     k->datacenter = texts_get(&k->texts, "node.datacenter");
     k->node_class = texts_get(&k->texts, "node.class");
+    k->models = models_new(&k->texts, &k->model_count);
     map_put(f->kind_by_text, k->texts.data, k->texts.size, (void *)(uintptr_t)(i + 1));
     return i;
 }
@@ -114,7 +128,10 @@ static void leave_kind(struct fleet *f, uint32_t slot)
         return;
     map_remove(f->kind_by_text, k->texts.data, k->texts.size);
     free(k->texts.data);
+    models_free(k->models, k->model_count);
     k->texts = (struct texts){NULL, 0};
+    k->models = NULL;
+    k->model_count = 0;
 }
 
 /* ---- rows */
@@ -137,10 +154,11 @@ void fleet_free(struct fleet *f)
         free(f->unique[i].data);
         free(f->ports[i].ports);
         free(f->held_ports[i].ports);
+        stock_free(f->stock[i]);
     }
     void *arrays[] = {f->ids,    f->by_id, f->kind_of,    f->flags,       f->unique,    f->cpu,
                       f->memory, f->disk,  f->free_cpu,   f->free_memory, f->free_disk, f->used,
-                      f->held,   f->ports, f->held_ports, f->kinds};
+                      f->held,   f->ports, f->held_ports, f->kinds,       f->stock};
     for (size_t i = 0; i < COUNT_OF(arrays); i++)
         free(arrays[i]);
     map_free(f->kind_by_text);
@@ -168,6 +186,7 @@ static void make_room(struct fleet *f)
     GROW(held);
     GROW(ports);
     GROW(held_ports);
+    GROW(stock);
 #undef GROW
 }
 
@@ -211,6 +230,7 @@ static uint32_t slot_for(struct fleet *f, const uint8_t *id)
     f->free_cpu[slot] = f->free_memory[slot] = f->free_disk[slot] = 0;
     f->used[slot] = f->held[slot] = (struct used){0, 0, 0};
     f->ports[slot] = f->held_ports[slot] = (struct port_set){NULL, 0, 0};
+    f->stock[slot] = NULL;
     return slot;
 }
 
@@ -237,6 +257,7 @@ void fleet_reset(struct fleet *f)
         f->cpu[i] = f->memory[i] = f->disk[i] = 0;
         f->used[i] = (struct used){0, 0, 0};
         f->ports[i].count = 0;
+        stock_forget(f->stock[i]);
         fleet_count_free(f, i);
     }
 }
@@ -280,6 +301,7 @@ void fleet_set_node(struct fleet *f, const Pb__Node *node)
     free(f->unique[slot].data);
     f->unique[slot] = texts_take(&b);
     strbuf_free(&b);
+    stock_set_node(&f->stock[slot], node);
 
     f->known += (f->flags[slot] & ROW_KNOWN) == 0;
     f->flags[slot] = (uint8_t)(node_flags(node) | (f->flags[slot] & ROW_USAGE));
@@ -307,6 +329,7 @@ void fleet_set_usage(struct fleet *f, const Pb__NodeUsage *usage)
     for (size_t i = 0; i < usage->n_ports; i++)
         if (usage->ports[i] <= UINT16_MAX)
             s->ports[s->count++] = (uint16_t)usage->ports[i];
+    stock_set_usage(&f->stock[slot], usage);
     fleet_count_free(f, slot);
 }
 
@@ -320,6 +343,7 @@ uint32_t fleet_add_empty(struct fleet *f, const uint8_t id[ID_SIZE], uint32_t li
     f->cpu[slot] = f->cpu[like];
     f->memory[slot] = f->memory[like];
     f->disk[slot] = f->disk[like];
+    f->stock[slot] = stock_like(f->stock[like]);
     fleet_count_free(f, slot);
     return slot;
 }
@@ -335,6 +359,7 @@ void fleet_remove_node(struct fleet *f, const uint8_t id[ID_SIZE])
     set_capacity(f, slot, 0, 0, 0);
     f->used[slot] = (struct used){0, 0, 0};
     f->ports[slot].count = 0;
+    stock_forget(f->stock[slot]);
     fleet_count_free(f, slot);
 }
 

@@ -11,6 +11,7 @@
 
 #include "base/id.h"
 #include "jobstore.pb-c.h"
+#include "sched/fit.h"
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -45,6 +46,9 @@ struct room {
 };
 struct room fleet_room(const struct fleet *f, uint32_t slot);
 bool fleet_port_is_free(const struct fleet *f, uint32_t slot, uint32_t port);
+/* Whether the node has all these cores and instances of devices, and they are free. */
+enum fit fleet_grants_fit(const struct fleet *f, uint32_t slot, Pb__TaskGrant *const *grants,
+                          size_t count);
 
 /* The value of "attr.cpu.arch", "meta.rack", "node.datacenter", "node.unique.id" ...; NULL: the
  * node has none. */

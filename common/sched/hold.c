@@ -2,6 +2,8 @@
 #include "base/err.h"
 #include "sched/fit.h"
 #include "sched/rows.h"
+#include "sched/stock.h"
+#include "wire/grant.h"
 #include <stdlib.h>
 
 struct hold {
@@ -11,6 +13,11 @@ struct hold {
         uint32_t slot, cpu, memory, disk, ports;
     } * nodes;
     uint16_t *ports; /* those of the first node, of the second ... */
+    struct held_piece {
+        uint32_t slot, core;
+        char *name; /* of a device's instance; NULL: it is a core */
+    } * pieces;
+    uint32_t piece_count, piece_room;
 };
 
 /* ---- ports */
@@ -75,6 +82,12 @@ uint32_t fleet_dynamic_ports_used(const struct fleet *f, uint32_t slot)
            f->held_ports[slot].count;
 }
 
+enum fit fleet_grants_fit(const struct fleet *f, uint32_t slot, Pb__TaskGrant *const *grants,
+                          size_t count)
+{
+    return stock_fits(f->stock[slot], grants, count);
+}
+
 /* ---- holds */
 
 static void add_held(struct fleet *f, const struct held_node *n, int sign)
@@ -89,6 +102,9 @@ static void add_held(struct fleet *f, const struct held_node *n, int sign)
 static void free_hold(struct hold *h)
 {
     list_remove(&h->link);
+    for (uint32_t i = 0; i < h->piece_count; i++)
+        free(h->pieces[i].name);
+    free(h->pieces);
     free(h->nodes);
     free(h->ports);
     free(h);
@@ -115,6 +131,34 @@ static void hold_port(struct fleet *f, struct hold *h, uint32_t slot, uint16_t p
     }
     h->ports[h->port_count++] = port;
     port_set_append(&f->held_ports[slot], port);
+}
+
+struct holding {
+    struct fleet *fleet;
+    struct hold *hold;
+    uint32_t slot;
+};
+
+static void hold_piece(struct holding *h, uint32_t core, const char *name)
+{
+    struct hold *to = h->hold;
+    if (to->piece_count == to->piece_room) {
+        to->piece_room = to->piece_room * 2 + 4;
+        to->pieces = xrealloc(to->pieces, to->piece_room * sizeof(*to->pieces));
+    }
+    to->pieces[to->piece_count++] =
+        (struct held_piece){h->slot, core, name != NULL ? xstrdup(name) : NULL};
+    stock_hold(&h->fleet->stock[h->slot], core, name);
+}
+
+static void hold_core(void *self, uint32_t core)
+{
+    hold_piece(self, core, NULL);
+}
+
+static void hold_instance(void *self, const char *name)
+{
+    hold_piece(self, 0, name);
 }
 
 static uint32_t down_to_nothing(uint32_t n, uint32_t by)
@@ -152,6 +196,8 @@ void fleet_hold_add(struct fleet *f, struct hold *h, const Pb__Placement *p)
         take_off(n, p->preempts[i]->resources);
     for (size_t i = 0; i < p->n_ports; i++)
         hold_port(f, h, slot, (uint16_t)p->ports[i]->value);
+    grants_each(p->grants, p->n_grants,
+                &(struct grant_visitor){&(struct holding){f, h, slot}, hold_core, hold_instance});
     add_held(f, n, 1);
 }
 
@@ -174,5 +220,7 @@ void fleet_release(struct fleet *f, struct hold *h)
             port_set_take_out(&f->held_ports[n->slot], *port++);
         add_held(f, n, -1);
     }
+    for (uint32_t i = 0; i < h->piece_count; i++)
+        stock_release(f->stock[h->pieces[i].slot], h->pieces[i].core, h->pieces[i].name);
     free_hold(h);
 }

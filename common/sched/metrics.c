@@ -105,6 +105,8 @@ static void count_filtered(Pb__PlacementMetrics *m, struct arena *a, const struc
 static const char *dimension_name(struct arena *a, const struct ask *k, size_t exhausted)
 {
     switch (exhausted) {
+    case EXHAUSTED_CORES:
+        return "cores";
     case EXHAUSTED_CPU:
         return "cpu";
     case EXHAUSTED_MEMORY:
@@ -135,6 +137,7 @@ static void count_exhausted(Pb__PlacementMetrics *m, struct arena *a, const stru
 {
     uint32_t *by_dimension = arena_array(a, uint32_t, EXHAUSTED_STATIC + r->ask->fixed_count + 1);
     uint32_t *by_kind = arena_array(a, uint32_t, f->kind_count + 1);
+    struct counts classes = {.arena = a}, dimensions = {.arena = a};
     struct counts reasons = {.arena = a,
                              .list = m->constraint_filtered,
                              .count = m->n_constraint_filtered,
@@ -148,16 +151,20 @@ static void count_exhausted(Pb__PlacementMetrics *m, struct arena *a, const stru
             m->nodes_filtered++;
             continue;
         }
-        by_dimension[rank_exhausted(r, f, i)]++;
+        size_t dimension = rank_exhausted(r, f, i);
+        if (dimension == EXHAUSTED_DEVICES)
+            add_count(&dimensions, pieces_missing(r->ask->pieces, a, f, r->slots[i], r->given[i]),
+                      1);
+        else
+            by_dimension[dimension]++;
         by_kind[f->kind_of[r->slots[i]]]++;
         m->nodes_exhausted++;
     }
     m->constraint_filtered = sorted(&reasons, &m->n_constraint_filtered);
-    struct counts classes = {.arena = a}, dimensions = {.arena = a};
     for (uint32_t i = 0; i < f->kind_count; i++)
         if (by_kind[i] > 0)
             add_count(&classes, f->kinds[i].node_class, by_kind[i]);
-    for (size_t i = EXHAUSTED_CPU; i < EXHAUSTED_STATIC + r->ask->fixed_count; i++)
+    for (size_t i = EXHAUSTED_CORES; i < EXHAUSTED_STATIC + r->ask->fixed_count; i++)
         if (by_dimension[i] > 0)
             add_count(&dimensions, dimension_name(a, r->ask, i), by_dimension[i]);
     m->class_exhausted = sorted(&classes, &m->n_class_exhausted);
@@ -183,11 +190,13 @@ static Pb__NodeScore *new_score(struct arena *a, const struct fleet *f, const st
     s->node_id = wire_id(a, f->ids[r->slots[candidate]].bytes);
     s->has_norm_score = 1;
     s->norm_score = rank_score(r, candidate);
-    s->parts = arena_array(a, Pb__ScorePart *, 5);
+    s->parts = arena_array(a, Pb__ScorePart *, 6);
     s->parts[s->n_parts++] = new_part(a, "binpack", rank_binpack(r, candidate));
     s->parts[s->n_parts++] = new_part(a, "job-anti-affinity", rank_anti_affinity(r, candidate));
     s->parts[s->n_parts++] = new_part(a, "node-affinity", rank_affinity(r, candidate));
     s->parts[s->n_parts++] = new_part(a, "node-reschedule-penalty", rank_penalty(r, candidate));
+    if (r->find != NULL && pieces_have_affinity(r->ask->pieces))
+        s->parts[s->n_parts++] = new_part(a, "devices", rank_devices(r, candidate));
     if (r->cells != NULL && cells_has_spread(r->cells))
         s->parts[s->n_parts++] =
             new_part(a, "allocation-spread", cells_spread(r->cells, candidate));

@@ -8,8 +8,18 @@
 #include "wire/wire.h"
 #include <string.h>
 
+/* What one allocation takes of that candidate: the group's sum, and the MHz of its cores. */
+static Pb__Amount *amount_at(struct planner *p, const struct rank *r, uint32_t i)
+{
+    if (r->cores_cpu == NULL || r->cores_cpu[i] == 0)
+        return r->ask->amount;
+    Pb__Amount *amount = arena_copy(p->arena, r->ask->amount, sizeof(*amount));
+    amount->cpu += (uint32_t)r->cores_cpu[i];
+    return amount;
+}
+
 static Pb__Placement *add_placement(struct planner *p, const Pb__TaskGroup *group,
-                                    const struct wanted *w, const struct ask *ask, uint32_t slot)
+                                    const struct wanted *w, const struct rank *r, uint32_t i)
 {
     Pb__Placement *n = arena_array(p->arena, Pb__Placement, 1);
     pb__placement__init(n);
@@ -17,8 +27,8 @@ static Pb__Placement *add_placement(struct planner *p, const Pb__TaskGroup *grou
     n->has_name_index = 1;
     n->name_index = w->name_index;
     n->has_node_id = 1;
-    n->node_id = wire_id(p->arena, p->fleet->ids[slot].bytes);
-    n->resources = ask->amount;
+    n->node_id = wire_id(p->arena, p->fleet->ids[r->slots[i]].bytes);
+    n->resources = amount_at(p, r, i);
     if (w->previous != NULL) {
         n->has_previous_alloc = 1;
         n->previous_alloc = w->previous->id;
@@ -35,6 +45,18 @@ static Pb__Placement *add_placement(struct planner *p, const Pb__TaskGroup *grou
 }
 
 /* ---- placing one group */
+
+/* The cores of the next allocation are taken off the cpu in advance: what they are in MHz differs
+ * from node to node. */
+static void add_pieces(struct planner *p, struct rank *r, uint32_t i)
+{
+    uint32_t slot = r->slots[i];
+    r->cores_cpu[i] = pieces_cpu(r->ask->pieces, p->fleet, slot);
+    r->cpu[i] -= r->cores_cpu[i];
+    if (p->at_node != NULL)
+        r->given[i] = p->at_node[slot].given;
+    rank_look(r, p->fleet, i);
+}
 
 static void add_candidate(struct planner *p, struct rank *r, uint32_t slot)
 {
@@ -83,6 +105,8 @@ static void collect_candidates(struct planner *p, const struct feasible *x, stru
             }
         }
         add_candidate(p, r, slot);
+        if (r->ask->pieces != NULL)
+            add_pieces(p, r, r->count - 1);
         if (p->at_node != NULL && r->distinct_hosts)
             r->others[r->count - 1] =
                 x->distinct_hosts_of_job ? p->at_node[slot].of_job : p->at_node[slot].of_group;
@@ -96,7 +120,7 @@ static bool is_dynamic(uint32_t port)
 
 static void note_placed(struct planner *p, struct rank *r, uint32_t i, const Pb__Placement *n)
 {
-    const Pb__Amount *ask = r->ask->amount;
+    const Pb__Amount *ask = n->resources;
     r->cpu[i] -= (int32_t)ask->cpu;
     r->memory[i] -= (int32_t)ask->memory_mb;
     r->disk[i] -= (int32_t)ask->disk_mb;
@@ -106,6 +130,8 @@ static void note_placed(struct planner *p, struct rank *r, uint32_t i, const Pb_
     for (size_t k = 0; k < n->n_ports; k++)
         ports += is_dynamic(n->ports[k]->value);
     r->dynamic_ports[i] -= ports < r->dynamic_ports[i] ? ports : r->dynamic_ports[i];
+    if (r->ask->pieces != NULL)
+        rank_look(r, p->fleet, i);
     rank_placed(r, p->fleet, i);
     if (p->at_node == NULL)
         return;
@@ -115,6 +141,8 @@ static void note_placed(struct planner *p, struct rank *r, uint32_t i, const Pb_
     at->disk += ask->disk_mb;
     at->dynamic_ports += ports;
     at->taken = r->taken[i];
+    if (r->given != NULL)
+        at->given = r->given[i];
     at->of_job++;
 }
 
@@ -143,12 +171,16 @@ static uint32_t choose(const struct planner *p, const struct rank *r, const stru
     return i != UINT32_MAX && rank_score(r, i) > KEY_NONE ? i : UINT32_MAX;
 }
 
-/* NULL: its ports could not be given out. */
+/* NULL: its cores, its devices or its ports could not be given out. */
 static Pb__Placement *place_at(struct planner *p, const Pb__TaskGroup *group, struct rank *r,
                                const struct wanted *w, uint32_t i)
 {
     Pb__Port **ports = NULL;
     size_t port_count = 0;
+    struct given *given = NULL;
+    if (r->ask->pieces != NULL &&
+        (given = pieces_give(r->ask->pieces, p->arena, p->fleet, r->slots[i], r->given[i])) == NULL)
+        return NULL;
     if (r->ask->fixed_count + r->ask->dynamic_count > 0 &&
         !ask_give_ports(r->ask, p->arena, p->fleet, r->slots[i], &r->taken[i],
                         p->seed + 0x9e3779b97f4a7c15u * ++p->given, &ports, &port_count)) {
@@ -156,9 +188,14 @@ static Pb__Placement *place_at(struct planner *p, const Pb__TaskGroup *group, st
         rank_update(r, p->fleet, i);
         return NULL;
     }
-    Pb__Placement *n = add_placement(p, group, w, r->ask, r->slots[i]);
+    Pb__Placement *n = add_placement(p, group, w, r, i);
     n->ports = ports;
     n->n_ports = port_count;
+    if (given != NULL) {
+        n->grants = (Pb__TaskGrant **)(uintptr_t)given->grants;
+        n->n_grants = given->count;
+        r->given[i] = given;
+    }
     note_placed(p, r, i, n);
     return n;
 }
@@ -199,6 +236,7 @@ static bool displace_for(struct planner *p, struct contest *c, const struct want
 struct credit {
     uint32_t slot;
     int64_t cpu, memory, disk;
+    struct given *given;
 };
 
 static struct credit *credit_for(struct credit *credits, size_t *count, uint32_t slot,
@@ -208,7 +246,8 @@ static struct credit *credit_for(struct credit *credits, size_t *count, uint32_t
         if (credits[i].slot == slot)
             return &credits[i];
     credits[*count] =
-        (struct credit){slot, r->cpu[candidate], r->memory[candidate], r->disk[candidate]};
+        (struct credit){slot, r->cpu[candidate], r->memory[candidate], r->disk[candidate],
+                        r->given != NULL ? r->given[candidate] : NULL};
     return &credits[(*count)++];
 }
 
@@ -244,6 +283,18 @@ static bool statics_free_without(const struct planner *p, const struct rank *r, 
     return !r->ask->conflicting;
 }
 
+/* Gives the new one its cores and devices, with what the old one gives back. False: too few. */
+static bool pieces_after_stop(const struct planner *p, const struct rank *r, struct credit *c,
+                              const Pb__Alloc *old)
+{
+    struct given *back = arena_array(p->arena, struct given, 1);
+    *back = (struct given){c->given, old->grants, old->n_grants, true};
+    struct given *n = pieces_give(r->ask->pieces, p->arena, p->fleet, c->slot, back);
+    if (n != NULL)
+        c->given = n;
+    return n != NULL;
+}
+
 /* Whether the new one will find room on the node of the old one once that has ended. If so the old
  * one is stopped now, and the new one is placed when the node reports the end: until then its
  * resources are in use. If not, the old one goes on. */
@@ -261,7 +312,11 @@ static bool room_after_stop(const struct planner *p, const struct rank *r, struc
             disk = c->disk + was->disk_mb;
     if (cpu < (int64_t)ask->cpu || memory < (int64_t)ask->memory_mb || disk < (int64_t)ask->disk_mb)
         return false;
-    *c = (struct credit){c->slot, cpu - ask->cpu, memory - ask->memory_mb, disk - ask->disk_mb};
+    if (r->ask->pieces != NULL && !pieces_after_stop(p, r, c, old))
+        return false;
+    c->cpu = cpu - ask->cpu - (r->cores_cpu != NULL ? r->cores_cpu[i] : 0);
+    c->memory = memory - ask->memory_mb;
+    c->disk = disk - ask->disk_mb;
     return true;
 }
 
@@ -369,7 +424,7 @@ void contest_open(struct contest *c, struct planner *p, size_t place)
         .feasible = planner_feasible(p, place),
     };
     struct rank *r = &c->rank;
-    ask_init(&c->ask, p->arena, c->group);
+    ask_init(&c->ask, p->arena, c->group, c->feasible->pieces);
     rank_init(r, p->arena, &c->ask, p->fleet->count);
     r->group_count = c->group->count;
     r->distinct_hosts = c->feasible->distinct_hosts_of_job || c->feasible->distinct_hosts_of_group;

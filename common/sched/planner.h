@@ -19,6 +19,7 @@ struct at_node {
     uint32_t dynamic_ports;
     uint32_t of_job, of_group; /* allocations that are there to stay */
     struct taken_port *taken;
+    struct given *given; /* cores and devices */
 };
 
 /* An allocation of a less important job. */

@@ -72,12 +72,19 @@ static const Pb__Amount *size_of(const struct victim *v)
     return v->alloc->resources != NULL ? v->alloc->resources : &nothing;
 }
 
+/* With the MHz of its cores, which are taken off what is left already. */
+static int64_t ask_cpu(const struct contest *c, uint32_t i)
+{
+    const struct rank *r = &c->rank;
+    return (int64_t)c->ask.amount->cpu + (r->cores_cpu != NULL ? r->cores_cpu[i] : 0);
+}
+
 static struct need need_of(const struct contest *c, uint32_t i)
 {
     const Pb__Amount *ask = c->ask.amount;
     const struct rank *r = &c->rank;
     return (struct need){
-        ask->cpu > 0 ? (int64_t)ask->cpu - r->cpu[i] : 0,
+        ask_cpu(c, i) > 0 ? (int64_t)ask->cpu - r->cpu[i] : 0,
         ask->memory_mb > 0 ? (int64_t)ask->memory_mb - r->memory[i] : 0,
         ask->disk_mb > 0 ? (int64_t)ask->disk_mb - r->disk[i] : 0,
     };
@@ -173,7 +180,8 @@ static double covers(const struct search *s, struct need left, size_t victim)
     const Pb__Amount *v = size_of(&s->p->victims[victim]), *ask = s->c->ask.amount;
     double sum = 0;
     if (left.cpu > 0)
-        sum += (double)(v->cpu < left.cpu ? v->cpu : left.cpu) / ask->cpu;
+        sum +=
+            (double)(v->cpu < left.cpu ? v->cpu : left.cpu) / (double)ask_cpu(s->c, s->candidate);
     if (left.memory > 0)
         sum += (double)(v->memory_mb < left.memory ? v->memory_mb : left.memory) / ask->memory_mb;
     if (left.disk > 0)

@@ -79,6 +79,11 @@ void rank_init(struct rank *r, struct arena *a, const struct ask *ask, uint32_t 
     r->dynamic_ports = arena_array(a, uint32_t, n);
     r->taken = arena_array(a, struct taken_port *, n);
     r->scores = arena_array(a, double, n);
+    if (ask->pieces == NULL)
+        return;
+    r->cores_cpu = arena_array(a, int32_t, n);
+    r->find = arena_array(a, struct pieces_room, n);
+    r->given = arena_array(a, struct given *, n);
 }
 
 /* What is not asked for fits even where a shrunken node is over its capacity already. */
@@ -87,9 +92,29 @@ static inline bool lacks(int32_t left, uint32_t ask)
     return ask > 0 && left < (int64_t)ask;
 }
 
+void rank_look(struct rank *r, const struct fleet *f, uint32_t i)
+{
+    r->find[i] = pieces_look(r->ask->pieces, f, r->slots[i], r->given[i]);
+}
+
+/* What comes first is what makes an allocation impossible there whatever else is freed. */
+static size_t pieces_exhausted(const struct rank *r, uint32_t i)
+{
+    const struct ask *k = r->ask;
+    if (r->find[i].cores < pieces_cores(k->pieces))
+        return EXHAUSTED_CORES;
+    if (!r->find[i].devices)
+        return EXHAUSTED_DEVICES;
+    /* The MHz of cores are asked for where no others are. */
+    return r->cores_cpu[i] > 0 && r->cpu[i] < (int64_t)k->amount->cpu ? EXHAUSTED_CPU
+                                                                      : EXHAUSTED_NOT;
+}
+
 static inline size_t exhausted(const struct rank *r, const struct fleet *f, uint32_t i)
 {
     const struct ask *k = r->ask;
+    if (k->pieces != NULL && pieces_exhausted(r, i) != EXHAUSTED_NOT)
+        return pieces_exhausted(r, i);
     if (lacks(r->cpu[i], k->amount->cpu))
         return EXHAUSTED_CPU;
     if (lacks(r->memory[i], k->amount->memory_mb))
@@ -142,6 +167,11 @@ double rank_penalty(const struct rank *r, uint32_t i)
     return r->penalized == i ? -1 : 0;
 }
 
+double rank_devices(const struct rank *r, uint32_t i)
+{
+    return r->find != NULL && pieces_have_affinity(r->ask->pieces) ? r->find[i].affinity : 0;
+}
+
 static inline double combine(const struct rank *r, uint32_t i, double packing)
 {
     double sum = packing;
@@ -152,6 +182,8 @@ static inline double combine(const struct rank *r, uint32_t i, double packing)
         sum += r->affinity[i], parts++;
     if (r->penalized == i)
         sum -= 1, parts++;
+    if (r->find != NULL && pieces_have_affinity(r->ask->pieces))
+        sum += r->find[i].affinity, parts++;
     return sum / parts;
 }
 

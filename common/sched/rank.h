@@ -3,14 +3,17 @@
  * (sched/cells.h), so a winner tree finds the next best in O(log n).
  *
  * Order: 1. the higher score; 2. the lower node id.
- * The score is the mean of those parts that have something to say, as in Nomad:
- *   binpack                  BestFit v3: (20 - 10^free_cpu - 10^free_memory) / 18, within 0..1,
- * with the shares free once the allocation is there; of a job that asks for the algorithm "spread":
- * 1 less that job-anti-affinity        -(allocations of the group already there + 1) / the group's
- * count; silent where there is none node-reschedule-penalty  -1 where the allocation that it
- * follows has failed; else silent node-affinity            the weights of the affinities that hold
- * there, as a share of all; silent where the group has none and then, where the group asks for
- * spread, the mean of that and allocation-spread. */
+ *
+ * The score is the mean of those parts that have something to say, as in Nomad. "binpack" is
+ * BestFit v3, (20 - 10^free_cpu - 10^free_memory) / 18, within 0..1, with the shares that are free
+ * once the allocation is there; of a job that asks for the algorithm "spread" it is 1 less that.
+ * "job-anti-affinity" is -(allocations of the group already there + 1) / the group's count, silent
+ * where there is none. "node-reschedule-penalty" is -1 where the allocation that it follows has
+ * failed, else silent. "node-affinity" is the weights of the affinities that hold there, as a share
+ * of all; silent where the group has none. "devices" is the same for the affinities of its requests
+ * for devices, and of the devices that it would get there.
+ *
+ * And then, where the group asks for spread, the mean of that and "allocation-spread". */
 #ifndef SCHED_RANK_H
 #define SCHED_RANK_H
 
@@ -37,10 +40,15 @@ struct rank {
     uint32_t *others;                  /* those that distinct_hosts minds */
     uint32_t *dynamic_ports;           /* left */
     double *affinity;                  /* NULL: the group has none */
-    struct taken_port **taken;         /* ports given out by this plan */
-    uint32_t penalized;                /* a candidate, or UINT32_MAX */
-    double *scores;                    /* but for spread; KEY_NONE: no room */
-    struct winner winner;              /* without cells */
+    /* Of a group that asks for cores or devices; else NULL. Of its cores' MHz, those of the next
+     * allocation are already taken off `cpu` above. */
+    int32_t *cores_cpu;        /* what the cores of one allocation are there, in MHz */
+    struct pieces_room *find;  /* what the next one would find */
+    struct given **given;      /* by this plan */
+    struct taken_port **taken; /* ports given out by this plan */
+    uint32_t penalized;        /* a candidate, or UINT32_MAX */
+    double *scores;            /* but for spread; KEY_NONE: no room */
+    struct winner winner;      /* without cells */
 };
 
 /* Room for this many candidates; the caller fills in the arrays but scores, then calls rank_build.
@@ -60,6 +68,8 @@ void rank_penalize(struct rank *r, const struct fleet *f, uint32_t candidate);
  * port. */
 enum exhausted {
     EXHAUSTED_NOT,
+    EXHAUSTED_CORES,
+    EXHAUSTED_DEVICES,
     EXHAUSTED_CPU,
     EXHAUSTED_MEMORY,
     EXHAUSTED_DISK,
@@ -76,6 +86,9 @@ double rank_binpack(const struct rank *r, uint32_t i);
 double rank_anti_affinity(const struct rank *r, uint32_t i);
 double rank_affinity(const struct rank *r, uint32_t i);
 double rank_penalty(const struct rank *r, uint32_t i);
+double rank_devices(const struct rank *r, uint32_t i);
+/* Looks again at the cores and devices of candidate i, after `given` has changed. */
+void rank_look(struct rank *r, const struct fleet *f, uint32_t i);
 
 /* 10^x for 0 <= x <= 1, within 1e-9; the same on every machine. */
 double rank_pow10(double x);

@@ -21,10 +21,15 @@ struct texts {
     size_t size;
 };
 
+struct model;
+struct stock;
+
 struct kind {
     struct texts texts;
     const char *datacenter, *node_class, *computed_class; /* in texts; "" if unset */
     uint32_t nodes;                                       /* 0: free to be used again */
+    struct model *models;                                 /* devices: sched/model.h */
+    uint32_t model_count;
 };
 
 /* Sorted, without doubles where it holds a record's ports; in order of coming where it holds
@@ -50,6 +55,7 @@ struct fleet {
         int64_t cpu, memory, disk;
     } * used, *held;
     struct port_set *ports, *held_ports;
+    struct stock **stock; /* cores and devices; NULL: the node has none */
     struct kind *kinds;
     uint32_t kind_count, kind_room;
     struct map *kind_by_text; /* texts -> 1 + place in kinds */

@@ -1,6 +1,8 @@
 #include "sched/whatif.h"
 #include "base/strbuf.h"
+#include "sched/model.h"
 #include "sched/rows.h"
+#include "sched/stock.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -30,6 +32,7 @@ static void copy_kinds(struct fleet *to, const struct fleet *f)
         k->computed_class = texts_get(&k->texts, "!computed");
         k->datacenter = texts_get(&k->texts, "node.datacenter");
         k->node_class = texts_get(&k->texts, "node.class");
+        k->models = models_new(&k->texts, &k->model_count);
         map_put(to->kind_by_text, k->texts.data, k->texts.size, (void *)(uintptr_t)(i + 1));
     }
 }
@@ -60,11 +63,13 @@ static struct fleet *copy_fleet(const struct fleet *f)
     COPY(held);
     COPY(ports);
     COPY(held_ports);
+    COPY(stock);
 #undef COPY
     for (uint32_t i = 0; i < f->count; i++) {
         to->unique[i].data = copy_of(f->unique[i].data, f->unique[i].size);
         to->ports[i] = copy_ports(&f->ports[i]);
         to->held_ports[i] = copy_ports(&f->held_ports[i]);
+        to->stock[i] = stock_copy(f->stock[i]);
     }
     return to;
 }

@@ -1,6 +1,7 @@
 #include "planqueue/verify.h"
 #include "base/fault.h"
 #include "sched/fit.h"
+#include "wire/grant.h"
 #include <string.h>
 
 static bool lacks(int64_t left, uint32_t ask)
@@ -57,7 +58,11 @@ static const char *why_not(const struct fleet *f, const Pb__Placement *p)
             if (p->ports[k]->value == port)
                 return fit_name(FIT_PORT);
     }
-    return NULL;
+    const char *mistake = grants_mistake(p->grants, p->n_grants);
+    if (mistake != NULL)
+        return mistake;
+    enum fit pieces = fleet_grants_fit(f, slot, p->grants, p->n_grants);
+    return pieces != FIT ? fit_name(pieces) : NULL;
 }
 
 static bool same_bytes(ProtobufCBinaryData a, ProtobufCBinaryData b)

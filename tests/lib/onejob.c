@@ -3,6 +3,7 @@
 #include "sched/fit.h"
 #include "sched/reconcile.h"
 #include "sched/sched.h"
+#include "wire/grant.h"
 #include "wire/wire.h"
 #include <criterion/criterion.h>
 #include <stdlib.h>
@@ -105,6 +106,8 @@ Pb__Node *onejob_add_node(struct onejob *c, uint32_t cpu, uint32_t memory_mb, ui
     u->capacity = n->total;
     u->used = an_amount(a, 0, 0, 0);
     u->ports = arena_array(a, uint32_t, 65536);
+    u->cores = arena_array(a, uint32_t, ONEJOB_PIECES);
+    u->devices = arena_array(a, char *, ONEJOB_PIECES);
     must(c->node_count < ONEJOB_NODES);
     c->nodes[c->node_count] = n;
     c->usages[c->node_count++] = u;
@@ -216,17 +219,69 @@ static int compare_ports(const void *a, const void *b)
     return (int)*(const uint32_t *)a - (int)*(const uint32_t *)b;
 }
 
+struct use_of {
+    struct onejob *c;
+    Pb__NodeUsage *usage;
+};
+
+static void use_core(void *self, uint32_t core)
+{
+    Pb__NodeUsage *u = ((const struct use_of *)self)->usage;
+    cr_assert_lt(u->n_cores, ONEJOB_PIECES);
+    u->cores[u->n_cores++] = core;
+    qsort(u->cores, u->n_cores, sizeof(*u->cores), compare_ports);
+}
+
+static void use_device(void *self, const char *name)
+{
+    const struct use_of *x = self;
+    cr_assert_lt(x->usage->n_devices, ONEJOB_PIECES);
+    x->usage->devices[x->usage->n_devices++] = arena_strdup(x->c->arena, name);
+}
+
+static void release_core(void *self, uint32_t core)
+{
+    Pb__NodeUsage *u = self;
+    for (size_t i = 0; i < u->n_cores; i++)
+        if (u->cores[i] == core) {
+            memmove(&u->cores[i], &u->cores[i + 1], (--u->n_cores - i) * sizeof(*u->cores));
+            return;
+        }
+}
+
+static void release_device(void *self, const char *name)
+{
+    Pb__NodeUsage *u = self;
+    for (size_t i = 0; i < u->n_devices; i++)
+        if (strcmp(u->devices[i], name) == 0) {
+            u->devices[i] = u->devices[--u->n_devices];
+            return;
+        }
+}
+
+static const Pb__Node *node_of_usage(const struct onejob *c, const Pb__NodeUsage *u)
+{
+    for (size_t i = 0; i < c->node_count; i++)
+        if (c->usages[i] == u)
+            return c->nodes[i];
+    return NULL;
+}
+
 static void use(struct onejob *c, const Pb__Alloc *alloc)
 {
     Pb__NodeUsage *u = onejob_usage(c, alloc->node_id.data);
     cr_assert_eq(usage_fits(u, alloc->resources, alloc->ports, alloc->n_ports), FIT,
                  "a placement does not fit");
+    cr_assert_eq(grants_fit(u, node_of_usage(c, u), alloc->grants, alloc->n_grants), FIT,
+                 "a core or a device is given twice, or is not there");
     u->used->cpu += alloc->resources->cpu;
     u->used->memory_mb += alloc->resources->memory_mb;
     u->used->disk_mb += alloc->resources->disk_mb;
     for (size_t i = 0; i < alloc->n_ports; i++)
         u->ports[u->n_ports++] = alloc->ports[i]->value;
     qsort(u->ports, u->n_ports, sizeof(*u->ports), compare_ports);
+    grants_each(alloc->grants, alloc->n_grants,
+                &(struct grant_visitor){&(struct use_of){c, u}, use_core, use_device});
 }
 
 static void release(struct onejob *c, const Pb__Alloc *alloc)
@@ -241,6 +296,8 @@ static void release(struct onejob *c, const Pb__Alloc *alloc)
                 memmove(&u->ports[k], &u->ports[k + 1], (--u->n_ports - k) * sizeof(*u->ports));
                 break;
             }
+    grants_each(alloc->grants, alloc->n_grants,
+                &(struct grant_visitor){u, release_core, release_device});
 }
 
 static Pb__Alloc *new_alloc(struct onejob *c, const char *group, uint32_t name_index,
@@ -393,6 +450,8 @@ static void apply_placement(struct onejob *c, const Pb__Plan *plan, const Pb__Pl
         deploy(c, alloc, copy->canary);
     alloc->ports = copy->ports;
     alloc->n_ports = copy->n_ports;
+    alloc->grants = copy->grants;
+    alloc->n_grants = copy->n_grants;
     use(c, alloc);
     if (copy->previous_alloc.len > 0) {
         Pb__Alloc *previous = find_alloc(c, copy->previous_alloc);

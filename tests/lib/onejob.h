@@ -9,7 +9,8 @@
 #include "jobstore.pb-c.h"
 #include "sched/fleet.h"
 
-#define ONEJOB_NODES 256
+#define ONEJOB_NODES  256
+#define ONEJOB_PIECES 64 /* cores, or instances of devices, of one node */
 
 struct onejob {
     struct arena *arena;

@@ -3,14 +3,28 @@
 #include "base/arena.h"
 #include "base/prng.h"
 #include "onejob.h"
+#include "pieces.h"
 #include "planqueue/verify.h"
 #include "sched/fit.h"
+#include "wire/grant.h"
 #include "wire/wire.h"
 #include <criterion/criterion.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define SEEDS 500
+
+static void add_grant(struct arena *a, Pb__Placement *p, struct prng *r)
+{
+    static const char *const ids[] = {"a", "b", "c"};
+    Pb__TaskGrant *g = a_grant(a, "t");
+    for (size_t n = prng_below(r, 3); n > 0; n--)
+        grant_core(a, g, (uint32_t)prng_below(r, 9));
+    for (size_t n = prng_below(r, 2); n > 0; n--)
+        grant_instance(a, g, "acme/gpu/x1", ids[prng_below(r, 3)]);
+    p->grants = arena_array(a, Pb__TaskGrant *, 1);
+    p->grants[p->n_grants++] = g;
+}
 
 static Pb__Placement *a_placement(struct onejob *c, struct arena *a, struct prng *r)
 {
@@ -31,6 +45,8 @@ static Pb__Placement *a_placement(struct onejob *c, struct arena *a, struct prng
         port->has_value = 1;
         port->value = DYNAMIC_PORT_MIN + (uint32_t)prng_below(r, 12);
     }
+    if (prng_below(r, 2) == 0)
+        add_grant(a, p, r);
     return p;
 }
 
@@ -53,18 +69,57 @@ static int compare_ports(const void *a, const void *b)
     return (int)*(const uint32_t *)a - (int)*(const uint32_t *)b;
 }
 
-static bool ready(const struct onejob *c, const Pb__Placement *p)
+static const Pb__Node *node_of(const struct onejob *c, const Pb__Placement *p)
 {
     for (size_t i = 0; i < c->node_count; i++)
         if (id_equal(c->nodes[i]->id.data, p->node_id.data))
-            return c->nodes[i]->status == PB__NODE__STATUS__READY;
-    return false;
+            return c->nodes[i];
+    return NULL;
+}
+
+static bool ready(const struct onejob *c, const Pb__Placement *p)
+{
+    return node_of(c, p)->status == PB__NODE__STATUS__READY;
 }
 
 static bool reference_fits(struct onejob *c, const Pb__Placement *p)
 {
-    return ready(c, p) &&
-           usage_fits(onejob_usage(c, p->node_id.data), p->resources, p->ports, p->n_ports) == FIT;
+    const Pb__NodeUsage *u = onejob_usage(c, p->node_id.data);
+    return ready(c, p) && usage_fits(u, p->resources, p->ports, p->n_ports) == FIT &&
+           grants_fit(u, node_of(c, p), p->grants, p->n_grants) == FIT;
+}
+
+struct using
+{
+    struct onejob *c;
+    Pb__NodeUsage *usage;
+    int sign;
+};
+
+static void use_core(void *self, uint32_t core)
+{
+    const struct using *x = self;
+    Pb__NodeUsage *u = x->usage;
+    if (x->sign > 0)
+        u->cores[u->n_cores++] = core;
+    for (size_t i = 0; x->sign < 0 && i < u->n_cores; i++)
+        if (u->cores[i] == core) {
+            u->cores[i] = u->cores[--u->n_cores];
+            return;
+        }
+}
+
+static void use_device(void *self, const char *name)
+{
+    const struct using *x = self;
+    Pb__NodeUsage *u = x->usage;
+    if (x->sign > 0)
+        u->devices[u->n_devices++] = arena_strdup(x->c->arena, name);
+    for (size_t i = 0; x->sign < 0 && i < u->n_devices; i++)
+        if (strcmp(u->devices[i], name) == 0) {
+            u->devices[i] = u->devices[--u->n_devices];
+            return;
+        }
 }
 
 static void reference_use(struct onejob *c, const Pb__Placement *p, int sign)
@@ -84,6 +139,8 @@ static void reference_use(struct onejob *c, const Pb__Placement *p, int sign)
             }
     }
     qsort(u->ports, u->n_ports, sizeof(*u->ports), compare_ports);
+    grants_each(p->grants, p->n_grants,
+                &(struct grant_visitor){&(struct using){c, u, sign}, use_core, use_device});
 }
 
 static bool is_accepted(const struct verified *v, const Pb__Placement *p)
@@ -124,6 +181,13 @@ static void check_plan(struct onejob *c, const Pb__Plan *plan, const struct veri
     }
 }
 
+static void add_node(struct onejob *c)
+{
+    Pb__Node *n = onejob_add_node(c, 1000, 1000, 1000);
+    node_list_cores(c->arena, n, 8);
+    node_add_device(c->arena, n, a_device(c->arena, "acme/gpu/x1", "a b"));
+}
+
 Test(verify_property, takes_what_fits_and_nothing_else)
 {
     for (unsigned seed = 1; seed <= SEEDS; seed++) {
@@ -132,7 +196,7 @@ Test(verify_property, takes_what_fits_and_nothing_else)
         prng_seed(&r, seed);
         onejob_init(&c);
         for (size_t n = 1 + prng_below(&r, 6); n > 0; n--)
-            onejob_add_node(&c, 1000, 1000, 1000);
+            add_node(&c);
         if (prng_below(&r, 3) == 0)
             c.nodes[0]->status = PB__NODE__STATUS__DOWN;
         struct fleet *f = onejob_fleet(&c), *untouched = onejob_fleet(&c);
@@ -153,6 +217,10 @@ Test(verify_property, takes_what_fits_and_nothing_else)
         for (size_t i = 0; i < c.node_count; i++) {
             uint32_t slot = fleet_slot(f, c.nodes[i]->id.data);
             cr_assert_eq(fleet_room(f, slot).cpu, fleet_room(untouched, slot).cpu, "seed %u", seed);
+            Pb__TaskGrant *all = a_grant(c.arena, "t");
+            for (uint32_t core = 0; core < 8; core++)
+                grant_core(c.arena, all, core);
+            cr_assert_eq(fleet_grants_fit(f, slot, &all, 1), FIT, "seed %u: a core stays", seed);
         }
         fleet_free(f);
         fleet_free(untouched);

@@ -1,4 +1,5 @@
 #include "naive.h"
+#include "naive_pieces.h"
 #include "sched/reconcile.h"
 #include <criterion/criterion.h>
 #include <math.h>
@@ -11,6 +12,7 @@ struct at {
     int64_t cpu, memory; /* taken by the plan */
     uint32_t of_job, of_group;
     uint32_t port; /* a static one taken by the plan */
+    struct naive_pieces pieces;
 };
 
 struct follower {
@@ -115,7 +117,8 @@ static bool has_room(const struct follower *w, size_t node)
     const struct at *at = &w->at[node];
     const Pb__Resources *ask = w->group->tasks[0]->resources;
     uint32_t port = fixed_port(w->group);
-    return at->cpu + u->used->cpu + ask->cpu <= u->capacity->cpu &&
+    uint32_t cpu = ask->cpu + naive_cores_cpu(&at->pieces, ask);
+    return naive_pieces_fit(&at->pieces, ask) && at->cpu + u->used->cpu + cpu <= u->capacity->cpu &&
            at->memory + u->used->memory_mb + ask->memory_mb <= u->capacity->memory_mb &&
            (port == 0 || port_is_free(w, node, port));
 }
@@ -217,7 +220,8 @@ static double score(const struct follower *w, size_t node)
     const struct at *at = &w->at[node];
     const Pb__TaskGroup *g = w->group;
     const Pb__Resources *ask = g->tasks[0]->resources;
-    double cpu = (double)u->capacity->cpu - u->used->cpu - (double)at->cpu - ask->cpu;
+    double cpu = (double)u->capacity->cpu - u->used->cpu - (double)at->cpu - ask->cpu -
+                 naive_cores_cpu(&at->pieces, ask);
     double memory =
         (double)u->capacity->memory_mb - u->used->memory_mb - (double)at->memory - ask->memory_mb;
     double full =
@@ -232,6 +236,9 @@ static double score(const struct follower *w, size_t node)
     double affinity = affinity_part(w, node, &weights);
     if (weights > 0)
         sum += affinity / weights, parts++;
+    double devices = naive_device_affinity(&at->pieces, ask, &weights);
+    if (weights > 0)
+        sum += devices / weights, parts++;
     size_t spreads = w->job->n_spreads + g->n_spreads;
     if (spreads == 0)
         return sum / parts;
@@ -279,6 +286,8 @@ static bool stays(const struct onejob *c, const Pb__Plan *plan, const Pb__Alloc 
 static void start(struct follower *w, struct onejob *c, const Pb__Plan *plan, const char *label)
 {
     *w = (struct follower){.c = c, .job = c->view.job, .label = label};
+    for (size_t i = 0; i < c->node_count; i++)
+        w->at[i].pieces = (struct naive_pieces){.node = c->nodes[i], .usage = c->usages[i]};
     for (size_t i = 0; i < c->view.n_allocs; i++)
         if (stays(c, plan, c->view.allocs[i]))
             w->at[node_of(w, c->view.allocs[i]->node_id)].of_job++;
@@ -309,7 +318,9 @@ static void follow(struct follower *w, const Pb__Placement *p, bool judged)
         if (is_open(w, i))
             cr_assert(score(w, i) <= own + 1e-7, "%s: %f passed over for %f", w->label, score(w, i),
                       own);
-    w->at[n].cpu += w->group->tasks[0]->resources->cpu;
+    const Pb__Resources *ask = w->group->tasks[0]->resources;
+    naive_pieces_take(&w->at[n].pieces, ask, p, w->label);
+    w->at[n].cpu += ask->cpu + naive_cores_cpu(&w->at[n].pieces, ask);
     w->at[n].memory += w->group->tasks[0]->resources->memory_mb;
     w->at[n].of_job++;
     w->at[n].of_group++;

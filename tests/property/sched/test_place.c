@@ -1,6 +1,7 @@
 /* Random clusters and jobs that ask for everything at once: constraints, distinct hosts and
  * properties, affinity, spread, ports, several groups. The seed is in each message. */
 #include "naive.h"
+#include "pieces.h"
 #include "sched/reconcile.h"
 #include "sched/sched.h"
 #include "wire/wire.h"
@@ -13,7 +14,63 @@ static const char *const racks[] = {"r1", "r2", "r3", "r4"};
 static const char *const zones[] = {"a", "b"};
 static const char *const attributes[] = {"${attr.rack}", "${attr.zone}", "${attr.unique.name}"};
 
-static void add_nodes(struct onejob *c, struct prng *r)
+/* What is given piece by piece: up to six cores, and devices of three models. */
+static void add_pieces(struct onejob *c, Pb__Node *node, struct prng *r)
+{
+    static const char *const models[][2] = {
+        {"acme/fpga/f1", "7 GiB"}, {"acme/gpu/x1", "8000 MB"}, {"acme/gpu/x2", "16 GiB"}};
+    node->has_cores = 1;
+    node->cores = 1 + (uint32_t)prng_below(r, 6);
+    node_list_cores(c->arena, node, node->cores - (uint32_t)prng_below(r, 2));
+    for (size_t i = 0; i < 3; i++) {
+        if (prng_below(r, 2) == 0)
+            continue;
+        Pb__NodeDevice *d = a_device(c->arena, models[i][0], prng_below(r, 2) ? "a b c d" : "a b");
+        device_attribute(c->arena, d, "memory", models[i][1]);
+        d->instances[0]->healthy = prng_below(r, 3) > 0;
+        node_add_device(c->arena, node, d);
+    }
+}
+
+static Pb__RequestedDevice *random_request(struct onejob *c, struct prng *r)
+{
+    static const char *const names[] = {"gpu", "gpu", "acme/gpu", "acme/gpu/x2", "fpga"};
+    Pb__RequestedDevice *d = arena_array(c->arena, Pb__RequestedDevice, 1);
+    pb__requested_device__init(d);
+    d->name = arena_strdup(c->arena, names[prng_below(r, 5)]);
+    d->has_count = 1;
+    d->count = 1 + prng_below(r, 2);
+    d->constraints = arena_array(c->arena, Pb__Constraint *, 1);
+    d->affinities = arena_array(c->arena, Pb__Affinity *, 2);
+    if (prng_below(r, 3) == 0)
+        d->constraints[d->n_constraints++] = a_constraint(
+            c->arena, "${device.attr.memory}", ">=", prng_below(r, 2) ? "7000 MB" : "8 GiB");
+    for (size_t n = prng_below(r, 3); n > 0; n--) {
+        Pb__Affinity *f = d->affinities[d->n_affinities++] = arena_array(c->arena, Pb__Affinity, 1);
+        pb__affinity__init(f);
+        f->l_target = arena_strdup(c->arena, "${device.model}");
+        f->operand = arena_strdup(c->arena, "=");
+        f->r_target = arena_strdup(c->arena, prng_below(r, 2) ? "x1" : "x2");
+        f->has_weight = 1;
+        f->weight = prng_below(r, 3) ? 60 : -40;
+    }
+    return d;
+}
+
+static void ask_for_pieces(struct onejob *c, Pb__TaskGroup *g, struct prng *r)
+{
+    Pb__Resources *ask = g->tasks[0]->resources;
+    if (prng_below(r, 2) == 0) {
+        ask->has_cores = 1;
+        ask->cores = 1 + (uint32_t)prng_below(r, 2);
+        ask->cpu = 0;
+    }
+    ask->devices = arena_array(c->arena, Pb__RequestedDevice *, 2);
+    for (size_t n = prng_below(r, 3); n > 0; n--)
+        ask->devices[ask->n_devices++] = random_request(c, r);
+}
+
+static void add_nodes(struct onejob *c, struct prng *r, bool pieces)
 {
     size_t n = 1 + prng_below(r, 24);
     for (size_t i = 0; i < n; i++) {
@@ -30,6 +87,8 @@ static void add_nodes(struct onejob *c, struct prng *r)
             node->drivers[0]->healthy = 0;
         if (prng_below(r, 12) == 0)
             node->eligibility = PB__NODE__ELIGIBILITY__INELIGIBLE;
+        if (pieces)
+            add_pieces(c, node, r);
     }
 }
 
@@ -128,7 +187,8 @@ static void make_world(struct onejob *c, struct prng *r, unsigned seed)
 {
     prng_seed(r, seed);
     onejob_init(c);
-    add_nodes(c, r);
+    bool pieces = seed % 3 == 0;
+    add_nodes(c, r, pieces);
     Pb__Job *job =
         onejob_set_job(c, prng_below(r, 2) ? "service" : "batch", (uint32_t)prng_below(r, 40),
                        10 + (uint32_t)prng_below(r, 300), 10 + (uint32_t)prng_below(r, 300));
@@ -140,6 +200,8 @@ static void make_world(struct onejob *c, struct prng *r, unsigned seed)
         add_group(c, job, r);
     for (size_t i = 0; i < job->n_task_groups; i++)
         add_wishes(c, job->task_groups[i], r);
+    for (size_t i = 0; pieces && i < job->n_task_groups; i++)
+        ask_for_pieces(c, job->task_groups[i], r);
     if (prng_below(r, 4) == 0)
         job->constraints[job->n_constraints++] = random_constraint(c, r);
     if (prng_below(r, 4) == 0)
