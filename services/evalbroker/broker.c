@@ -15,7 +15,7 @@ struct broker *broker_new(const struct broker_settings *s)
     b->queues = map_new();
     b->owners = map_new();
     heap_init(&b->timers, item_due_earlier);
-    list_init(&b->blocked);
+    b->shapes = map_new();
     list_init(&b->acked);
     list_init(&b->ending);
     b->capacity = capacity_new();
@@ -33,6 +33,7 @@ void broker_free(struct broker *b)
     map_free(b->jobs);
     map_free(b->queues);
     map_free(b->owners);
+    map_free(b->shapes);
     heap_fini(&b->timers);
     capacity_free(b->capacity);
     free(b);
@@ -73,8 +74,7 @@ static void update(struct broker *b, struct item *it, const Pb__Eval *e, struct 
         it->epoch = b->epoch;
         return;
     }
-    if (it->place == READY)
-        heap_remove(&it->queue->ready, &it->order);
+    item_unorder(it);
     item_read(b, it, e);
     switch (it->place) {
     case OUT:
@@ -258,7 +258,8 @@ static void item_check(const struct broker *b, const struct item *it)
     must((j->slot == it) == in_slot);
     must((j->next == it) == (it->place == WAITING));
     must((j->blocked == it) == (it->place == BLOCKED));
-    must((it->order.slot != 0) == (it->place == READY));
+    must(it->order.slot == 0 || it->place == READY || it->place == BLOCKED);
+    must(it->order.slot != 0 || !(it->place == READY || (it->place == BLOCKED && j->slot == NULL)));
     must((it->owner != NULL) == (it->place == OUT));
     must(it->place == ENDING ? (it->timer.slot != 0) != link_is_linked(&it->link)
                              : (it->timer.slot != 0) == timed);

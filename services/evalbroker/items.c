@@ -114,11 +114,11 @@ void owner_release_if_idle(struct broker *b, struct owner *o)
 
 /* ---- an item */
 
-/* Workers need neither the reports of the last plan nor who else is to be told. */
+/* Workers need none of the reports of the last plan. */
 static void item_pack(struct item *it, const Pb__Eval *e)
 {
     Pb__Eval bare = *e;
-    bare.n_failed_groups = bare.n_placed_groups = 0;
+    bare.n_failed_groups = bare.n_placed_groups = bare.n_classes = 0;
     free(it->packed);
     it->packed_len = protobuf_c_message_get_packed_size(&bare.base);
     it->packed = xmalloc(it->packed_len + 1);
@@ -135,9 +135,8 @@ void item_read(struct broker *b, struct item *it, const Pb__Eval *e)
     it->modify_index = e->modify_index;
     it->wait_until = e->wait_until;
     it->snapshot_index = e->snapshot_index != 0 ? e->snapshot_index : e->modify_index;
-    it->escaped = e->escaped_class;
-    findings_free(b->capacity, it->findings);
-    it->findings = e->n_classes > 0 ? findings_new(b->capacity, e->classes, e->n_classes) : NULL;
+    shape_release(b, it->shape);
+    it->shape = shape_get(b, e);
     it->epoch = b->epoch;
 }
 
@@ -158,7 +157,7 @@ void item_free(struct broker *b, struct item *it)
     b->in_place[NOWHERE]--;
     job_release(b, it->job);
     queue_release(b, it->queue);
-    findings_free(b->capacity, it->findings);
+    shape_release(b, it->shape);
     free(it->packed);
     free(it);
 }

@@ -19,7 +19,7 @@ enum place {
     OUT,     /* in the slot, at a worker: owner's list, timer */
     ACKED,   /* in the slot until the feed shows how it ended: acked list, timer */
     BACKOFF, /* in the slot after a nack: timer */
-    BLOCKED, /* job->blocked, blocked list */
+    BLOCKED, /* job->blocked */
     ENDING,  /* to be cancelled or failed: ending list, or proposed and on the timer */
 };
 
@@ -27,6 +27,17 @@ struct queue { /* of one scheduler type */
     char *type;
     struct heap ready;
     size_t refs;
+};
+
+/* What blocked evaluations have found out about classes of nodes: of thousands most have found the
+ * same, and wait together. */
+struct shape {
+    struct findings *findings;
+    bool escaped;
+    struct heap waiting; /* those that saw least first */
+    size_t refs;
+    size_t key_len;
+    char key[]; /* all of it, as bytes */
 };
 
 struct job {
@@ -46,7 +57,8 @@ struct item {
     enum place place;
     struct job *job;
     struct queue *queue;
-    struct heap_item order; /* READY */
+    struct heap_item order; /* READY: in its queue; BLOCKED: in its shape, but for what waits only
+                               for the slot */
     struct heap_item timer;
     struct link link;
     uint64_t due_ms;
@@ -59,8 +71,7 @@ struct item {
     uint64_t create_index, modify_index;
     int64_t wait_until;
     uint64_t snapshot_index; /* BLOCKED: capacity freed later is news */
-    bool escaped;
-    struct findings *findings;
+    struct shape *shape;     /* NULL: it is not blocked */
 
     uint64_t token;
     struct owner *owner;
@@ -79,7 +90,8 @@ struct broker {
     struct map *queues;
     struct map *owners;
     struct heap timers;
-    struct link blocked, acked, ending;
+    struct map *shapes;
+    struct link acked, ending;
     struct capacity *capacity;
     uint64_t reached;
     uint64_t capacity_seen; /* of the capacity's last_freed, by the blocked ones */
@@ -110,6 +122,8 @@ void item_free(struct broker *b, struct item *it);
 
 void item_move(struct broker *b, struct item *it, enum place to);
 void item_set_timer(struct broker *b, struct item *it, uint64_t due_ms);
+/* Out of the heap that it is in for its place, before what orders it there changes. */
+void item_unorder(struct item *it);
 /* Takes it out of wherever it is. Whoever calls this advances the job afterwards. */
 void item_leave(struct broker *b, struct item *it);
 void item_make_ready(struct broker *b, struct item *it);
@@ -126,6 +140,15 @@ uint64_t item_nack_delay(const struct broker *b, const struct item *it);
 void item_settle_blocked(struct broker *b, struct item *it);
 /* Fills an empty slot. */
 void job_advance(struct broker *b, struct job *j);
+
+/* ---- blocked.c: what waits for capacity */
+
+/* Of what the evaluation found out; NULL for one that is not blocked. */
+struct shape *shape_get(struct broker *b, const Pb__Eval *e);
+void shape_release(struct broker *b, struct shape *s);
+/* Of a blocked one whose job's slot is free: the index of the capacity that may fit it. 0: there is
+ * none, and it waits in its shape. */
+uint64_t item_await_capacity(struct broker *b, struct item *it);
 /* Those that new capacity may fit. */
 void broker_wake_blocked(struct broker *b);
 

@@ -1,5 +1,4 @@
 /* The places of an evaluation and the rules of its job's slot. */
-#include "base/fault.h"
 #include "items.h"
 #include <string.h>
 
@@ -18,12 +17,19 @@ void item_set_timer(struct broker *b, struct item *it, uint64_t due_ms)
     heap_push(&b->timers, &it->timer);
 }
 
+void item_unorder(struct item *it)
+{
+    if (it->place == READY)
+        heap_remove(&it->queue->ready, &it->order);
+    else if (it->place == BLOCKED)
+        heap_remove(&it->shape->waiting, &it->order);
+}
+
 /* Takes it out of wherever it is. Whoever calls this advances the job afterwards. */
 void item_leave(struct broker *b, struct item *it)
 {
     struct job *j = it->job;
-    if (it->place == READY)
-        heap_remove(&it->queue->ready, &it->order);
+    item_unorder(it);
     heap_remove(&b->timers, &it->timer);
     list_remove(&it->link);
     if (it->owner != NULL)
@@ -50,11 +56,6 @@ void item_end(struct broker *b, struct item *it, bool fail)
     list_push_back(&b->ending, &it->link);
 }
 
-static uint64_t freed_for(const struct broker *b, const struct item *it)
-{
-    return capacity_freed_after(b->capacity, it->findings, it->escaped, it->snapshot_index);
-}
-
 /* Fills an empty slot: by the one that waits, else by the blocked one if there may be room for it
  * now. */
 void job_advance(struct broker *b, struct job *j)
@@ -62,8 +63,8 @@ void job_advance(struct broker *b, struct job *j)
     if (j->slot != NULL)
         return;
     struct item *it = j->next;
-    if (it == NULL && j->blocked != NULL && !b->reloading) {
-        uint64_t freed = freed_for(b, j->blocked);
+    if (it == NULL && j->blocked != NULL) {
+        uint64_t freed = item_await_capacity(b, j->blocked);
         if (freed == 0)
             return;
         it = j->blocked;
@@ -119,7 +120,6 @@ static void item_enter_blocked(struct broker *b, struct item *it)
         it->attempts = it->lost = 0;
         j->blocked = it;
         item_move(b, it, BLOCKED);
-        list_push_back(&b->blocked, &it->link);
     }
     job_advance(b, j);
 }
@@ -171,16 +171,4 @@ void item_settle_blocked(struct broker *b, struct item *it)
     item_leave(b, it);
     item_enter_blocked(b, it);
     job_advance(b, j);
-}
-
-void broker_wake_blocked(struct broker *b)
-{
-    uint64_t freed = capacity_last_freed(b->capacity);
-    if (MUTANT("blocked-never-woken"))
-        return;
-    if (b->reloading || freed == b->capacity_seen)
-        return;
-    b->capacity_seen = freed;
-    struct item *it;
-    list_each(&b->blocked, struct item, link, it) job_advance(b, it->job);
 }
