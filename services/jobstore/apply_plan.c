@@ -183,6 +183,12 @@ static void try_placement(struct planning *p, size_t i)
     note_refusal(p, at, why);
 }
 
+static bool is_own(const struct planning *p, const Pb__Alloc *a)
+{
+    return strcmp(a->job_id, p->job_id) == 0 &&
+           strcmp(namespace_or_default(a->namespace_), p->ns) == 0;
+}
+
 /* Of a stop that ends the allocation at once (its node is gone): its room is free for this very
  * plan. */
 static void try_stop(struct planning *p, const Pb__Stop *s)
@@ -190,7 +196,7 @@ static void try_stop(struct planning *p, const Pb__Stop *s)
     if (s->client_status != PB__ALLOC__CLIENT_STATUS__LOST)
         return;
     Pb__Alloc *a = state_alloc(p->view, p->arena, s->alloc_id.data);
-    if (a != NULL && alloc_uses_node(a))
+    if (a != NULL && is_own(p, a) && alloc_uses_node(a))
         usage_remove(p->view, a->node_id.data, alloc_load(a));
 }
 
@@ -217,12 +223,6 @@ static void try_all(struct planning *p)
     for (size_t i = 0; i < p->plan->n_placements; i++)
         try_placement(p, i);
     state_command_reset(p->view);
-}
-
-static bool is_own(const struct planning *p, const Pb__Alloc *a)
-{
-    return strcmp(a->job_id, p->job_id) == 0 &&
-           strcmp(namespace_or_default(a->namespace_), p->ns) == 0;
 }
 
 static void place(struct planning *p, const Pb__Placement *at)

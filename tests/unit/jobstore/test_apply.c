@@ -478,6 +478,17 @@ Test(apply, a_plan_cannot_stop_another_jobs_allocation)
     cr_assert_eq(get_alloc(c, other)->desired, PB__ALLOC__DESIRED__RUN);
 }
 
+Test(apply, what_is_not_a_plans_to_stop_frees_no_room_for_it)
+{
+    ProtobufCBinaryData other = a_running_alloc("other");
+    const Pb__NodeUsage *u = get_usage(c, get_alloc(c, other)->node_id);
+    uint32_t left = u->capacity->cpu - u->used->cpu;
+    Pb__Plan *p = a_plan(c, register_job(c, a_job(c, "web", 1))->eval_id);
+    plan_stop(c, p, other, true);
+    plan_place(c, p, get_alloc(c, other)->node_id, left + 1, 1, 0);
+    cr_assert_eq(apply_a_plan(c, p)->placed, 0);
+}
+
 /* ---- evaluations and failures */
 
 static void report(ProtobufCBinaryData id, uint64_t sequence, const char *event)
