@@ -63,7 +63,7 @@ static void validate_target(struct texts *errors, const char *target)
         texts_add(errors,
                   "\"%.60s\" names nothing that a node has: use \"${attr.NAME}\", "
                   "\"${meta.NAME}\", \"${node.datacenter}\", \"${node.class}\", "
-                  "\"${node.unique.id}\" or \"${node.unique.name}\"",
+                  "\"${node.pool}\", \"${node.unique.id}\" or \"${node.unique.name}\"",
                   target);
 }
 
@@ -355,8 +355,6 @@ static void validate_needs(struct validation *v)
         texts_add(v->errors, "Multiregion " NOT_YET);
     if (job->n_depends_on > 0)
         texts_add(v->errors, "Dependency " NOT_YET);
-    if (job->node_pool != NULL && strcmp(job->node_pool, "default") != 0)
-        texts_add(v->errors, "Node pool " NOT_YET);
 }
 
 /* What chooses among nodes means nothing where all of them are taken. */

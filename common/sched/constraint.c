@@ -78,8 +78,8 @@ bool target_is_unique(const char *target)
 
 bool target_is_mistaken(const char *target)
 {
-    static const char *const of_node[] = {"node.datacenter", "node.class", "node.unique.id",
-                                          "node.unique.name"};
+    static const char *const of_node[] = {"node.datacenter", "node.class", "node.pool",
+                                          "node.unique.id", "node.unique.name"};
     char key[TARGET_LONGEST];
     if (target == NULL || strncmp(target, "${", 2) != 0)
         return false;

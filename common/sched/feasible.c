@@ -1,17 +1,23 @@
 #include "sched/feasible.h"
 #include "base/err.h"
+#include "base/glob.h"
 #include "sched/rows.h"
-#include <fnmatch.h>
 #include <stdio.h>
 #include <string.h>
 
 /* Nomad's name for it. */
 #define MISSING_DRIVERS "missing drivers"
 
+static bool in_pool(const Pb__Job *job, const char *pool)
+{
+    const char *wanted = pool_or_default(job->node_pool);
+    return strcmp(wanted, "all") == 0 || strcmp(wanted, pool) == 0;
+}
+
 static bool in_datacenters(const Pb__Job *job, const char *datacenter)
 {
     for (size_t i = 0; i < job->n_datacenters; i++)
-        if (fnmatch(job->datacenters[i], datacenter, 0) == 0)
+        if (glob_matches(job->datacenters[i], datacenter))
             return true;
     return job->n_datacenters == 0;
 }
@@ -163,7 +169,8 @@ void feasible_init(struct feasible *x, struct arena *a, const struct fleet *f, c
     for (uint32_t i = 0; i < f->kind_count; i++) {
         if (f->kinds[i].nodes == 0)
             continue;
-        x->elsewhere[i] = !in_datacenters(job, f->kinds[i].datacenter);
+        x->elsewhere[i] =
+            !in_pool(job, f->kinds[i].pool) || !in_datacenters(job, f->kinds[i].datacenter);
         x->verdicts[i] = judge_kind(f, i, x, a, group);
     }
 }
@@ -172,7 +179,7 @@ const char *feasible_node(const struct feasible *x, const struct fleet *f, uint3
 {
     uint32_t kind = f->kind_of[slot];
     if (x->elsewhere[kind])
-        return "datacenter";
+        return "node pool or datacenter";
     if (x->verdicts[kind] != NULL)
         return x->verdicts[kind];
     for (size_t i = 0; i < x->unique_count; i++)

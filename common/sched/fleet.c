@@ -55,6 +55,7 @@ static void kind_texts(struct strbuf *b, const Pb__Node *node)
     add_text(b, "", "!computed", node->computed_class);
     add_text(b, "", "node.datacenter", node->datacenter);
     add_text(b, "", "node.class", node->node_class);
+    add_text(b, "", "node.pool", pool_or_default(node->node_pool));
     for (size_t i = 0; i < node->n_drivers; i++) {
         const Pb__DriverInfo *d = node->drivers[i];
         if (d->name != NULL)
@@ -112,6 +113,7 @@ static uint32_t find_kind(struct fleet *f, struct strbuf *b)
     k->computed_class = texts_get(&k->texts, "!computed");
     k->datacenter = texts_get(&k->texts, "node.datacenter");
     k->node_class = texts_get(&k->texts, "node.class");
+    k->pool = texts_get(&k->texts, "node.pool");
     k->models = models_new(&k->texts, &k->model_count);
     map_put(f->kind_by_text, k->texts.data, k->texts.size, (void *)(uintptr_t)(i + 1));
     return i;
@@ -161,6 +163,7 @@ void fleet_free(struct fleet *f)
                       f->held,   f->ports, f->held_ports, f->kinds,       f->stock};
     for (size_t i = 0; i < COUNT_OF(arrays); i++)
         free(arrays[i]);
+    fleet_drop_pools(f);
     map_free(f->kind_by_text);
     free(f);
 }
@@ -251,6 +254,7 @@ void fleet_reset(struct fleet *f)
 {
     f->index = 0;
     f->known = 0;
+    fleet_drop_pools(f);
     for (uint32_t i = 0; i < f->count; i++) {
         leave_kind(f, i);
         f->flags[i] = 0;
@@ -368,6 +372,10 @@ void fleet_set_object(struct fleet *f, const Pb__Object *o)
     if (o->deleted != NULL) {
         if (o->deleted->table == PB__TABLE__NAME__NODES && o->deleted->id.len == ID_SIZE)
             fleet_remove_node(f, o->deleted->id.data);
+        else if (o->deleted->table == PB__TABLE__NAME__NODE_POOLS && o->deleted->name != NULL)
+            fleet_remove_pool(f, o->deleted->name);
+    } else if (o->value_case == PB__OBJECT__VALUE_NODE_POOL && o->node_pool->name != NULL) {
+        fleet_set_pool(f, o->node_pool);
     } else if (o->value_case == PB__OBJECT__VALUE_NODE && o->node->id.len == ID_SIZE) {
         fleet_set_node(f, o->node);
     } else if (o->value_case == PB__OBJECT__VALUE_NODE_USAGE &&

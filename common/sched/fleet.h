@@ -2,7 +2,8 @@
  * NodeUsage records. Records are absolute, so they may come in any order and more than once.
  *
  * Nodes that differ in nothing but what is unique to them are of one *kind*: the same attributes,
- * meta, datacenter, node class and drivers. What looks at nothing unique is decided once per kind.
+ * meta, datacenter, pool, node class and drivers. What looks at nothing unique is decided once per
+ * kind.
  *
  * A plan on its way is *held*: it counts as used until it is released, because it was refused, or
  * because the records have caught up with its commit. */
@@ -29,7 +30,7 @@ void fleet_reset(struct fleet *f);
 void fleet_set_node(struct fleet *f, const Pb__Node *node);
 void fleet_set_usage(struct fleet *f, const Pb__NodeUsage *usage);
 void fleet_remove_node(struct fleet *f, const uint8_t id[ID_SIZE]);
-/* Whichever of these o is; others are ignored. */
+/* Whichever of these o is, or a node pool; others are ignored. */
 void fleet_set_object(struct fleet *f, const Pb__Object *o);
 /* The records are those of this index, or newer. */
 void fleet_set_index(struct fleet *f, uint64_t index);
@@ -40,6 +41,11 @@ size_t fleet_count(const struct fleet *f); /* of nodes known */
 uint32_t fleet_slot(const struct fleet *f, const uint8_t id[ID_SIZE]);
 bool fleet_node_is_down(const struct fleet *f, uint32_t slot);
 bool fleet_node_is_ready(const struct fleet *f, uint32_t slot); /* and may get allocations */
+/* NULL and "": the pool "default". */
+const char *pool_or_default(const char *name);
+/* How the jobs of this pool are placed where they do not say it themselves: "binpack", "spread", or
+ * NULL, as everywhere. */
+const char *fleet_pool_algorithm(const struct fleet *f, const char *pool);
 /* What is left beside records and holds; below 0 where a node shrank. */
 struct room {
     int64_t cpu, memory_mb, disk_mb;

@@ -416,6 +416,15 @@ uint32_t planner_scores(const struct planner *p)
     return p->options.scores > 0 ? p->options.scores : SCHED_SCORES;
 }
 
+/* What the job says; else its pool; else the region. */
+static bool spreads_load(const struct planner *p)
+{
+    const char *algorithm = p->job->scheduler_algorithm;
+    if (algorithm == NULL)
+        algorithm = fleet_pool_algorithm(p->fleet, p->job->node_pool);
+    return algorithm != NULL ? strcmp(algorithm, "spread") == 0 : p->options.spreads_load;
+}
+
 void contest_open(struct contest *c, struct planner *p, size_t place)
 {
     const struct group_changes *g = &p->changes.groups[place];
@@ -428,9 +437,7 @@ void contest_open(struct contest *c, struct planner *p, size_t place)
     rank_init(r, p->arena, &c->ask, p->fleet->count);
     r->group_count = c->group->count;
     r->distinct_hosts = c->feasible->distinct_hosts_of_job || c->feasible->distinct_hosts_of_group;
-    const char *algorithm = p->job->scheduler_algorithm;
-    r->spreads_load =
-        algorithm != NULL ? strcmp(algorithm, "spread") == 0 : p->options.spreads_load;
+    r->spreads_load = spreads_load(p);
     tally_init(&c->tally, p->arena, p->fleet, c->feasible);
     if (p->at_node != NULL)
         mark_group(p, g, true);

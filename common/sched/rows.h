@@ -26,10 +26,16 @@ struct stock;
 
 struct kind {
     struct texts texts;
-    const char *datacenter, *node_class, *computed_class; /* in texts; "" if unset */
-    uint32_t nodes;                                       /* 0: free to be used again */
-    struct model *models;                                 /* devices: sched/model.h */
+    const char *datacenter, *node_class, *computed_class, *pool; /* in texts; "" if unset */
+    uint32_t nodes;                                              /* 0: free to be used again */
+    struct model *models;                                        /* devices: sched/model.h */
     uint32_t model_count;
+};
+
+/* A node pool that says how its jobs are placed. */
+struct pool {
+    char *name;
+    bool spreads; /* the algorithm "spread", not "binpack" */
 };
 
 /* Sorted, without doubles where it holds a record's ports; in order of coming where it holds
@@ -59,8 +65,15 @@ struct fleet {
     struct kind *kinds;
     uint32_t kind_count, kind_room;
     struct map *kind_by_text; /* texts -> 1 + place in kinds */
+    struct pool *pools;       /* those that say nothing are left out */
+    uint32_t pool_count;
     struct link holds;
 };
+
+void fleet_set_pool(struct fleet *f, const Pb__NodePool *pool);
+void fleet_remove_pool(struct fleet *f, const char *name);
+void fleet_copy_pools(struct fleet *to, const struct fleet *f);
+void fleet_drop_pools(struct fleet *f);
 
 /* NULL: not there. */
 const char *texts_get(const struct texts *t, const char *key);

@@ -32,6 +32,7 @@ static void copy_kinds(struct fleet *to, const struct fleet *f)
         k->computed_class = texts_get(&k->texts, "!computed");
         k->datacenter = texts_get(&k->texts, "node.datacenter");
         k->node_class = texts_get(&k->texts, "node.class");
+        k->pool = texts_get(&k->texts, "node.pool");
         k->models = models_new(&k->texts, &k->model_count);
         map_put(to->kind_by_text, k->texts.data, k->texts.size, (void *)(uintptr_t)(i + 1));
     }
@@ -47,6 +48,7 @@ static struct fleet *copy_fleet(const struct fleet *f)
     list_init(&to->holds);
     to->room = f->count;
     copy_kinds(to, f);
+    fleet_copy_pools(to, f);
 #define COPY(field) to->field = copy_of(f->field, f->count * sizeof(*f->field))
     COPY(ids);
     COPY(by_id);

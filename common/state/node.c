@@ -172,14 +172,33 @@ static bool same_pieces(const Pb__Node *a, const Pb__Node *b)
     return true;
 }
 
+static void ports_reserve(struct view *v, struct usage_edit *e, const Pb__Node *node)
+{
+    for (size_t i = 0; i < node->n_reserved_ports; i++)
+        port_add(v, e, node->reserved_ports[i]);
+}
+
+/* Of a node that comes back after it was deleted: what still runs there uses it. */
+static void usage_count_again(struct view *v, const Pb__Node *node)
+{
+    struct walk w;
+    const uint8_t *id;
+    walk_open(&w, v, PB__TABLE__NAME__ALLOCS, PB__LIST__BY__NODE, NULL, NULL, node->id.data, NULL);
+    while ((id = walk_next(&w)) != NULL) {
+        Pb__Alloc *a = state_alloc(v, v->arena, id);
+        if (a != NULL && alloc_uses_node(a))
+            usage_add(v, node->id.data, alloc_load(a));
+    }
+    walk_close(&w);
+}
+
 /* What the node reserves now, and what its live allocations hold. */
 static void ports_rebuild(struct view *v, struct usage_edit *e, const Pb__Node *node)
 {
     struct walk w;
     const uint8_t *id;
     e->usage->n_ports = 0;
-    for (size_t i = 0; i < node->n_reserved_ports; i++)
-        port_add(v, e, node->reserved_ports[i]);
+    ports_reserve(v, e, node);
     walk_open(&w, v, PB__TABLE__NAME__ALLOCS, PB__LIST__BY__NODE, NULL, NULL, node->id.data, NULL);
     while ((id = walk_next(&w)) != NULL) {
         Pb__Alloc *a = state_alloc(v, v->arena, id);
@@ -217,8 +236,13 @@ static void usage_follow_node(struct view *v, const Pb__Node *old, const Pb__Nod
         amount_set(e->usage->capacity, cpu, memory_mb, disk_mb);
         usage_freed(v, e);
     }
-    if (old == NULL || !same_ports(old, node))
+    if (old == NULL) {
+        ports_reserve(v, e, node);
+        usage_count_again(v, node);
+        usage_freed(v, e);
+    } else if (!same_ports(old, node)) {
         ports_rebuild(v, e, node);
+    }
     if (old != NULL && !same_pieces(old, node))
         usage_freed(v, e); /* there may be more of them, or one may be well again */
 }
@@ -238,6 +262,11 @@ void state_put_node(struct view *v, Pb__Node *node)
 
 void state_delete_node(struct view *v, const uint8_t *id)
 {
+    struct usage_edit *e = map_get_id(v->usages, id);
+    if (e != NULL) {
+        e->changed = false; /* nothing is to be stored of it when the command ends */
+        map_remove(v->usages, id, ID_SIZE);
+    }
     record_del(v, T_NODE_USAGE, id_bytes(id));
     record_del(v, T_NODES, id_bytes(id));
 }

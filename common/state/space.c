@@ -29,12 +29,22 @@ Pb__Namespace *state_namespace(struct view *v, struct arena *a, const char *name
     return (Pb__Namespace *)named(v, a, T_NAMESPACES, name, &pb__namespace__descriptor);
 }
 
-bool state_has_namespace(struct view *v, const char *name)
+static bool has_record(struct view *v, unsigned table, const char *name)
 {
     struct key k;
     struct record r;
-    return strcmp(name, "default") == 0 ||
-           (key_job(&k, NULL, name) && record_get(v, T_NAMESPACES, key_bytes(&k), &r));
+    return key_job(&k, NULL, name) && record_get(v, table, key_bytes(&k), &r);
+}
+
+bool state_has_namespace(struct view *v, const char *name)
+{
+    return strcmp(name, "default") == 0 || has_record(v, T_NAMESPACES, name);
+}
+
+bool state_has_node_pool(struct view *v, const char *name)
+{
+    return strcmp(name, "default") == 0 || strcmp(name, "all") == 0 ||
+           has_record(v, T_NODE_POOLS, name);
 }
 
 void state_put_namespace(struct view *v, Pb__Namespace *n)

@@ -137,7 +137,9 @@ void state_put_alloc_tasks(struct view *v, const Pb__AllocTasks *tasks);
 Pb__Node *state_node(struct view *v, struct arena *a, const uint8_t *id);
 /* Sets modify_index, and create_index of a new one; node_usage follows. */
 void state_put_node(struct view *v, Pb__Node *node);
-/* With its usage; it has no allocation that has not ended. */
+/* With what is known of its use. Its allocations stay; should it come back, theirs is counted
+ * again.
+ */
 void state_delete_node(struct view *v, const uint8_t *id);
 /* As the commands of this view left it; changed only through allocations and nodes. In the
  * command's arena during a command. NULL: no such node. */
@@ -168,8 +170,9 @@ void state_delete_deployment(struct view *v, const Pb__Deployment *d);
 
 /* ---- namespaces and node pools, as they were put; scaling events of a job */
 
-/* Those that are always there have a record only once they were put: namespace "default". */
+/* Namespace "default", and the pools "default" and "all", are there without having been put. */
 bool state_has_namespace(struct view *v, const char *name);
+bool state_has_node_pool(struct view *v, const char *name);
 Pb__Namespace *state_namespace(struct view *v, struct arena *a, const char *name);
 Pb__NodePool *state_node_pool(struct view *v, struct arena *a, const char *name);
 /* Sets modify_index, and create_index of a new one. name is no longer than STATE_MAX_NAMESPACE. */

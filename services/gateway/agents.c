@@ -38,6 +38,7 @@ static void node_set(struct agents *a, const Pb__Node *node)
 {
     struct node *n = node_add(a, node->id.data);
     n->has_secret = node->has_secret_id;
+    n->purged = false;
     n->down = node->status == PB__NODE__STATUS__DOWN;
     if (n->down)
         asks_lose_node(n);
@@ -98,7 +99,7 @@ void agents_admit(struct agents *a, struct request *req, struct speaker s, admit
         return;
     }
     struct node *n = map_get_id(a->nodes, s.node_id->data);
-    if (n != NULL) {
+    if (n != NULL && !n->purged) {
         check_secret(n, req, s, go_on);
         return;
     }
@@ -124,7 +125,7 @@ void agents_admit(struct agents *a, struct request *req, struct speaker s, admit
 bool agents_is_connected(const struct agents *a, const uint8_t node_id[16])
 {
     const struct node *n = map_get_id(a->nodes, node_id);
-    return n != NULL && !n->down &&
+    return n != NULL && !n->down && !n->purged &&
            (n->poll != NULL ||
             (n->polled_ms != 0 && loop_now_ms(a->loop) - n->polled_ms < IN_TOUCH_MS));
 }
@@ -682,9 +683,25 @@ void agents_feed_reset(struct agents *a, uint64_t index)
     settle_awaiting(a);
 }
 
+/* Should its agent live, it hears so at once, and registers again. */
+static void node_purged(struct node *n)
+{
+    n->purged = true;
+    asks_lose_node(n);
+    if (n->poll != NULL)
+        request_fail(take_poll(n), PB__REPLY__CODE__NOT_FOUND, "node %s is not registered",
+                     log_id(n->id));
+}
+
 void agents_feed_object(struct agents *a, const Pb__Object *object)
 {
-    if (object->value_case == PB__OBJECT__VALUE_NODE) {
+    if (object->deleted != NULL) {
+        struct node *n = object->deleted->table == PB__TABLE__NAME__NODES
+                             ? map_get_id(a->nodes, object->deleted->id.data)
+                             : NULL;
+        if (n != NULL)
+            node_purged(n);
+    } else if (object->value_case == PB__OBJECT__VALUE_NODE) {
         node_set(a, object->node);
     } else if (object->value_case == PB__OBJECT__VALUE_ALLOC && object->alloc->has_node_id) {
         struct node *n = map_get_id(a->nodes, object->alloc->node_id.data);

@@ -13,6 +13,7 @@ struct node {
     struct agents *agents;
     uint8_t id[ID_SIZE], secret[ID_SIZE];
     bool has_secret;
+    bool purged;           /* no longer known; should it register again it is as before */
     bool down;             /* silent for too long, as the controller found */
     bool seen;             /* noted for the next SEEN */
     bool listing;          /* a LIST is under way */

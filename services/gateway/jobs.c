@@ -4,6 +4,7 @@
 #include "nouns.h"
 #include "objects.h"
 #include "query.h"
+#include "sched/fleet.h"
 #include "wire/json.h"
 #include "wire/wire.h"
 #include <stdlib.h>
@@ -200,6 +201,8 @@ static json_t *stub_of(const Pb__Job *job, const Pb__JobSummary *summary)
     json_put(stub, "CreateIndex", json_integer((json_int_t)job->create_index));
     json_put(stub, "ModifyIndex", json_integer((json_int_t)job->modify_index));
     json_put(stub, "JobModifyIndex", json_integer((json_int_t)job->job_modify_index));
+    if (job->node_pool != NULL)
+        json_put(stub, "NodePool", json_text(job->node_pool));
     json_put(stub, "SubmitTime", json_integer(job->submit_time));
     return stub;
 }
@@ -224,6 +227,13 @@ static const Pb__JobSummary *summary_of(const Pb__Objects *summaries, const Pb__
     return NULL;
 }
 
+/* A list of one pool's jobs leaves the others out. */
+static bool is_wanted(const struct query *q, const Pb__Job *job)
+{
+    const char *pool = q->context->state;
+    return pool == NULL || strcmp(pool, pool_or_default(job->node_pool)) == 0;
+}
+
 static void read_page(struct query *q);
 
 static void on_summaries_page(void *owner, const struct response *r)
@@ -242,7 +252,7 @@ static void on_summaries_page(void *owner, const struct response *r)
     size_t from = 0;
     for (size_t i = 0; i < l->jobs->n_objects; i++) {
         const Pb__Job *job = object_job(l->jobs->objects[i]);
-        if (job != NULL)
+        if (job != NULL && is_wanted(q, job))
             query_list_add(q, stub_of(job, summary_of(summaries, job, &from)));
     }
     const Pb__Key *next = l->jobs->next;
@@ -305,6 +315,12 @@ void jobs_list(struct call_context *c)
                           .namespace = all ? NULL : c->params.namespace,
                           .job_prefix = c->params.prefix};
     query_start(c, &on, read_page);
+}
+
+void node_pool_jobs(struct call_context *c)
+{
+    c->state = (void *)(uintptr_t)c->id;
+    jobs_list(c);
 }
 
 /* ---- deployments: this version makes none */

@@ -134,10 +134,11 @@ static json_t *address_json(const Pb__Node *n)
 
 json_t *node_stub_json(const Pb__Node *n, bool with_resources)
 {
-    static const char *const kept[] = {
-        "CreateIndex",      "Datacenter",  "Drain", "Drivers",   "HostVolumes",           "ID",
-        "LastDrain",        "ModifyIndex", "Name",  "NodeClass", "SchedulingEligibility", "Status",
-        "StatusDescription"};
+    static const char *const kept[] = {"CreateIndex", "Datacenter",       "Drain",
+                                       "Drivers",     "HostVolumes",      "ID",
+                                       "LastDrain",   "ModifyIndex",      "Name",
+                                       "NodeClass",   "NodePool",         "SchedulingEligibility",
+                                       "Status",      "StatusDescription"};
     json_t *full = wire_to_json(&n->base), *stub = json_object();
     for (size_t i = 0; i < sizeof(kept) / sizeof(kept[0]); i++)
         json_object_set(stub, kept[i], json_object_get(full, kept[i]));

@@ -4,11 +4,25 @@
 #include "nouns.h"
 #include "objects.h"
 #include "query.h"
+#include "sched/fleet.h"
 #include "urls.h"
 #include "wire/wire.h"
 #include <string.h>
 
 #define PAGE 500u
+
+/* Of a list of one pool's nodes; NULL: of all. */
+static const char *pool_wanted(const struct query *q)
+{
+    return q->context->state;
+}
+
+static bool is_wanted(const struct query *q, const Pb__Node *n)
+{
+    const char *wanted = pool_wanted(q);
+    return wanted == NULL || strcmp(wanted, "all") == 0 ||
+           strcmp(wanted, pool_or_default(n->node_pool)) == 0;
+}
 
 static void read_page(struct query *q);
 
@@ -27,7 +41,7 @@ static void on_page(void *owner, const struct response *r)
     if (q->kept == NULL && !query_list_begin(q, page->table_index))
         return;
     for (size_t i = 0; i < page->n_objects; i++)
-        if (object_node(page->objects[i]) != NULL)
+        if (object_node(page->objects[i]) != NULL && is_wanted(q, object_node(page->objects[i])))
             query_list_add(q, node_stub_json(object_node(page->objects[i]), resources));
     if (page->next == NULL) {
         query_list_page(q, NULL);
@@ -81,6 +95,12 @@ static void read_node(struct query *q)
     key.table = PB__TABLE__NAME__NODES;
     key.id = (ProtobufCBinaryData){.len = ID_SIZE, .data = q->context->state};
     gateway_get(q->gateway, q->params.stale, &key, on_node, q);
+}
+
+void node_pool_nodes(struct call_context *c)
+{
+    c->state = (void *)(uintptr_t)c->id;
+    nodes_list(c);
 }
 
 void node_get(struct call_context *c)

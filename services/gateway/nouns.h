@@ -20,10 +20,15 @@ route_fn allocations_list, allocation_get, job_allocations, evaluation_allocatio
     node_allocations;
 /* evals.c */
 route_fn evaluations_list, evaluation_get, job_evaluations;
+/* node_pools.c */
+route_fn node_pools_list, node_pool_get, node_pool_put, node_pool_delete, node_pool_nodes,
+    node_pool_jobs;
 /* nodes.c */
 route_fn nodes_list, node_get;
 /* drain.c */
 route_fn node_eligibility_put, node_drain_put;
+/* node_writes.c */
+route_fn node_evaluate_put, node_purge_put;
 /* fs.c */
 route_fn fs_any;
 /* status.c */

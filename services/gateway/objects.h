@@ -20,6 +20,7 @@ OBJECT_VALUE(alloc_tasks, ALLOC_TASKS, Pb__AllocTasks, alloc_tasks)
 OBJECT_VALUE(node, NODE, Pb__Node, node)
 
 OBJECT_VALUE(namespace, NAMESPACE, Pb__Namespace, namespace_)
+OBJECT_VALUE(node_pool, NODE_POOL, Pb__NodePool, node_pool)
 
 #undef OBJECT_VALUE
 

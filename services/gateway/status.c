@@ -63,6 +63,23 @@ void status_peers(struct call_context *c)
     answer_json(c->x, list, c->params.pretty);
 }
 
+json_t *status_servers(const struct gateway *g)
+{
+    const Pb__Members *all = roster_members(g->roster);
+    json_t *list = json_array();
+    char door[256];
+    for (size_t i = 0; i < all->n_members; i++) {
+        const Pb__Member *m = all->members[i];
+        if (m->status == PB__MEMBER__STATUS__ALIVE && m->region != NULL &&
+            strcmp(m->region, g->region) == 0 && roster_door(g->roster, m, door))
+            json_array_append_new(list,
+                                  json_pack("{so,ss,si,si}", "Datacenter", json_text(m->datacenter),
+                                            "RPCAdvertiseAddr", host_port(door), "RPCMajorVersion",
+                                            1, "RPCMinorVersion", 1));
+    }
+    return list;
+}
+
 static int by_text(const void *a, const void *b)
 {
     return strcmp(*(const char *const *)a, *(const char *const *)b);

@@ -94,6 +94,9 @@ static struct subject subject_of(const Pb__Object *o)
     case PB__OBJECT__VALUE_NAMESPACE:
         s.job = o->namespace_->name;
         break;
+    case PB__OBJECT__VALUE_NODE_POOL:
+        s.job = o->node_pool->name;
+        break;
     case PB__OBJECT__VALUE_NODE:
         s.id = o->node->id;
         break;

@@ -72,6 +72,18 @@ static void apply_body(struct view *v, const Pb__Command *cmd, Pb__Outcome *out)
     case PB__COMMAND__BODY_SERVER_SET:
         apply_server_set(v, cmd->server_set, out);
         return;
+    case PB__COMMAND__BODY_NODE_EVALUATE:
+        apply_node_evaluate(v, cmd->node_evaluate, out);
+        return;
+    case PB__COMMAND__BODY_NODE_PURGE:
+        apply_node_purge(v, cmd->node_purge, out);
+        return;
+    case PB__COMMAND__BODY_NODE_POOL_SET:
+        apply_node_pool_set(v, cmd->node_pool_set, out);
+        return;
+    case PB__COMMAND__BODY_NODE_POOL_DELETE:
+        apply_node_pool_delete(v, cmd->node_pool_delete, out);
+        return;
     case PB__COMMAND__BODY_NAMESPACE_SET:
         apply_namespace_set(v, cmd->namespace_set, out);
         return;

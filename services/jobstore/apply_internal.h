@@ -25,6 +25,10 @@ void apply_alloc_updates(struct view *v, const Pb__AllocUpdates *cmd, Pb__Outcom
 void apply_autopilot_set(struct view *v, const Pb__AutopilotSet *cmd, Pb__Outcome *out);
 void apply_scheduler_set(struct view *v, const Pb__SchedulerSet *cmd, Pb__Outcome *out);
 void apply_server_set(struct view *v, const Pb__ServerSet *cmd, Pb__Outcome *out);
+void apply_node_evaluate(struct view *v, const Pb__NodeEvaluate *cmd, Pb__Outcome *out);
+void apply_node_purge(struct view *v, const Pb__NodePurge *cmd, Pb__Outcome *out);
+void apply_node_pool_set(struct view *v, const Pb__NodePoolSet *cmd, Pb__Outcome *out);
+void apply_node_pool_delete(struct view *v, const Pb__NodePoolDelete *cmd, Pb__Outcome *out);
 void apply_namespace_set(struct view *v, const Pb__NamespaceSet *cmd, Pb__Outcome *out);
 void apply_namespace_delete(struct view *v, const Pb__NamespaceDelete *cmd, Pb__Outcome *out);
 void apply_collect(struct view *v, const Pb__Collect *cmd, Pb__Outcome *out);
@@ -62,6 +66,9 @@ bool space_name_is_valid(const char *name, const char *others);
 /* Whether a job of this namespace (and, by pool, of this node pool) may still do something. Either
  * may be NULL: any. */
 bool has_live_jobs(struct view *v, const char *ns, const char *pool);
+
+/* Makes the pool that a node names, if it is new. False: refused. apply_pool.c */
+bool node_joins_pool(struct view *v, const Pb__Node *n, Pb__Outcome *out);
 
 /* ---- of nodes: apply_node.c */
 void node_add_event(struct view *v, Pb__Node *n, const char *subsystem, const char *message);

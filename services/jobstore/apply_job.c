@@ -48,11 +48,14 @@ static bool job_is_storable(struct view *v, const Pb__Job *job, Pb__Outcome *out
 
 static bool has_its_place(struct view *v, const Pb__Job *job, Pb__Outcome *out)
 {
-    if (state_has_namespace(v, job->namespace_))
-        return true;
-    refuse(v, out, PB__OUTCOME__CODE__INVALID, "job \"%s\" is in nonexistent namespace \"%s\"",
-           job->id, job->namespace_);
-    return false;
+    const char *pool = job->node_pool != NULL ? job->node_pool : "";
+    if (!state_has_namespace(v, job->namespace_))
+        refuse(v, out, PB__OUTCOME__CODE__INVALID, "job \"%s\" is in nonexistent namespace \"%s\"",
+               job->id, job->namespace_);
+    else if (pool[0] != '\0' && !state_has_node_pool(v, pool))
+        refuse(v, out, PB__OUTCOME__CODE__INVALID,
+               "job \"%s\" is in nonexistent node pool \"%.150s\"", job->id, pool);
+    return out->reason == NULL;
 }
 
 /* What runs under one kind of scheduler cannot be handed to another. */

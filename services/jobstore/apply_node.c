@@ -44,6 +44,9 @@ static uint64_t fnv_devices(uint64_t h, const Pb__Node *n)
 static char *computed_class(struct arena *a, const Pb__Node *n)
 {
     uint64_t h = fnv(fnv(FNV_START, n->datacenter), n->node_class);
+    /* Classes of before there were pools stay as they are. */
+    if (n->node_pool != NULL && n->node_pool[0] != '\0' && strcmp(n->node_pool, "default") != 0)
+        h = fnv(fnv(h, "pool"), n->node_pool);
     h = fnv_pairs(h, n->n_attributes, n->attributes);
     h = fnv_pairs(h, n->n_meta, n->meta);
     for (size_t i = 0; i < n->n_drivers; i++) {
@@ -171,6 +174,8 @@ static void register_again(struct view *v, Pb__Node *n, const Pb__Node *old, Pb_
         refuse(v, out, PB__OUTCOME__CODE__INVALID, "node secret ID does not match");
         return;
     }
+    if (!node_joins_pool(v, n, out))
+        return;
     keep_decisions(n, old);
     Pb__Node__Status status = status_wished(n);
     n->has_status = true;
@@ -207,6 +212,8 @@ void apply_node_register(struct view *v, const Pb__NodeRegister *cmd, Pb__Outcom
         register_again(v, n, old, out);
         return;
     }
+    if (!node_joins_pool(v, n, out))
+        return;
     set_status(v, n, status_wished(n));
     n->has_eligibility = n->has_drain = true;
     n->eligibility = PB__NODE__ELIGIBILITY__ELIGIBLE;

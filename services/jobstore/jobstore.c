@@ -105,6 +105,10 @@ static const char *command_mistake(const Pb__Command *c)
     case PB__COMMAND__BODY_AUTOPILOT_SET:
     case PB__COMMAND__BODY_SCHEDULER_SET:
     case PB__COMMAND__BODY_RESTORE_PART:
+    case PB__COMMAND__BODY_NODE_EVALUATE:
+    case PB__COMMAND__BODY_NODE_PURGE:
+    case PB__COMMAND__BODY_NODE_POOL_SET:
+    case PB__COMMAND__BODY_NODE_POOL_DELETE:
     case PB__COMMAND__BODY_NAMESPACE_SET:
     case PB__COMMAND__BODY_NAMESPACE_DELETE:
         return NULL;

@@ -25,6 +25,8 @@ static const struct setting settings[] = {
     SETTING(nodeagent, name, TEXT, "", "name of the node; empty: the host name"),
     SETTING(nodeagent, region, TEXT, "global", "region the servers are of; tasks are told"),
     SETTING(nodeagent, datacenter, TEXT, "dc1", "datacenter of the node"),
+    SETTING(nodeagent, node_pool, TEXT, "default",
+            "node pool of the node: it gets the jobs that name it; made if it is not there"),
     SETTING(nodeagent, node_class, TEXT, "", "free label; jobs may ask for it as ${node.class}"),
     SETTING(nodeagent, meta, LIST, "", "KEY=VALUE pairs; jobs may ask for them as ${meta.KEY}"),
     SETTING(nodeagent, network_interface, TEXT, "",

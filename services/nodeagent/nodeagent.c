@@ -110,6 +110,7 @@ static enum err describe_node(struct nodeagent *na, struct reason *why)
     gethostname(host, sizeof host - 1);
     node->name = arena_strdup(a, na->name[0] != '\0' ? na->name : host);
     node->datacenter = arena_strdup(a, na->datacenter);
+    node->node_pool = arena_strdup(a, na->node_pool);
     node->node_class = arena_strdup(a, na->node_class);
     node->http_addr = arena_strdup(a, na->http_addr);
     node->version = arena_strdup(a, NORN_VERSION);

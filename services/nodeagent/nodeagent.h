@@ -11,8 +11,8 @@
 
 struct nodeagent {
     /* settings */
-    const char *gateway, *gateway_poll, *servers, *data_dir, *name, *datacenter, *node_class, *meta,
-        *region;
+    const char *gateway, *gateway_poll, *servers, *data_dir, *name, *datacenter, *node_pool,
+        *node_class, *meta, *region;
     const char *network_interface, *taskshim, *cgroup, *chroot, *http_addr, *reserved_ports;
     uint64_t cpu_mhz, memory_mb, disk_mb;
     uint64_t reserved_cpu, reserved_memory_mb, reserved_disk_mb;

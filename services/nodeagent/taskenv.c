@@ -185,6 +185,7 @@ static void put_targets(struct taskenv *e, const struct taskenv_input *in)
     put_target(e, "node.", "datacenter", n->datacenter);
     put_target(e, "node.", "region", in->region);
     put_target(e, "node.", "class", n->node_class);
+    put_target(e, "node.", "pool", n->node_pool);
     for (size_t i = 0; i < n->n_attributes; i++)
         put_target(e, "attr.", n->attributes[i]->key, n->attributes[i]->value);
     for (size_t i = 0; i < n->n_meta; i++)

@@ -158,19 +158,20 @@ static void split_types(struct schedworker *w)
 static enum err open_fleet(struct schedworker *w, const char *jobstore, const char *poll,
                            struct reason *why)
 {
-    return feed_open(&w->feed, w->loop,
-                     &(struct feed_options){
-                         .jobstore = jobstore,
-                         .jobstore_poll = poll,
-                         .tables = FEED_TABLE(NODES) | FEED_TABLE(NODE_USAGE),
-                         .pace_ms = 4,
-                         .self = w,
-                         .reset = on_reset,
-                         .object = on_object,
-                         .synced = on_synced,
-                         .connected = on_connected,
-                     },
-                     why);
+    return feed_open(
+        &w->feed, w->loop,
+        &(struct feed_options){
+            .jobstore = jobstore,
+            .jobstore_poll = poll,
+            .tables = FEED_TABLE(NODES) | FEED_TABLE(NODE_USAGE) | FEED_TABLE(NODE_POOLS),
+            .pace_ms = 4,
+            .self = w,
+            .reset = on_reset,
+            .object = on_object,
+            .synced = on_synced,
+            .connected = on_connected,
+        },
+        why);
 }
 
 /* The daemons of our own server: the state is read there, whoever leads. */

@@ -23,6 +23,21 @@ static const char *running_allocs(struct client *c, const char *node_id)
     return show("%zu", running);
 }
 
+static const char *pool_of(const json_t *node)
+{
+    return *text_at(node, "NodePool") != '\0' ? text_at(node, "NodePool") : "default";
+}
+
+/* Where all are in one pool, the list is as it was before there were any. */
+static bool any_in_a_pool(const json_t *nodes)
+{
+    size_t i;
+    json_t *node;
+    json_array_foreach((json_t *)(uintptr_t)nodes, i,
+                       node) if (strcmp(pool_of(node), "default") != 0) return true;
+    return false;
+}
+
 static void print_nodes(struct client *c, const struct args *args, const json_t *nodes)
 {
     bool verbose = args_has(args, "verbose"), allocs = args_has(args, "allocs");
@@ -30,14 +45,18 @@ static void print_nodes(struct client *c, const struct args *args, const json_t 
     struct table t;
     size_t i;
     json_t *node;
-    strbuf_printf(&heading, "ID|DC|Name|Class%s|Drain|Eligibility|Status%s",
-                  verbose ? "|Address|Version" : "", allocs ? "|Running Allocs" : "");
+    bool pools = any_in_a_pool(nodes);
+    strbuf_printf(&heading, "ID%s|DC|Name|Class%s|Drain|Eligibility|Status%s",
+                  pools ? "|Node Pool" : "", verbose ? "|Address|Version" : "",
+                  allocs ? "|Running Allocs" : "");
     table_init(&t, strbuf_text(&heading), client_colors(c));
     json_array_foreach((json_t *)nodes, i, node)
     {
         const char *cells[TABLE_MAX_COLUMNS];
         size_t n = 0;
         cells[n++] = show_id(text_at(node, "ID"), verbose);
+        if (pools)
+            cells[n++] = pool_of(node);
         cells[n++] = text_at(node, "Datacenter");
         cells[n++] = text_at(node, "Name");
         cells[n++] = *text_at(node, "NodeClass") != '\0' ? text_at(node, "NodeClass") : "<none>";
@@ -97,6 +116,7 @@ static void print_head(const json_t *node, const json_t *stats, const char *driv
     pairs_init(&t, colors);
     pairs_add(&t, "ID", "%s", text_at(node, "ID"));
     pairs_add(&t, "Name", "%s", text_at(node, "Name"));
+    pairs_add(&t, "Node Pool", "%s", pool_of(node));
     pairs_add(&t, "Class", "%s", text_at(node, "NodeClass"));
     pairs_add(&t, "DC", "%s", text_at(node, "Datacenter"));
     pairs_add(&t, "Drain", "%s", flag_at(node, "Drain") ? "true" : "false");

@@ -31,6 +31,8 @@ static const struct command *const commands[] = {
     commands_fs,
     commands_node,
     commands_drain,
+    commands_purge,
+    commands_pool,
     commands_eval,
     commands_namespace,
     commands_server,

@@ -194,7 +194,7 @@ static void print_looked_at(const json_t *group)
         printf("  %lld more node%s not ready: down, draining or not eligible\n", unready,
                unready == 1 ? " is" : "s are");
     if (all + unready == 0)
-        printf("  no node is in the job's datacenters\n");
+        printf("  no node is in the job's node pool and datacenters\n");
     print_placement_failure(m, "  ");
 }
 

@@ -35,6 +35,7 @@ static uint32_t below(struct world *w, uint32_t n)
     return (uint32_t)prng_below(&w->chance, n);
 }
 
+static const char *const pool_names[] = {"gpu", "arm", "default"};
 static const char *const job_names[JOBS] = {"a", "b", "c/d", "web", "web-2", "tick"};
 
 static const char *job_name(struct world *w)
@@ -68,6 +69,14 @@ static bool pick(struct world *w, Pb__Table__Name table, ProtobufCBinaryData *ou
 
 /* ---- the steps */
 
+static bool pool_is_there(struct world *w, const char *name)
+{
+    struct view *v = state_read(w->c->state);
+    bool found = state_has_node_pool(v, name);
+    view_abort(v);
+    return found;
+}
+
 static void step_register_job(struct world *w)
 {
     static Pb__Periodic periodic;
@@ -81,6 +90,8 @@ static void step_register_job(struct world *w)
     }
     bool in_apps = below(w, 8) == 0;
     job->namespace_ = in_apps ? arena_strdup(w->c->arena, "apps") : NULL;
+    if (below(w, 8) == 0 && pool_is_there(w, pool_names[0]))
+        job->node_pool = arena_strdup(w->c->arena, pool_names[0]);
     Pb__Outcome *out = register_job(w->c, job);
     cr_assert_eq(out->code,
                  in_apps && !w->has_apps ? PB__OUTCOME__CODE__INVALID : PB__OUTCOME__CODE__APPLIED,
@@ -180,12 +191,70 @@ static void step_node(struct world *w)
     uint32_t number = below(w, NODES);
     uint32_t ports[] = {22, 80};
     Pb__Node *n = a_node(w->c, number, 300 + 100 * below(w, 4), 1000);
+    if (below(w, 4) == 0)
+        n->node_pool = arena_strdup(w->c->arena, pool_names[below(w, 2)]);
     n->n_reserved_ports = below(w, 3);
     n->reserved_ports = ports;
     list_pieces(w, n);
     if (below(w, 10) == 0)
         n->secret_id = id_of(w->c, "secret", number + 1); /* an impostor */
     register_node(w->c, n);
+}
+
+static void step_purge(struct world *w)
+{
+    Pb__NodePurge purge = PB__NODE_PURGE__INIT;
+    Pb__NodeEvaluate evaluate = PB__NODE_EVALUATE__INIT;
+    Pb__Command cmd = PB__COMMAND__INIT;
+    purge.has_node_id = evaluate.has_node_id = true;
+    purge.node_id = evaluate.node_id = id_of(w->c, "node", below(w, NODES));
+    bool known = get_node(w->c, purge.node_id) != NULL, purges = below(w, 2) == 0;
+    cmd.body_case = purges ? PB__COMMAND__BODY_NODE_PURGE : PB__COMMAND__BODY_NODE_EVALUATE;
+    if (purges)
+        cmd.node_purge = &purge;
+    else
+        cmd.node_evaluate = &evaluate;
+    const Pb__Outcome *out = cluster_apply(w->c, &cmd, 0);
+    cr_assert_eq(out->code, known ? PB__OUTCOME__CODE__APPLIED : PB__OUTCOME__CODE__NOT_FOUND,
+                 "seed %d: %s", (int)w->seed, out->reason);
+}
+
+static void step_pool(struct world *w)
+{
+    Pb__NodePool p = PB__NODE_POOL__INIT;
+    Pb__NodePoolSet set = PB__NODE_POOL_SET__INIT;
+    Pb__NodePoolDelete gone = PB__NODE_POOL_DELETE__INIT;
+    Pb__Command cmd = PB__COMMAND__INIT;
+    bool deletes = below(w, 2) == 0;
+    gone.name = p.name = arena_strdup(w->c->arena, pool_names[below(w, COUNT_OF(pool_names))]);
+    p.description = arena_printf(w->c->arena, "%u", below(w, 1000));
+    set.pool = &p;
+    cmd.body_case = deletes ? PB__COMMAND__BODY_NODE_POOL_DELETE : PB__COMMAND__BODY_NODE_POOL_SET;
+    if (deletes)
+        cmd.node_pool_delete = &gone;
+    else
+        cmd.node_pool_set = &set;
+    cluster_apply(w->c, &cmd, 0);
+}
+
+/* Whatever was set and deleted: every node, and every job that is not dead, is in a pool that is
+ * there. */
+static void check_pools(struct world *w)
+{
+    struct view *v = state_read(w->c->state);
+    for (uint32_t i = 0; i < NODES; i++) {
+        const Pb__Node *n = state_node(v, w->c->arena, id_of(w->c, "node", i).data);
+        if (n != NULL && n->node_pool != NULL)
+            cr_assert(state_has_node_pool(v, n->node_pool), "seed %d: a node is in no pool",
+                      (int)w->seed);
+    }
+    for (uint32_t i = 0; i < JOBS; i++) {
+        const Pb__Job *job = state_job(v, w->c->arena, NULL, job_names[i]);
+        if (job != NULL && job->node_pool != NULL && strcmp(job->status, "dead") != 0)
+            cr_assert(state_has_node_pool(v, job->node_pool), "seed %d: a job is in no pool",
+                      (int)w->seed);
+    }
+    view_abort(v);
 }
 
 static void step_status(struct world *w)
@@ -376,7 +445,7 @@ static void step_collect(struct world *w)
 
 static void step(struct world *w)
 {
-    switch (below(w, 19)) {
+    switch (below(w, 21)) {
     case 0:
     case 1:
         step_register_job(w);
@@ -403,6 +472,12 @@ static void step(struct world *w)
         break;
     case 8:
         step_namespace(w);
+        break;
+    case 18:
+        step_pool(w);
+        break;
+    case 19:
+        step_purge(w);
         break;
     case 9:
     case 10:
@@ -496,6 +571,9 @@ static void key_of_object(Pb__Object *o, Pb__Key *key)
     case PB__OBJECT__VALUE_SUMMARY:
         key->namespace_ = o->summary->namespace_;
         key->name = o->summary->job_id;
+        return;
+    case PB__OBJECT__VALUE_NODE_POOL:
+        key->name = o->node_pool->name;
         return;
     case PB__OBJECT__VALUE_NAMESPACE:
         key->name = o->namespace_->name;
@@ -693,6 +771,7 @@ static void run(uint64_t seed)
             fold_some(&w, &f, false);
         if (i % 25 == 0)
             check_room(&w);
+        check_pools(&w);
     }
     fold_some(&w, &f, true);
     check_fold(&w, &f);

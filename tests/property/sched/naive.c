@@ -86,12 +86,31 @@ static bool all_hold(const Pb__Node *n, Pb__Constraint *const *list, size_t coun
     return true;
 }
 
+/* "dc*" and the like. */
+static bool names(const char *pattern, const char *name)
+{
+    if (*pattern == '*')
+        return names(pattern + 1, name) || (*name != '\0' && names(pattern, name + 1));
+    if (*pattern == '\0' || *name == '\0')
+        return *pattern == *name;
+    return (*pattern == '?' || *pattern == *name) && names(pattern + 1, name + 1);
+}
+
+static bool is_in_its_place(const Pb__Job *job, const Pb__Node *n)
+{
+    const char *wanted = job->node_pool != NULL ? job->node_pool : "default";
+    const char *pool = n->node_pool != NULL ? n->node_pool : "default";
+    bool named = false;
+    for (size_t i = 0; i < job->n_datacenters; i++)
+        named |= names(job->datacenters[i], n->datacenter);
+    return named && (strcmp(wanted, "all") == 0 || strcmp(wanted, pool) == 0);
+}
+
 static bool may_be_on(const struct follower *w, const Pb__Node *n)
 {
     return n->status == PB__NODE__STATUS__READY && !n->drain &&
-           n->eligibility == PB__NODE__ELIGIBILITY__ELIGIBLE &&
-           strcmp(n->datacenter, w->job->datacenters[0]) == 0 && n->drivers[0]->healthy &&
-           all_hold(n, w->job->constraints, w->job->n_constraints) &&
+           n->eligibility == PB__NODE__ELIGIBILITY__ELIGIBLE && is_in_its_place(w->job, n) &&
+           n->drivers[0]->healthy && all_hold(n, w->job->constraints, w->job->n_constraints) &&
            all_hold(n, w->group->constraints, w->group->n_constraints);
 }
 

@@ -12,6 +12,8 @@
 
 static const char *const racks[] = {"r1", "r2", "r3", "r4"};
 static const char *const zones[] = {"a", "b"};
+static const char *const datacenters[] = {"dc1", "dc*", "d?2", "*", "eu-*"};
+static const char *const pools[] = {NULL, "default", "gpu", "all"};
 static const char *const attributes[] = {"${attr.rack}", "${attr.zone}", "${attr.unique.name}"};
 
 /* What is given piece by piece: up to six cores, and devices of three models. */
@@ -82,7 +84,9 @@ static void add_nodes(struct onejob *c, struct prng *r, bool pieces)
         node_set_attribute(c, node, "cores", prng_below(r, 2) ? "8" : "16");
         node_set_attribute(c, node, "unique.name", node->name);
         if (prng_below(r, 12) == 0)
-            node->datacenter = arena_strdup(c->arena, "dc2");
+            node->datacenter = arena_strdup(c->arena, prng_below(r, 2) ? "dc2" : "eu-1");
+        if (prng_below(r, 5) == 0)
+            node->node_pool = arena_strdup(c->arena, prng_below(r, 2) ? "gpu" : "default");
         if (prng_below(r, 12) == 0)
             node->drivers[0]->healthy = 0;
         if (prng_below(r, 12) == 0)
@@ -192,6 +196,11 @@ static void make_world(struct onejob *c, struct prng *r, unsigned seed)
     Pb__Job *job =
         onejob_set_job(c, prng_below(r, 2) ? "service" : "batch", (uint32_t)prng_below(r, 40),
                        10 + (uint32_t)prng_below(r, 300), 10 + (uint32_t)prng_below(r, 300));
+    if (prng_below(r, 3) == 0) {
+        const char *pool = pools[prng_below(r, 4)];
+        job->datacenters[0] = arena_strdup(c->arena, datacenters[prng_below(r, 5)]);
+        job->node_pool = pool != NULL ? arena_strdup(c->arena, pool) : NULL;
+    }
     job->affinities = arena_array(c->arena, Pb__Affinity *, 4);
     job->spreads = arena_array(c->arena, Pb__Spread *, 4);
     if (prng_below(r, 4) == 0)

@@ -1,0 +1,87 @@
+#!/usr/bin/env bash
+# Node pools, datacenters with stars, and nodes that are looked at again or forgotten.
+. "$(dirname "$0")/lib.sh"
+suite_start ''
+here=$(api GET /v1/nodes | jq -r '.[0].ID')
+
+# agent NAME POOL DATACENTER: another node of the suite; sets AGENT
+agent() {
+  "$BIN/nodeagent" --config "$DIR/dev.conf" --data-dir "$WORK/$1" --name "$1" --node-pool "$2" --datacenter "$3" 2>"$WORK/$1.log" &
+  AGENT=$!
+  suites+=("$AGENT")
+}
+# write_job ID POOL DATACENTER COUNT [MORE]: a job file; MORE is merged into the job
+write_job() {
+  job_json "$1" service "$4" 'exec sleep 3600' | jq --arg pool "$2" --arg dc "$3" --argjson more "${5:-{\}}" \
+    '.Job += {Datacenters: [$dc]} + (if $pool == "" then {} else {NodePool: $pool} end) + $more' >"$WORK/$1.json"
+}
+run() { "$NCTL" run -detach "$WORK/$1.json" >"$WORK/out" 2>&1 || fail "run $1: $(cat "$WORK/out")"; }
+# runs_on JOB NODE COUNT
+runs_on() { [ "$(allocs "$1" | jq --arg n "$2" '[.[] | select(.ClientStatus == "running" and .NodeID == $n)] | length')" = "$3" ]; }
+evals_are() { [ "$(api GET "/v1/job/$1/evaluations" | jq --arg s "$2" '[.[] | select(.Status == $s)] | length')" -ge 1 ]; }
+
+note 'a job of a pool that is not there'
+write_job lost gpu 'dc1' 1
+"$NCTL" run -detach "$WORK/lost.json" >"$WORK/out" 2>&1 && fail 'it was taken'
+grep -q 'job "lost" is in nonexistent node pool "gpu"' "$WORK/out" || fail "$(cat "$WORK/out")"
+
+note 'a node makes its pool'
+agent gpu-1 gpu eu-1
+gpu_agent=$AGENT
+in_pool() { [ "$(api GET "/v1/node/pool/$1/nodes" | jq length)" = "$2" ]; }
+wait_for 30 'the node is in its pool' in_pool gpu 1
+in_pool default 1 && in_pool all 2 || fail "$(api GET /v1/node/pool/all/nodes)"
+gpu=$(api GET /v1/node/pool/gpu/nodes | jq -r '.[0].ID')
+"$NCTL" node pool list >"$WORK/out"
+[ "$(awk 'NR > 1 {print $1}' "$WORK/out" | paste -sd ' ')" = 'all default gpu' ] || fail "$(cat "$WORK/out")"
+"$NCTL" node pool delete gpu >"$WORK/out" 2>&1 && fail 'deleted with a node in it'
+grep -q 'node pool "gpu" has nodes in regions: \[global\]' "$WORK/out" || fail "$(cat "$WORK/out")"
+"$NCTL" node status >"$WORK/out"
+grep -q '^ID  *Node Pool' "$WORK/out" || fail "$(cat "$WORK/out")"
+
+note 'each goes to its pool, by datacenters with stars'
+write_job gpu gpu 'e?-*' 2
+write_job plain '' '*' 2
+run gpu
+run plain
+wait_for 30 'in its pool' runs_on gpu "$gpu" 2
+wait_for 30 'in the default pool' runs_on plain "$here" 2
+[ "$(api GET /v1/node/pool/gpu/jobs | jq -r '.[].ID')" = gpu ] || fail "$(api GET /v1/node/pool/gpu/jobs)"
+
+note 'a pool without nodes'
+jq -n '{Name: "arm", Description: "none yet", SchedulerConfiguration: {SchedulerAlgorithm: "spread"}}' >"$WORK/arm.json"
+"$NCTL" node pool apply "$WORK/arm.json" >/dev/null || fail 'apply'
+"$NCTL" node pool info arm >"$WORK/out"
+grep -q 'Scheduler Algorithm *= spread' "$WORK/out" || fail "$(cat "$WORK/out")"
+write_job arm arm '*' 1
+run arm
+wait_for 30 'it waits' evals_are arm blocked
+"$NCTL" why arm >"$WORK/out" || fail 'why'
+grep -q "no node is in the job's node pool and datacenters" "$WORK/out" || fail "$(cat "$WORK/out")"
+agent arm-1 arm dc1
+wait_for 30 'it runs where a node has come' allocs_are arm running 1
+
+note 'a node that is looked at again'
+api PUT "/v1/node/$here/evaluate" | jq -e '(.EvalIDs | length) == 1 and .NodeModifyIndex == 0 and .NumNodes == 0' >/dev/null ||
+  fail "$(api PUT "/v1/node/$here/evaluate")"
+"$NCTL" node evaluate gpu-none >/dev/null 2>&1 && fail 'a node that is not there'
+
+note 'a node that lives registers again'
+"$NCTL" node purge "$here" >"$WORK/out" || fail "purge: $(cat "$WORK/out")"
+is_back() { api GET "/v1/node/$here" | jq -e '.Status == "ready"'; }
+wait_for 30 'it is back' is_back
+wait_for 30 'what it runs is there' allocs_are plain running 2
+
+note 'a node that does not'
+write_job any all '*' 1 '{"Constraints": [{"LTarget": "${node.pool}", "Operand": "regexp", "RTarget": "gpu|default"}]}'
+"$NCTL" node eligibility -disable "$here" >/dev/null
+run any
+wait_for 30 'it runs there' runs_on any "$gpu" 1
+"$NCTL" node eligibility -enable "$here" >/dev/null
+kill -KILL "$gpu_agent"
+wait "$gpu_agent" 2>/dev/null || true
+"$NCTL" node purge "$gpu" >"$WORK/out" || fail "purge: $(cat "$WORK/out")"
+wait_for 30 'it is replaced' runs_on any "$here" 1
+allocs any | jq -e --arg n "$gpu" '[.[] | select(.NodeID == $n)] | length == 1 and .[0].ClientStatus == "lost"' >/dev/null || fail "$(allocs any)"
+[ "$(status_of GET "/v1/node/$gpu")" = 404 ] || fail 'it is still known'
+wait_for 30 'what only its pool may run waits' evals_are gpu blocked
