@@ -5,7 +5,7 @@
 struct periodic {
     struct zone *zone;
     size_t count;
-    struct cron specs[PERIODIC_MOST_SPECS];
+    struct cron specs[];
 };
 
 bool job_is_launched(const Pb__Job *job)
@@ -16,8 +16,6 @@ bool job_is_launched(const Pb__Job *job)
 
 static enum err add_spec(struct periodic *p, const char *spec, struct reason *why)
 {
-    if (p->count == PERIODIC_MOST_SPECS)
-        return reason_set(why, ERR_INVALID, "more than %d cron specs", PERIODIC_MOST_SPECS);
     enum err e = cron_parse(&p->specs[p->count], spec, why);
     if (e != OK)
         return reason_add(why, e, "Invalid cron spec \"%.80s\"", spec);
@@ -27,7 +25,10 @@ static enum err add_spec(struct periodic *p, const char *spec, struct reason *wh
 
 enum err periodic_new(struct periodic **out, const Pb__Periodic *from, struct reason *why)
 {
-    struct periodic *p = xcalloc(1, sizeof *p);
+    if (from->n_specs >= PERIODIC_MOST_SPECS)
+        return reason_set(why, ERR_INVALID, "%zu cron specs are too many: at most %d",
+                          from->n_specs, PERIODIC_MOST_SPECS);
+    struct periodic *p = xcalloc(1, sizeof *p + (from->n_specs + 1) * sizeof p->specs[0]);
     enum err e = OK;
     if (from->spec != NULL && from->spec[0] != '\0')
         e = add_spec(p, from->spec, why);
