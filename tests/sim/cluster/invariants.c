@@ -53,6 +53,7 @@ struct eval {
 struct job {
     char name[24];
     bool exists, stop, batch;
+    bool template; /* has no allocations, but makes jobs that have */
     uint64_t modify_index, create_index;
     uint32_t count, port; /* a static one; 0: none */
     Pb__Amount ask;
@@ -269,6 +270,7 @@ static void fold_job(const char *name, const Pb__Job *r)
         return;
     const Pb__TaskGroup *g = r->task_groups[0];
     j->stop = r->stop;
+    j->template = r->periodic != NULL;
     j->batch = strcmp(r->type, "batch") == 0;
     j->modify_index = r->job_modify_index;
     j->create_index = r->create_index;
@@ -504,7 +506,8 @@ static bool has_open_eval(const struct job *j, Pb__Eval__Status status)
 
 static bool job_is_settled(const struct job *j, char *why, size_t size)
 {
-    uint32_t running, wanted, complete, count = j->exists && !j->stop ? j->count : 0;
+    uint32_t running, wanted, complete,
+        count = j->exists && !j->stop && !j->template ? j->count : 0;
     count_job(j, &running, &wanted, &complete);
     snprintf(why, size, "%s: count %u, running %u, wanted %u, complete %u", j->name, count, running,
              wanted, complete);
@@ -607,6 +610,7 @@ void invariants_end(void)
                        (unsigned long long)index, (unsigned long long)model.seen);
         compare_digest(world->jobstore[i], v, index);
         state_check(v);
+        world_check_launches(v);
         view_abort(v);
     }
 }

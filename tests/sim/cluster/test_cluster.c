@@ -95,6 +95,19 @@ Test(cluster, calls_at_a_door_go_with_it_when_another_server_is_guessed)
     cr_assert(world_check(&o, &v), "%s", v.text);
 }
 
+/* ---- launches */
+
+Test(cluster, launches_are_neither_lost_nor_made_twice_while_leaders_come_and_go)
+{
+    for (uint64_t seed = 1; seed <= 3; seed++) {
+        struct verdict v;
+        struct world_options o = {SHAPE, .seed = seed, .calm = true, .script = world_launches};
+        o.minutes = 2;
+        o.servers = 3;
+        cr_assert(world_check(&o, &v), "%s", v.text);
+    }
+}
+
 /* ---- deliberate faults (docs/simulator.md). Those here are found by most seeds; which ones may
  * change with anything that moves a message. */
 

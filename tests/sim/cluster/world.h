@@ -62,6 +62,10 @@ void faults_end(void);
 void consensus_begin(void);
 void consensus_state_changed(struct process *p);
 void consensus_free(void);
+/* launches.c */
+struct view;
+void world_launches(void); /* of world_options: a job is launched while leaders come and go */
+void world_check_launches(struct view *v); /* no launch is lost, none was made twice */
 /* operators.c */
 void operators_build(void);
 struct host *operators_leader(void); /* NULL: nobody leads */
