@@ -5,6 +5,7 @@
 #include "nouns.h"
 #include "objects.h"
 #include "wire/json.h"
+#include "wire/template.h"
 #include "wire/wire.h"
 #include <string.h>
 
@@ -51,6 +52,8 @@ static void on_answer(void *owner, const struct response *r)
     json_put(tree, "Namespace", json_text(a->job->namespace_));
     json_put(tree, "Type", json_text(a->job->type));
     json_put(tree, "Stop", json_boolean(a->job->stop));
+    if (job_is_template(a->job))
+        json_put(tree, "Template", json_true());
     json_put(tree, "Datacenters", json_array());
     for (size_t i = 0; i < a->job->n_datacenters; i++)
         json_array_append_new(json_object_get(tree, "Datacenters"),

@@ -273,6 +273,8 @@ void why_print(const json_t *why, bool verbose, bool colors)
         printf("\nThe evaluation placed nothing, and found nothing to place.\n");
     if (flag_at(why, "Stop"))
         printf("\nThe job is stopped: nothing is to be placed.\n");
+    if (flag_at(why, "Template"))
+        printf("\nThe job makes others: what follows is of the next one of them.\n");
     for (size_t i = 0; i < json_array_size(groups); i++)
         print_group(json_array_get(groups, i), verbose, colors);
 }
