@@ -110,6 +110,7 @@ static void stamp(struct view *v, Pb__Job *job, const Pb__Job *old)
 Pb__Job *job_register_again(struct view *v, const Pb__Job *current, const Pb__Job *older)
 {
     Pb__Job *job = arena_copy(state_command_arena(v), older, sizeof *job);
+    keep_own(job, current);
     stamp(v, job, current);
     state_put_job(v, job);
     return job;

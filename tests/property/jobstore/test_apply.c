@@ -3,8 +3,8 @@
  * same. The seed is in each message. */
 #include "base/map.h"
 #include "base/prng.h"
-#include "cluster.h"
 #include "collectable.h"
+#include "deploying.h"
 #include "pieces.h"
 #include "query.h"
 #include "query_collect.h"
@@ -287,6 +287,8 @@ static void step_plan(struct world *w)
         if (below(w, 2) == 0)
             give_pieces(w, p->placements[p->n_placements - 1]);
     }
+    if (below(w, 2) == 0)
+        deploying_plan(w->c, &w->chance, p);
     p->has_all_at_once = true;
     p->all_at_once = below(w, 5) == 0;
     p->has_create_blocked = true;
@@ -306,7 +308,9 @@ static void step_alloc(struct world *w)
         PB__ALLOC__CLIENT_STATUS__FAILED,
     };
     ProtobufCBinaryData id;
-    if (pick(w, ALLOCS, &id))
+    if (below(w, 3) == 0)
+        deploying_report(w->c, &w->chance);
+    else if (pick(w, ALLOCS, &id))
         update_alloc(w->c, id, all[below(w, COUNT_OF(all))]);
 }
 
@@ -445,7 +449,7 @@ static void step_collect(struct world *w)
 
 static void step(struct world *w)
 {
-    switch (below(w, 21)) {
+    switch (below(w, 22)) {
     case 0:
     case 1:
         step_register_job(w);
@@ -465,6 +469,9 @@ static void step(struct world *w)
         break;
     case 7:
         step_repeat(w);
+        break;
+    case 21:
+        deploying_command(w->c, &w->chance);
         break;
     case 16:
     case 17:
@@ -580,6 +587,9 @@ static void key_of_object(Pb__Object *o, Pb__Key *key)
         return;
     case PB__OBJECT__VALUE_EVAL:
         key->id = o->eval->id;
+        break;
+    case PB__OBJECT__VALUE_DEPLOYMENT:
+        key->id = o->deployment->id;
         break;
     case PB__OBJECT__VALUE_ALLOC:
         key->id = o->alloc->id;
