@@ -1,5 +1,5 @@
 /* Deletes what is no longer needed, as far as it still is not when this is applied. */
-#include "apply_internal.h"
+#include "apply_deployment.h"
 #include "collectable.h"
 
 #define MOST_AT_ONCE 20000 /* records that one command deletes of whole jobs */
@@ -89,6 +89,7 @@ static void stop_first(struct collecting *c, Pb__Job *job)
     if (job->stop)
         return;
     job->has_stop = job->stop = true;
+    deployment_cancel(c->view, job->namespace_, job->id, "Cancelled because job is stopped");
     state_put_job(c->view, job);
 }
 

@@ -9,7 +9,7 @@
  * command. */
 void deployment_end(struct view *v, Pb__Deployment *d, Pb__Deployment__Status status,
                     const char *words);
-/* The job's active one is cancelled, if there is one. */
+/* The job's active one is cancelled, if there is one; there are never two. */
 void deployment_cancel(struct view *v, const char *ns, const char *job_id, const char *words);
 /* What a failure has put in the place of its version; both NULL: nothing. */
 struct fallback {

@@ -30,6 +30,7 @@ static Pb__Deployment *make(struct view *v, const Pb__Job *job, const Pb__Deploy
 {
     struct arena *a = state_command_arena(v);
     Pb__Deployment *d = arena_alloc(a, sizeof *d);
+    deployment_cancel(v, job->namespace_, job->id, "Cancelled due to newer version of job");
     pb__deployment__init(d);
     d->has_id = d->has_status = d->has_job_version = d->has_job_create_index = true;
     d->has_job_modify_index = d->has_job_spec_modify_index = true;
@@ -56,7 +57,7 @@ void apply_rollout_begin(struct rollout *r, struct view *v, const Pb__Job *job,
     *r = (struct rollout){.view = v, .job = job};
     for (size_t i = 0; i < plan->n_deployment_updates; i++)
         end(v, plan->deployment_updates[i]);
-    if (job == NULL)
+    if (job == NULL || job->stop)
         return;
     Pb__Deployment *d =
         state_latest_deployment(v, state_command_arena(v), job->namespace_, job->id);

@@ -24,9 +24,18 @@ void deployment_end(struct view *v, Pb__Deployment *d, Pb__Deployment__Status st
 
 void deployment_cancel(struct view *v, const char *ns, const char *job_id, const char *words)
 {
-    Pb__Deployment *d = state_latest_deployment(v, state_command_arena(v), ns, job_id);
-    if (d != NULL)
-        deployment_end(v, d, PB__DEPLOYMENT__STATUS__CANCELLED, words);
+    struct arena *a = state_command_arena(v);
+    struct walk w;
+    const uint8_t *id;
+    Pb__Deployment *active = NULL;
+    walk_open(&w, v, PB__TABLE__NAME__DEPLOYMENTS, PB__LIST__BY__JOB, ns, job_id, NULL, NULL);
+    while (active == NULL && (id = walk_next(&w)) != NULL) {
+        Pb__Deployment *d = state_deployment(v, a, id);
+        active = d != NULL && deployment_is_active(d) ? d : NULL;
+    }
+    walk_close(&w);
+    if (active != NULL)
+        deployment_end(v, active, PB__DEPLOYMENT__STATUS__CANCELLED, words);
 }
 
 /* The version to go back to; NULL: none, and *words says why. A job that has moved on since is left
