@@ -198,3 +198,69 @@ Test(reconcile_system, what_is_stopped_or_lost_and_placed_anew_knows_whom_it_fol
     cr_assert_eq(ch.groups[0].wanted[0].previous, w.c.view.allocs[1]);
     onejob_fini(&w.c);
 }
+
+/* ---- update { max_parallel = 2; stagger = "30s" } at second 100 */
+
+#define SECOND 1000000000ll
+
+/* "NODE:VERSION", of a version 2 with the second it was placed at, as a replacement: "0:2/95". */
+static const struct {
+    const char *name, *allocs;
+    bool rolling;
+    const char *expect; /* and "@S": an evaluation at second S */
+} steps[] = {
+    {"the first step", "0:1 1:1 2:1 3:1 4:1", false, "~0 ~1 @130"},
+    {"no more than there are: no further step", "0:1 1:1", false, "~0 ~1"},
+    {"just taken: wait", "0:2/99 1:2/99 2:1 3:1", false, ""},
+    {"one of the two was taken long ago", "0:2/99 1:2/50 2:1 3:1", false, "~2 @130"},
+    {"an evaluation of something else comes too early", "0:2/71 1:2/71 2:1 3:1", false, ""},
+    {"an evaluation of something else comes late", "0:2/69 1:2/69 2:1 3:1", false, "~2 ~3"},
+    {"the next step, which was planned a little before what it waits for",
+     "0:2/71 1:2/71 2:1 3:1 4:1", true, "~2 ~3 @130"},
+    {"the next step, and another was just taken", "0:2/99 1:2/99 2:1 3:1", true, ""},
+    {"the last step", "0:2/70 1:2/70 2:1", true, "~2"},
+    {"all is new", "0:2/70 1:2/70", true, ""},
+};
+
+static void make_step(struct world *w, size_t i)
+{
+    make_world(w, 0); /* a new job */
+    w->can = "01234";
+    w->nodes.count = 0; /* what is there already matters here */
+    Pb__Job *job = w->c.view.job;
+    job->task_groups[0]->tasks[0]->user = arena_strdup(w->c.arena, "another");
+    job->update = arena_array(w->c.arena, Pb__UpdateStrategy, 1);
+    pb__update_strategy__init(job->update);
+    job->update->max_parallel = 2;
+    job->update->stagger_ns = 30 * SECOND;
+    unsigned node, version;
+    int used;
+    for (const char *t = steps[i].allocs; sscanf(t, " %u:%u%n", &node, &version, &used) == 2;) {
+        Pb__Alloc *x = onejob_add_alloc(&w->c, "g", 0, w->c.nodes[node]);
+        x->job_version = version;
+        t += used;
+        if (*t != '/')
+            continue;
+        x->create_time = strtoll(t + 1, (char **)(uintptr_t)&t, 10) * SECOND;
+        x->has_previous_alloc = 1;
+        x->previous_alloc = x->id;
+    }
+}
+
+Test(reconcile_system, takes_one_step_after_the_other)
+{
+    for (size_t i = 0; i < COUNT_OF(steps); i++) {
+        struct world w;
+        struct changes ch;
+        char later[32] = "";
+        make_step(&w, i);
+        struct occasion at = {.now = 100 * SECOND, .rolling = steps[i].rolling};
+        reconcile_system(w.c.arena, &w.c.view, &at, &w.nodes, on_node_state, &w, &ch);
+        if (ch.awaiting_count > 0)
+            snprintf(later, sizeof later, " @%lld", (long long)(ch.awaiting[0].at / SECOND));
+        const char *text = arena_printf(w.c.arena, "%s%s", describe(&w, &ch), later);
+        cr_expect_str_eq(text, steps[i].expect, "%s: %s, not %s", steps[i].name, text,
+                         steps[i].expect);
+        onejob_fini(&w.c);
+    }
+}
