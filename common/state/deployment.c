@@ -1,5 +1,4 @@
 #include "state/internal.h"
-#include <string.h>
 
 Pb__Deployment *state_deployment(struct view *v, struct arena *a, const uint8_t *id)
 {
@@ -10,15 +9,11 @@ Pb__Deployment *state_deployment(struct view *v, struct arena *a, const uint8_t 
 Pb__Deployment *state_latest_deployment(struct view *v, struct arena *a, const char *ns,
                                         const char *job_id)
 {
-    struct walk w;
-    const uint8_t *id;
-    uint8_t last[ID_SIZE];
-    bool found = false;
-    walk_open(&w, v, PB__TABLE__NAME__DEPLOYMENTS, PB__LIST__BY__JOB, ns, job_id, NULL, NULL);
-    for (; (id = walk_next(&w)) != NULL; found = true)
-        memcpy(last, id, ID_SIZE);
-    walk_close(&w);
-    return found ? state_deployment(v, a, last) : NULL;
+    struct key k;
+    struct bytes id;
+    if (!key_job(&k, ns, job_id) || !txn_get(v->txn, T_LATEST_DEPLOYMENT, key_bytes(&k), &id))
+        return NULL;
+    return state_deployment(v, a, id.data);
 }
 
 static void by_job(struct key *k, const Pb__Deployment *d)
@@ -38,6 +33,8 @@ void state_put_deployment(struct view *v, Pb__Deployment *d)
         d->create_index = v->index;
         by_job(&k, d);
         txn_put(v->txn, T_DEPLOYMENTS_BY_JOB, key_bytes(&k), bytes_of("", 0));
+        must(key_job(&k, d->namespace_, d->job_id));
+        txn_put(v->txn, T_LATEST_DEPLOYMENT, key_bytes(&k), id_bytes(d->id.data));
     }
     record_put(v, T_DEPLOYMENTS, id_bytes(d->id.data), &d->base);
 }
@@ -45,7 +42,12 @@ void state_put_deployment(struct view *v, Pb__Deployment *d)
 void state_delete_deployment(struct view *v, const Pb__Deployment *d)
 {
     struct key k;
+    struct bytes latest;
     by_job(&k, d);
     txn_del(v->txn, T_DEPLOYMENTS_BY_JOB, key_bytes(&k));
+    must(key_job(&k, d->namespace_, d->job_id));
+    if (txn_get(v->txn, T_LATEST_DEPLOYMENT, key_bytes(&k), &latest) &&
+        id_equal(latest.data, d->id.data))
+        txn_del(v->txn, T_LATEST_DEPLOYMENT, key_bytes(&k));
     record_del(v, T_DEPLOYMENTS, id_bytes(d->id.data));
 }

@@ -29,6 +29,7 @@ enum {
     T_ALLOCS_BY_NODE,
     T_ALLOCS_BY_EVAL,
     T_DEPLOYMENTS_BY_JOB,
+    T_LATEST_DEPLOYMENT, /* by job: commands of one millisecond make ids in no order */
     T_OUTCOMES,
     T_OUTCOME_ORDER,
     T_CHANGES,

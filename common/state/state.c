@@ -23,6 +23,7 @@ static const char *const table_names[T_COUNT] = {
     [T_ALLOCS_BY_NODE] = "allocs_by_node",
     [T_ALLOCS_BY_EVAL] = "allocs_by_eval",
     [T_DEPLOYMENTS_BY_JOB] = "deployments_by_job",
+    [T_LATEST_DEPLOYMENT] = "latest_deployment",
     [T_OUTCOMES] = "outcomes",
     [T_OUTCOME_ORDER] = "outcome_order",
     [T_CHANGES] = "changes",

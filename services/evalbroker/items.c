@@ -134,6 +134,7 @@ void item_read(struct broker *b, struct item *it, const Pb__Eval *e)
     it->create_index = e->create_index;
     it->modify_index = e->modify_index;
     it->wait_until = e->wait_until;
+    it->create_time = e->create_time;
     it->snapshot_index = e->snapshot_index != 0 ? e->snapshot_index : e->modify_index;
     shape_release(b, it->shape);
     it->shape = shape_get(b, e);

@@ -69,7 +69,7 @@ struct item {
     Pb__Eval__Status status;
     uint32_t priority, deliveries_before;
     uint64_t create_index, modify_index;
-    int64_t wait_until;
+    int64_t wait_until, create_time;
     uint64_t snapshot_index; /* BLOCKED: capacity freed later is news */
     struct shape *shape;     /* NULL: it is not blocked */
 

@@ -124,13 +124,21 @@ static void item_enter_blocked(struct broker *b, struct item *it)
     job_advance(b, j);
 }
 
+/* The state's clock never goes back and may be ahead of ours: nobody waits for longer than was
+ * meant when the evaluation was made. */
+static int64_t left_to_wait(const struct item *it, struct moment now)
+{
+    int64_t left = it->wait_until - now.wall_ns, meant = it->wait_until - it->create_time;
+    return left < meant ? left : meant;
+}
+
 void item_admit(struct broker *b, struct item *it, struct moment now)
 {
     if (it->status == PB__EVAL__STATUS__BLOCKED) {
         item_enter_blocked(b, it);
-    } else if (it->wait_until > now.wall_ns) {
+    } else if (left_to_wait(it, now) > 0) {
         item_move(b, it, DELAYED);
-        item_set_timer(b, it, now.mono_ms + (uint64_t)(it->wait_until - now.wall_ns) / 1000000 + 1);
+        item_set_timer(b, it, now.mono_ms + (uint64_t)left_to_wait(it, now) / 1000000 + 1);
     } else {
         item_enter(b, it);
     }
