@@ -12,6 +12,8 @@ struct task {
     uint8_t id[ID_SIZE];
     struct agent *agent; /* NULL: no agent runs */
     bool batch, stopping, seen;
+    uint8_t deployment[ID_SIZE]; /* zeros: none asks for its health */
+    bool healthy;
     Pb__Alloc__ClientStatus status, next;
     uint64_t next_us; /* when it becomes that; 0: it stays */
     unsigned changed, told, under_way;
@@ -61,6 +63,17 @@ static void run_on(struct task *t)
              sim_between(500000, 20000000));
 }
 
+/* What runs is healthy; a deployment that asks is told once. */
+static void find_health(struct task *t)
+{
+    static const uint8_t none[ID_SIZE];
+    if (t->healthy || t->status != PB__ALLOC__CLIENT_STATUS__RUNNING ||
+        id_equal(t->deployment, none))
+        return;
+    t->healthy = true;
+    t->changed++;
+}
+
 static void on_task(void *owner)
 {
     struct task *t = owner;
@@ -69,6 +82,7 @@ static void on_task(void *owner)
     t->changed++;
     if (t->status == PB__ALLOC__CLIENT_STATUS__RUNNING)
         run_on(t);
+    find_health(t);
     uplink_report(t->agent->uplink, true);
 }
 
@@ -113,6 +127,13 @@ static void take_alloc(struct agent *a, const Pb__NodeNews *news, const Pb__Allo
             plan(t, PB__ALLOC__CLIENT_STATUS__RUNNING, sim_between(1000, 500000));
     }
     t->seen = true;
+    if (alloc->deployment_id.len == ID_SIZE &&
+        !id_equal(t->deployment, alloc->deployment_id.data)) {
+        memcpy(t->deployment, alloc->deployment_id.data, ID_SIZE);
+        t->healthy = false;
+        find_health(t);
+        uplink_report(a->uplink, true);
+    }
     if (wanted || is_over(t) || t->stopping)
         return;
     t->stopping = true;
@@ -152,6 +173,7 @@ static Pb__AllocUpdates *on_updates(void *owner, struct arena *arena)
         u->has_alloc_id = u->has_client_status = u->has_sequence = 1;
         u->alloc_id = wire_id(arena, t->id);
         u->client_status = t->status;
+        u->has_healthy = u->healthy = t->healthy;
         u->sequence = a->disk->starts << 32 | ++a->disk->reports;
         t->under_way = t->changed;
         out->allocs[out->n_allocs++] = u;

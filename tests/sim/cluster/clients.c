@@ -27,6 +27,8 @@ struct client_job {
     char name[16];
     const char *type;
     uint32_t cpu, memory_mb, port;
+    uint32_t max_parallel; /* of its updates; 0: all at once */
+    uint32_t config;       /* of the task: another one is another task */
     bool dynamic_port;
     unsigned number; /* of the operation under way or last */
     bool busy;
@@ -52,15 +54,22 @@ static Pb__Job *job_of(const struct client_job *j, uint32_t count)
                  ",\"Networks\":[{\"ReservedPorts\":[{\"Label\":\"a\",\"Value\":%u}]}]", j->port);
     else if (j->dynamic_port)
         snprintf(ports, sizeof(ports), ",\"Networks\":[{\"DynamicPorts\":[{\"Label\":\"a\"}]}]");
+    const char *update = "null";
+    if (strcmp(j->type, "service") == 0)
+        update = arena_printf(arena,
+                              "{\"MaxParallel\":%u,\"MinHealthyTime\":0,\"HealthyDeadline\":"
+                              "3600000000000,\"ProgressDeadline\":7200000000000}",
+                              j->max_parallel);
     const char *text = arena_printf(
         arena,
-        "{\"ID\":\"%s\",\"Name\":\"%s\",\"Type\":\"%s\",\"Datacenters\":[\"dc1\"],"
+        "{\"ID\":\"%s\",\"Name\":\"%s\",\"Type\":\"%s\",\"Datacenters\":[\"dc1\"],\"Update\":%s,"
         "\"TaskGroups\":[{\"Name\":\"g\",\"Count\":%u%s,\"EphemeralDisk\":{\"SizeMB\":100},"
         "\"ReschedulePolicy\":{\"Attempts\":0,\"Unlimited\":true,\"Delay\":5000000000,"
         "\"DelayFunction\":\"constant\",\"MaxDelay\":0,\"Interval\":0},"
-        "\"Tasks\":[{\"Name\":\"t\",\"Driver\":\"raw_exec\",\"Config\":{\"command\":\"/bin/true\"},"
+        "\"Tasks\":[{\"Name\":\"t\",\"Driver\":\"raw_exec\",\"Config\":{\"command\":\"/bin/"
+        "true\",\"args\":[\"%u\"]},"
         "\"Resources\":{\"CPU\":%u,\"MemoryMB\":%u}}]}]}",
-        j->name, j->name, j->type, count, ports, j->cpu, j->memory_mb);
+        j->name, j->name, j->type, update, count, ports, j->config, j->cpu, j->memory_mb);
     if (jobfile_parse(arena, JOBFILE_JSON, "sim", text, strlen(text), &job, &why) != OK) {
         fprintf(stderr, "%s\n", why.text);
         must(!"the simulator's job is wrong");
@@ -163,6 +172,8 @@ static void on_next(void *arg)
               : dice < 9                                           ? STOP
                                                                    : PURGE;
     o->count = o->kind == REGISTER ? (uint32_t)sim_between(1, 6) : 0;
+    if (o->kind == REGISTER && sim_chance(0.4))
+        j->config++;
     j->busy = true;
     sim_after(sim_about(2000), g, on_arrival, o, NULL);
     sim_after(PATIENCE_US, NULL, on_given_up, o, NULL);
@@ -182,6 +193,7 @@ void clients_begin(void)
                                  .memory_mb = (uint32_t)sim_between(1, 8) * 100};
         snprintf(j->name, sizeof(j->name), "j%u", i + 1);
         j->type = sim_chance(0.25) ? "batch" : "service";
+        j->max_parallel = sim_chance(0.3) ? 0 : (uint32_t)sim_between(1, 3);
         j->dynamic_port = sim_chance(0.3);
         j->port = sim_chance(0.2) ? (uint32_t)sim_between(8000, 8003) : 0;
         sim_after(sim_below(10000000), NULL, on_next, j, NULL);

@@ -25,7 +25,7 @@ struct alloc {
     Pb__Amount amount;
     uint32_t ports[8];
     size_t port_count;
-    uint64_t create_index;
+    uint64_t create_index, version; /* version: of its job */
     bool live, wanted, running, complete;
 };
 
@@ -54,7 +54,7 @@ struct job {
     char name[24];
     bool exists, stop, batch;
     bool template; /* has no allocations, but makes jobs that have */
-    uint64_t modify_index, create_index;
+    uint64_t modify_index, create_index, version;
     uint32_t count, port; /* a static one; 0: none */
     Pb__Amount ask;
     struct job *next;
@@ -206,6 +206,7 @@ static void fold_alloc(const Pb__Alloc *r)
     a->complete = r->client_status == PB__ALLOC__CLIENT_STATUS__COMPLETE &&
                   r->desired == PB__ALLOC__DESIRED__RUN;
     a->create_index = r->create_index;
+    a->version = r->job_version;
     if (r->resources != NULL)
         a->amount = *r->resources;
     a->port_count = r->n_ports < COUNT_OF(a->ports) ? r->n_ports : COUNT_OF(a->ports);
@@ -274,6 +275,7 @@ static void fold_job(const char *name, const Pb__Job *r)
     j->batch = strcmp(r->type, "batch") == 0;
     j->modify_index = r->job_modify_index;
     j->create_index = r->create_index;
+    j->version = r->version;
     j->count = g->count;
     j->port = g->n_networks > 0 && g->networks[0]->n_reserved_ports > 0
                   ? g->networks[0]->reserved_ports[0]->value
@@ -475,12 +477,13 @@ static const struct node *room_for(const struct job *j)
     return NULL;
 }
 
-static void count_job(const struct job *j, uint32_t *running, uint32_t *wanted, uint32_t *complete)
+static void count_job(const struct job *j, uint32_t *running, uint32_t *wanted, uint32_t *complete,
+                      uint32_t *old)
 {
     char prefix[64];
     size_t i = 0;
     void *value;
-    *running = *wanted = *complete = 0;
+    *running = *wanted = *complete = *old = 0;
     snprintf(prefix, sizeof(prefix), "%s/%llu/", j->name, (unsigned long long)j->create_index);
     while (map_next(model.allocs, &i, NULL, NULL, &value)) {
         const struct alloc *a = value;
@@ -489,6 +492,7 @@ static void count_job(const struct job *j, uint32_t *running, uint32_t *wanted, 
         *running += a->running && agents_node_runs(a->node->id);
         *wanted += a->wanted;
         *complete += a->complete;
+        *old += a->wanted && a->version != j->version;
     }
 }
 
@@ -506,20 +510,20 @@ static bool has_open_eval(const struct job *j, Pb__Eval__Status status)
 
 static bool job_is_settled(const struct job *j, char *why, size_t size)
 {
-    uint32_t running, wanted, complete,
+    uint32_t running, wanted, complete, old,
         count = j->exists && !j->stop && !j->template ? j->count : 0;
-    count_job(j, &running, &wanted, &complete);
-    snprintf(why, size, "%s: count %u, running %u, wanted %u, complete %u", j->name, count, running,
-             wanted, complete);
+    count_job(j, &running, &wanted, &complete, &old);
+    snprintf(why, size, "%s: count %u, running %u, wanted %u, complete %u, of older versions %u",
+             j->name, count, running, wanted, complete, old);
     if (has_open_eval(j, PB__EVAL__STATUS__PENDING))
         return false;
     if (wanted != running)
         return false;
     if (j->batch && count > 0)
         return running == 0; /* all that was wanted has ended */
-    if (wanted == count)
+    if (wanted == count && old == 0)
         return true;
-    return wanted < count && has_open_eval(j, PB__EVAL__STATUS__BLOCKED) && room_for(j) == NULL;
+    return wanted <= count && has_open_eval(j, PB__EVAL__STATUS__BLOCKED) && room_for(j) == NULL;
 }
 
 /* Every replica has all that was seen on any. */
