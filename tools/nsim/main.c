@@ -14,7 +14,7 @@ static const char help[] =
     "  --seeds N       so many runs, of consecutive seeds (1)\n"
     "  --minutes M     simulated minutes of load and faults (5)\n"
     "  --servers S     1 to 5 (1)\n"
-    "  --workers W     schedworkers on each server, 1 to 4 (2)\n"
+    "  --workers W     schedworkers on each server, 1 to 8 (2)\n"
     "  --nodes K       1 to 32 (5)\n"
     "  --calm          no faults\n"
     "  --mutant NAME   with a deliberate fault in the product (docs/simulator.md)\n"
@@ -120,8 +120,8 @@ int main(int argc, char **argv)
         bool good = world_check(&c.world, &v);
         if (good)
             printf("seed %" PRIu64 ": trace=%016" PRIx64 " events=%" PRIu64 " index=%" PRIu64
-                   " acknowledged=%" PRIu64 " faults=%" PRIu64 " ended=%.1fs\n",
-                   c.world.seed, v.trace, v.events, v.applied, v.acknowledged, v.faults,
+                   " acknowledged=%" PRIu64 " faults=%" PRIu64 " evals=%" PRIu64 " ended=%.1fs\n",
+                   c.world.seed, v.trace, v.events, v.applied, v.acknowledged, v.faults, v.evals,
                    (double)v.at_us / 1e6);
         if (good && c.twice)
             good = run_again(&c.world, &v);

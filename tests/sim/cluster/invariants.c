@@ -601,6 +601,7 @@ bool invariants_settled(char *why, size_t size)
 void invariants_end(void)
 {
     check_evals();
+    world->verdict.evals = map_count(model.evals);
     for (unsigned i = 0; i < world->options.servers; i++) {
         struct jobstore *js = world->jobstore[i]->self;
         if (js == NULL || js->replica == NULL) {

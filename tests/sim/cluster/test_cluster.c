@@ -108,6 +108,33 @@ Test(cluster, launches_are_neither_lost_nor_made_twice_while_leaders_come_and_go
     }
 }
 
+/* ---- many workers on a cluster that is nearly full: their plans conflict */
+
+/* Its evaluations for each thing that clients asked for; that no node is over-committed is the
+ * first invariant. */
+static double evals_per_request(unsigned workers)
+{
+    uint64_t evals = 0, requests = 0;
+    struct world_options o = {SHAPE, .calm = true};
+    o.workers = workers;
+    o.nodes = 2;
+    for (o.seed = 1; o.seed <= 4; o.seed++) {
+        struct verdict v;
+        cr_assert(world_check(&o, &v), "%s", v.text);
+        evals += v.evals;
+        requests += v.acknowledged;
+    }
+    cr_assert_gt(requests, 100u, "a run without load says little");
+    return (double)evals / (double)requests;
+}
+
+Test(cluster, eight_workers_make_at_most_twice_the_evaluations_of_one)
+{
+    double one = evals_per_request(1), eight = evals_per_request(8);
+    cr_log_info("evaluations for each request: one worker %.2f, eight %.2f", one, eight);
+    cr_assert_leq(eight, 2 * one, "one worker: %.2f for each request, eight: %.2f", one, eight);
+}
+
 /* ---- deliberate faults (docs/simulator.md). Those here are found by most seeds; which ones may
  * change with anything that moves a message. */
 

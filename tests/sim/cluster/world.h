@@ -8,7 +8,7 @@
 
 #define WORLD_SERVERS 5
 #define WORLD_NODES   32
-#define WORLD_WORKERS 4
+#define WORLD_WORKERS 8
 
 struct world_options {
     uint64_t seed;
@@ -25,6 +25,7 @@ struct verdict {
     char text[400];
     uint64_t trace, events, applied, at_us;
     uint64_t acknowledged, faults; /* how much happened */
+    uint64_t evals;                /* evaluations made */
 };
 
 /* Runs a cluster from its seed to its end: minutes of load and faults, then peace. */
