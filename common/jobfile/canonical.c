@@ -297,6 +297,7 @@ static void canonicalize_group(struct arena *a, Pb__Job *job, Pb__TaskGroup *gro
 {
     fill(a, &group->base, job->type);
     canonicalize_policies(a, job, group);
+    scaling_canonicalize(a, group);
     if (group->consul_json != NULL && strcmp(group->consul_json, "{\"Namespace\":\"\"}") == 0)
         group->consul_json = NULL;
     fill_constraints(a, group->affinities, group->n_affinities);

@@ -2,7 +2,8 @@
 #ifndef JOBFILE_CANONICAL_H
 #define JOBFILE_CANONICAL_H
 
-#include <protobuf-c/protobuf-c.h>
+#include "base/arena.h"
+#include "types.pb-c.h"
 #include <stdbool.h>
 
 /* One spelling for one meaning: empty texts, and zeros of fields that have no default, become
@@ -12,5 +13,8 @@ void canonical_drop_zeros(ProtobufCMessage *m);
 /* The defaults of one field for a type of job. False: it has none. */
 bool canonical_default(const char *message, const char *field, const char *job_type,
                        const char **text, long long *number);
+
+/* Nomad's names for the settings of its scaling stanza, and what is not said. */
+void scaling_canonicalize(struct arena *a, Pb__TaskGroup *group);
 
 #endif

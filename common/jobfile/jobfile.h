@@ -8,6 +8,8 @@
 #include "types.pb-c.h"
 #include <stddef.h>
 
+enum { JOB_MOST_COUNT = 1000000 }; /* of a group */
+
 enum jobfile_format { JOBFILE_GUESS, JOBFILE_LIBCONFIG, JOBFILE_JSON };
 
 /* Text -> job as written, nothing filled in. name is for messages ("hello.job"). JSON: Nomad's

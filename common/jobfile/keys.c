@@ -45,7 +45,6 @@ static const struct rule {
     {"TaskGroup", "reschedule_policy", "reschedule", 0, 0},
     {"TaskGroup", "volumes_json", NULL, 0, 0},
     {"TaskGroup", "services_json", NULL, 0, 0},
-    {"TaskGroup", "scaling_json", NULL, 0, 0},
     {"TaskGroup", "consul_json", NULL, 0, 0},
     {"Task", "restart_policy", "restart", 0, 0},
     {"Task", "log_config", "logs", 0, 0},

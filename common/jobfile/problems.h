@@ -44,6 +44,7 @@ void validate_spreads(struct texts *errors, Pb__Spread *const *spreads, size_t c
 void validate_networks(struct texts *errors, Pb__Network *const *networks, size_t count,
                        const char *where);
 void validate_restart(struct texts *errors, const Pb__RestartPolicy *policy);
+void validate_scaling(struct texts *errors, const Pb__TaskGroup *group);
 void validate_update(struct texts *errors, const Pb__UpdateStrategy *update);
 /* A name that becomes part of a path, an environment variable or a URL. what: "Task". */
 void validate_name(struct texts *errors, const char *what, const char *name, size_t longest);

@@ -2,6 +2,7 @@
  * makes the same refusal. */
 #include "base/duration.h"
 #include "canonical.h"
+#include "jobfile/scaling.h"
 #include "problems.h"
 #include "sched/constraint.h"
 #include "sched/pattern.h"
@@ -409,6 +410,8 @@ void job_validate(struct arena *a, const Pb__Job *job, struct job_problems *out)
             validate_group(&v, job->task_groups[i]);
     }
     validate_system(&v);
+    if (job_scaling_mistake(job) != NULL)
+        texts_add(&errors, "%s", job_scaling_mistake(job));
     validate_algorithm(&v);
     validate_needs(&v);
     *out = (struct job_problems){errors.count, errors.items, warnings.count, warnings.items};

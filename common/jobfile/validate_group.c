@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { LONGEST_NAME = 128, LONGEST_LABEL = 64, MOST_COUNT = 1000000, MOST_TASKS = 100 };
+enum { LONGEST_NAME = 128, LONGEST_LABEL = 64, MOST_TASKS = 100 };
 
 /* ---- networks */
 
@@ -417,7 +417,6 @@ static void warn_about_group(struct validation *v, const Pb__TaskGroup *group)
         {group->ephemeral_disk->sticky, "a sticky ephemeral_disk"},
         {group->ephemeral_disk->migrate, "a migrating ephemeral_disk"},
         {group->services_json != NULL, "service"},
-        {group->scaling_json != NULL, "scaling"},
         {group->consul_json != NULL, "consul"},
         {group->shutdown_delay_ns > 0, "shutdown_delay"},
         {group->stop_after_client_disconnect_ns > 0, "stop_after_client_disconnect"},
@@ -447,9 +446,9 @@ void validate_group(struct validation *v, const Pb__TaskGroup *group)
         validate_name(&errors, "Task group", group->name, LONGEST_NAME);
     if (is_negative(group->count))
         texts_add(&errors, "Task group count can't be negative");
-    else if (group->count > MOST_COUNT)
+    else if (group->count > JOB_MOST_COUNT)
         texts_add(&errors, "Task group count %u is too large: at most %d", group->count,
-                  MOST_COUNT);
+                  JOB_MOST_COUNT);
     if (group->n_tasks == 0)
         texts_add(&errors, "Missing tasks for task group");
     else if (!has_main_task(group))
@@ -459,6 +458,7 @@ void validate_group(struct validation *v, const Pb__TaskGroup *group)
     validate_constraints(&errors, group->constraints, group->n_constraints);
     validate_affinities(&errors, group->affinities, group->n_affinities);
     validate_policies(v, group, &errors);
+    validate_scaling(&errors, group);
     validate_networks(&network, group->networks, group->n_networks, "taskgroup network");
     texts_nest(&errors, &network, "Task group network validation failed: ");
     if (group->volumes_json != NULL)

@@ -32,7 +32,9 @@ static const struct exception {
     {"parameterized payload", "1 error occurred:\n\t* Parameterized job " NOT_YET "\n\n"},
     {"periodic and parameterized", "1 error occurred:\n\t* Parameterized job " NOT_YET "\n\n"},
     {"multiregion is enterprise", "1 error occurred:\n\t* Multiregion " NOT_YET "\n\n"},
-    {"system job with scaling", NULL},
+    {"system job with scaling",
+     "1 error occurred:\n\t* Task groups with job type system do not support "
+     "scaling stanzas\n\n"},
     /* another library words it otherwise, and says where */
     {"constraint regexp",
      GROUP("Constraint 1 validation failed: 1 error occurred:\n\t* Regular expression failed to "
@@ -42,8 +44,6 @@ static const struct exception {
      "expression failed to compile: error parsing regexp: missing closing parenthesis (at byte 1): "
      "`(`\n\n\n\n"},
     /* preferences: kept as they come, warned about, not looked into */
-    {"scaling min>max", NULL},
-    {"count outside scaling", NULL},
     {"service without name", NULL},
     {"check without interval", NULL},
     {"vault without vault configured", NULL},
