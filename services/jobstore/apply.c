@@ -27,6 +27,18 @@ static void apply_body(struct view *v, const Pb__Command *cmd, Pb__Outcome *out)
     case PB__COMMAND__BODY_PERIODIC_LAUNCH:
         apply_periodic_launch(v, cmd->periodic_launch, out);
         return;
+    case PB__COMMAND__BODY_JOB_REVERT:
+        apply_job_revert(v, cmd->job_revert, out);
+        return;
+    case PB__COMMAND__BODY_JOB_STABLE:
+        apply_job_stable(v, cmd->job_stable, out);
+        return;
+    case PB__COMMAND__BODY_SCALING_NOTE:
+        apply_scaling_note(v, cmd->scaling_note, out);
+        return;
+    case PB__COMMAND__BODY_ALLOC_STOP:
+        apply_alloc_stop(v, cmd->alloc_stop, out);
+        return;
     case PB__COMMAND__BODY_NODE_REGISTER:
         apply_node_register(v, cmd->node_register, out);
         return;

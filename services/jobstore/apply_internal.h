@@ -14,6 +14,10 @@ void refuse(struct view *v, Pb__Outcome *out, Pb__Outcome__Code code, const char
 void apply_job_register(struct view *v, const Pb__JobRegister *cmd, Pb__Outcome *out);
 void apply_periodic_launch(struct view *v, const Pb__PeriodicLaunch *cmd, Pb__Outcome *out);
 void apply_job_deregister(struct view *v, const Pb__JobDeregister *cmd, Pb__Outcome *out);
+void apply_job_revert(struct view *v, const Pb__JobRevert *cmd, Pb__Outcome *out);
+void apply_job_stable(struct view *v, const Pb__JobStable *cmd, Pb__Outcome *out);
+void apply_scaling_note(struct view *v, const Pb__ScalingNote *cmd, Pb__Outcome *out);
+void apply_alloc_stop(struct view *v, const Pb__AllocStop *cmd, Pb__Outcome *out);
 void apply_node_register(struct view *v, const Pb__NodeRegister *cmd, Pb__Outcome *out);
 void apply_node_status(struct view *v, const Pb__NodeStatusUpdates *cmd, Pb__Outcome *out);
 void apply_node_eligibility(struct view *v, const Pb__NodeEligibilitySet *cmd, Pb__Outcome *out);

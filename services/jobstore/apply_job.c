@@ -1,5 +1,6 @@
 /* Registration and deregistration of jobs, as the recordings of Nomad's API show them. */
 #include "apply_deployment.h"
+#include "apply_scaling.h"
 #include "sched/specification.h"
 #include "wire/template.h"
 #include <stdio.h>
@@ -126,8 +127,8 @@ void apply_job_register(struct view *v, const Pb__JobRegister *cmd, Pb__Outcome 
     Pb__Job *old = state_job(v, a, job->namespace_, job->id);
     if (!has_its_place(v, job, out))
         return;
-    if (!index_is_enforced(v, cmd, old, out) || !keeps_type(v, old, job, out) ||
-        !keeps_kind(v, old, job, out))
+    if (!index_is_enforced(v, cmd, old, out) || !scaling_is_possible(v, cmd, old, out) ||
+        !keeps_type(v, old, job, out) || !keeps_kind(v, old, job, out))
         return;
     keep_own(job, old);
     if (old != NULL && cmd->preserve_counts)
@@ -141,12 +142,16 @@ void apply_job_register(struct view *v, const Pb__JobRegister *cmd, Pb__Outcome 
     out->has_job_modify_index = out->has_job_version = true;
     out->job_modify_index = job->job_modify_index;
     out->job_version = job->version;
-    if (job_is_template(job))
+    if (job_is_template(job)) {
+        scaling_record(v, cmd, old, NULL);
         return; /* a template: what it launches is evaluated */
-    Pb__Eval *eval = eval_new(v, job->namespace_, job->id, job, "job-register");
+    }
+    Pb__Eval *eval = eval_new(v, job->namespace_, job->id, job,
+                              cmd->scaling != NULL ? "job-scaling" : "job-register");
     if (cmd->eval_priority != 0)
         eval->priority = cmd->eval_priority;
     state_put_eval(v, eval);
+    scaling_record(v, cmd, old, eval);
     out->has_eval_id = true;
     out->eval_id = eval->id;
 }
