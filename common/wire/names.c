@@ -141,6 +141,7 @@ static const struct rule rules[] = {
     OMIT("Alloc", "reschedule_tracker", NULL),
     {.message = "DeploymentStatus", .field = "healthy", .flags = JSON_NULLABLE},
     TIME_OF("DeploymentStatus", "timestamp"),
+    {.message = "ScalingEvent", .field = "meta_json", .flags = JSON_FLOATS},
     ALWAYS("Node", "TLSEnabled", "false"),
     TIME_OF("DriverInfo", "update_time"),
     TIME_OF("NodeEvent", "timestamp"),
@@ -227,8 +228,10 @@ static const struct {
 };
 
 static const struct {
+    const ProtobufCEnumDescriptor *type;
     const char *ours, *json;
-} enum_names[] = {{"CANCELLED", "canceled"}, {"UNREACHABLE", "unknown"}};
+} enum_names[] = {{&pb__eval__status__descriptor, "CANCELLED", "canceled"},
+                  {&pb__alloc__client_status__descriptor, "UNREACHABLE", "unknown"}};
 
 static const ProtobufCMessageDescriptor *const roots[] = {
     &pb__job__descriptor,
@@ -466,7 +469,7 @@ const char *json_enum_name(const ProtobufCEnumDescriptor *type, int value, char 
     if (v == NULL || value == 0)
         return "";
     for (size_t i = 0; i < COUNT_OF(enum_names); i++)
-        if (strcmp(enum_names[i].ours, v->name) == 0)
+        if (enum_names[i].type == type && strcmp(enum_names[i].ours, v->name) == 0)
             return enum_names[i].json;
     snprintf(buffer, 32, "%s", v->name);
     for (char *c = buffer; *c != '\0'; c++)

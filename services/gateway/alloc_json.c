@@ -171,10 +171,25 @@ static json_t *common_json(const struct alloc_parts *p, bool with_tasks)
     return tree;
 }
 
+static json_t *true_or_null(bool is)
+{
+    return is ? json_true() : json_null();
+}
+
+static bool has_transition(const Pb__Alloc *a)
+{
+    return a->migrate || a->stop_wanted || a->reschedule;
+}
+
 static json_t *transition_json(const Pb__Alloc *a)
 {
-    return json_pack("{sn,so,sn}", "ForceReschedule", "Migrate",
-                     a->migrate ? json_true() : json_null(), "Reschedule");
+    return json_pack("{so,so,sn}", "ForceReschedule", true_or_null(a->reschedule), "Migrate",
+                     true_or_null(a->migrate || a->stop_wanted), "Reschedule");
+}
+
+static json_t *or_null(const ProtobufCMessage *m)
+{
+    return m == NULL ? json_null() : wire_to_json(m);
 }
 
 json_t *alloc_stub_json(const struct alloc_parts *p, bool with_resources, bool with_tasks)
@@ -184,15 +199,20 @@ json_t *alloc_stub_json(const struct alloc_parts *p, bool with_resources, bool w
     json_object_del(tree, "PreviousAllocation");
     json_object_del(tree, "NextAllocation");
     json_put(tree, "DesiredDescription", json_text(p->alloc->desired_description));
-    json_put(tree, "DeploymentStatus", json_null());
+    json_object_del(tree, "DeploymentID");
+    json_put(
+        tree, "DeploymentStatus",
+        or_null(p->alloc->deployment_status == NULL ? NULL : &p->alloc->deployment_status->base));
     json_put(tree, "DesiredTransition", transition_json(p->alloc));
-    json_put(tree, "FollowupEvalID", json_text(""));
+    json_put(tree, "FollowupEvalID", json_id_of(p->alloc->follow_up_eval));
     json_put(tree, "JobType", json_text(p->job_type));
     json_put(tree, "JobVersion", json_integer((json_int_t)p->alloc->job_version));
     if (p->alloc->n_preempted_allocs == 0)
         json_put(tree, "PreemptedAllocations", json_null());
     json_put(tree, "PreemptedByAllocation", json_id_of(p->alloc->preempted_by));
-    json_put(tree, "RescheduleTracker", json_null());
+    json_put(
+        tree, "RescheduleTracker",
+        or_null(p->alloc->reschedule_tracker == NULL ? NULL : &p->alloc->reschedule_tracker->base));
     if (with_resources)
         json_put(tree, "AllocatedResources", alloc_resources_json(p));
     return tree;
@@ -204,7 +224,7 @@ json_t *alloc_full_json(const struct alloc_parts *p)
     json_put(tree, "AllocatedResources", alloc_resources_json(p));
     json_put(tree, "Job", p->job == NULL ? json_null() : wire_to_json(&p->job->base));
     json_put(tree, "Metrics", metrics_json(p));
-    if (p->alloc->migrate)
+    if (has_transition(p->alloc))
         json_put(tree, "DesiredTransition", transition_json(p->alloc));
     json_put(tree, "NetworkStatus",
              json_pack("{ss,sn,ss}", "Address", "", "DNS", "InterfaceName", ""));

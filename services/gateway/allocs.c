@@ -22,6 +22,8 @@ struct selection {
     bool any_job; /* also of earlier jobs of that name */
     Pb__List__By by;
     uint8_t id[ID_SIZE];
+    bool of_deployment;              /* id is a deployment's: those of its job that are its own */
+    const char *job, *job_namespace; /* by JOB, where it is not the path that names it */
 };
 
 struct walk {
@@ -109,6 +111,9 @@ static bool is_wanted(const struct walk *w, const Pb__Alloc *a)
 {
     const char *namespace = w->query->params.namespace;
     const char *own = a->namespace_ == NULL ? "default" : a->namespace_;
+    if (w->selection->of_deployment &&
+        (a->deployment_id.len != ID_SIZE || !id_equal(a->deployment_id.data, w->selection->id)))
+        return false;
     if (w->selection->by == PB__LIST__BY__ALL && !w->selection->one &&
         strcmp(namespace, "*") != 0 && strcmp(namespace, own) != 0)
         return false;
@@ -197,8 +202,9 @@ static void list_page(struct walk *w)
     l->limit = PAGE;
     l->with_tasks = s->with_tasks || s->shape == FULL;
     if (s->by == PB__LIST__BY__JOB) {
-        l->namespace_ = (char *)(uintptr_t)q->params.namespace;
-        l->name = (char *)(uintptr_t)q->context->id;
+        bool named = s->job == NULL;
+        l->namespace_ = (char *)(uintptr_t)(named ? q->params.namespace : s->job_namespace);
+        l->name = (char *)(uintptr_t)(named ? q->context->id : s->job);
     } else if (s->by != PB__LIST__BY__ALL) {
         l->has_id = 1;
         l->id = (ProtobufCBinaryData){.len = ID_SIZE, .data = (uint8_t *)(uintptr_t)s->id};
@@ -243,6 +249,42 @@ static void read_of_job(struct query *q)
     key->namespace_ = (char *)(uintptr_t)q->params.namespace;
     key->name = (char *)(uintptr_t)q->context->id;
     gateway_get(q->gateway, q->params.stale, key, on_current_job, w);
+}
+
+/* ---- of a deployment: its job's, which are found by an index */
+
+static void on_deployment(void *owner, const struct response *r)
+{
+    struct walk *w = owner;
+    struct query *q = w->query;
+    struct selection *s = q->context->state;
+    const Pb__Deployment *d = object_deployment((const Pb__Object *)r->body);
+    struct arena *keep = exchange_arena(q->x);
+    if (r->code == PB__REPLY__CODE__NOT_FOUND) {
+        query_list(q, r->index, json_array());
+        return;
+    }
+    if (r->code != PB__REPLY__CODE__OK || d == NULL) {
+        query_failed(q, r);
+        return;
+    }
+    s->job = arena_strdup(keep, d->job_id);
+    s->job_namespace = arena_strdup(keep, d->namespace_ == NULL ? "default" : d->namespace_);
+    list_page(w);
+}
+
+static void read_of_deployment(struct query *q)
+{
+    struct walk *w = new_walk(q);
+    if (w->selection->job != NULL) {
+        list_page(w);
+        return;
+    }
+    Pb__Key key = PB__KEY__INIT;
+    key.has_table = key.has_id = 1;
+    key.table = PB__TABLE__NAME__DEPLOYMENTS;
+    key.id = (ProtobufCBinaryData){.len = ID_SIZE, .data = (uint8_t *)(uintptr_t)w->selection->id};
+    gateway_get(q->gateway, q->params.stale, &key, on_deployment, w);
 }
 
 /* ---- one allocation */
@@ -360,6 +402,15 @@ void evaluation_allocations(struct call_context *c)
     struct watch_on on = {.tables = FEED_TABLE(ALLOCS)};
     if (take_id(c, s, "alloc"))
         query_start(c, &on, read_page);
+}
+
+void deployment_allocations(struct call_context *c)
+{
+    struct selection *s = select_of(c, STUB, PB__LIST__BY__JOB);
+    struct watch_on on = {.tables = FEED_TABLE(ALLOCS) | FEED_TABLE(DEPLOYMENTS)};
+    s->of_deployment = true;
+    if (take_id(c, s, "deployment"))
+        query_start(c, &on, read_of_deployment);
 }
 
 void node_allocations(struct call_context *c)

@@ -7,7 +7,7 @@
 #define AGENT_TABLES (FEED_TABLE(ALLOCS) | FEED_TABLE(NODES) | FEED_TABLE(JOBS))
 #define READER_TABLES                                                                              \
     (FEED_TABLE(JOBS) | FEED_TABLE(JOB_SUMMARIES) | FEED_TABLE(EVALS) | FEED_TABLE(NAMESPACES) |   \
-     FEED_TABLE(NODE_POOLS))
+     FEED_TABLE(NODE_POOLS) | FEED_TABLE(DEPLOYMENTS) | FEED_TABLE(SCALING_EVENTS))
 #define LINGER_MS 30000u
 
 /* The feed of jobs and evaluations. */

@@ -5,8 +5,18 @@
 #include "routes.h"
 
 /* jobs.c: reads */
-route_fn jobs_list, job_get, job_summary, job_versions, deployments_none, deployment_null,
-    deployment_get;
+route_fn jobs_list, job_get, job_summary, job_versions;
+/* deployments.c */
+route_fn deployments_list, deployment_get, job_deployments, job_deployment;
+/* deployment_writes.c */
+route_fn deployment_promote_put, deployment_pause_put, deployment_fail_put, deployment_unblock_put,
+    deployment_health_put;
+/* versions.c */
+route_fn job_revert, job_stable;
+/* scaling.c */
+route_fn job_scale_get, job_scale_put;
+/* scaling_policies.c */
+route_fn scaling_policies_list, scaling_policy_get;
 /* register.c: writes */
 route_fn jobs_put, job_put, job_delete, job_validate_put;
 /* periodic.c */
@@ -17,7 +27,9 @@ route_fn job_plan;
 route_fn job_why, evaluation_why, allocation_why;
 /* allocs.c */
 route_fn allocations_list, allocation_get, job_allocations, evaluation_allocations,
-    node_allocations;
+    node_allocations, deployment_allocations;
+/* alloc_stop.c */
+route_fn allocation_stop;
 /* evals.c */
 route_fn evaluations_list, evaluation_get, job_evaluations;
 /* node_pools.c */

@@ -18,6 +18,8 @@ OBJECT_VALUE(eval, EVAL, Pb__Eval, eval)
 OBJECT_VALUE(alloc, ALLOC, Pb__Alloc, alloc)
 OBJECT_VALUE(alloc_tasks, ALLOC_TASKS, Pb__AllocTasks, alloc_tasks)
 OBJECT_VALUE(node, NODE, Pb__Node, node)
+OBJECT_VALUE(deployment, DEPLOYMENT, Pb__Deployment, deployment)
+OBJECT_VALUE(scaling_events, SCALING_EVENTS, Pb__ScalingEvents, scaling_events)
 
 OBJECT_VALUE(namespace, NAMESPACE, Pb__Namespace, namespace_)
 OBJECT_VALUE(node_pool, NODE_POOL, Pb__NodePool, node_pool)

@@ -2,6 +2,7 @@
 #include "answer.h"
 #include "command.pb-c.h"
 #include "nouns.h"
+#include "register.h"
 #include "submission.h"
 #include "wire/json.h"
 #include <string.h>
@@ -84,6 +85,11 @@ static void write_command(struct call_context *c, const Pb__Command *command, co
     gateway_apply(c->gateway, command, on_outcome, w);
 }
 
+void job_write(struct call_context *c, const Pb__Command *command, const char *warnings)
+{
+    write_command(c, command, warnings, false);
+}
+
 static void put(struct call_context *c, const char *id)
 {
     struct submission s = {0};
@@ -113,7 +119,7 @@ static void put(struct call_context *c, const char *id)
     Pb__Command command = PB__COMMAND__INIT;
     command.body_case = PB__COMMAND__BODY_JOB_REGISTER;
     command.job_register = &body;
-    write_command(c, &command, warnings, false);
+    job_write(c, &command, warnings);
 }
 
 void jobs_put(struct call_context *c)

@@ -3,6 +3,7 @@
 #include "base/id.h"
 #include "body.h"
 #include "forward.h"
+#include "jobfile/scaling.h"
 #include "wire/json.h"
 #include "wire/wire.h"
 #include <string.h>
@@ -184,6 +185,10 @@ bool submission_check(struct call_context *c, Pb__Job *job, const char **warning
     submission_canonicalize(g, a, job);
     job_validate(a, job, &problems);
     struct strbuf text = STRBUF_INIT;
+    if (job_scaling_mistake(job) != NULL) {
+        answer_text(c->x, 400, "%s", job_scaling_mistake(job));
+        return false;
+    }
     if (problems.count > 0) {
         submission_errors(&text, &problems);
         exchange_reply(c->x, 500, TEXT_PLAIN, &text);

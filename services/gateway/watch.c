@@ -88,6 +88,15 @@ static struct subject subject_of(const Pb__Object *o)
         s.job = o->alloc->job_id;
         s.id = o->alloc->id;
         break;
+    case PB__OBJECT__VALUE_DEPLOYMENT:
+        s.namespace = o->deployment->namespace_;
+        s.job = o->deployment->job_id;
+        s.id = o->deployment->id;
+        break;
+    case PB__OBJECT__VALUE_SCALING_EVENTS:
+        s.namespace = o->scaling_events->namespace_;
+        s.job = o->scaling_events->job_id;
+        break;
     case PB__OBJECT__VALUE_ALLOC_TASKS:
         s.id = o->alloc_tasks->alloc_id;
         break;

@@ -227,6 +227,88 @@ def jobs():
     check("h\u00e9<&>".encode() in data and b"\\u0001" in data, "UTF-8 and angle brackets are not escaped", data)
 
 
+# ---------------------------------------------------------------- versions and scaling
+
+def said(r_data, status, text, name):
+    r, data = r_data
+    check(r.status == status and data.decode() == text, name, (r.status, data))
+
+
+def versions():
+    """Refusals in the recorded words (06); answers with the recorded keys."""
+    put("back")
+    put("back", Priority=70)
+    revert, stable = "/v1/job/back/revert", "/v1/job/back/stable"
+    said(request("PUT", revert, {"JobID": "back", "JobVersion": 1}), 500, "can't revert to current version", "revert to what is there")
+    said(request("PUT", revert, {"JobID": "back", "JobVersion": 99}), 500, 'job "back" in namespace "default" at version 99 not found', "revert to an unknown version")
+    said(request("PUT", revert, {"JobID": "back", "JobVersion": 0, "EnforcePriorVersion": 77}), 500, "Current job has version 1; enforcing version 77", "revert that enforces")
+    said(request("PUT", revert, {"JobID": "x", "JobVersion": 0}), 400, "Job ID does not match", "revert of another job")
+    said(request("PUT", revert, {"JobVersion": 0}), 400, "JobID must be specified", "revert without a job")
+    said(request("PUT", "/v1/job/ghost/revert", {"JobID": "ghost", "JobVersion": 0}), 500, 'job "ghost" not found', "revert of an unknown job")
+    r, data = request("PUT", revert, {"JobID": "back", "JobVersion": 0, "EnforcePriorVersion": 1})
+    check(r.status == 200 and sorted(json.loads(data)) == ["EvalCreateIndex", "EvalID", "Index", "JobModifyIndex", "KnownLeader", "LastContact", "Warnings"], "revert", data)
+    now = json.loads(request("GET", "/v1/job/back")[1])
+    check(now["Version"] == 2 and now["Priority"] == 50 and not now["Stable"], "the older specification is the newest version", now)
+    r, data = request("PUT", stable, {"JobID": "back", "JobVersion": 0, "Stable": True})
+    check(r.status == 200 and sorted(json.loads(data)) == ["Index"], "stable", data)
+    told = json.loads(request("GET", "/v1/job/back/versions")[1])["Versions"]
+    check([v["Stable"] for v in told] == [False, False, True], "a version is stable", [v["Stable"] for v in told])
+    said(request("PUT", stable, {"JobID": "back", "JobVersion": 99, "Stable": True}), 500, 'job "back" in namespace "default" at version 99 not found', "stable: an unknown version")
+    said(request("PUT", stable, {"JobID": "x", "JobVersion": 0}), 400, "Job ID does not match", "stable: another job")
+
+
+def scaling():
+    """As recorded in 17; no scheduler runs here, so there are no deployments in the way."""
+    group = {"Name": "pool", "Count": 1, "Scaling": {"Min": 1, "Max": 4, "Policy": {"cooldown": "1m", "target": 70}},
+             "Tasks": [{"Name": "t", "Driver": "raw_exec", "Config": {"command": "/bin/true"}}]}
+    put("scaled", TaskGroups=[group])
+    path = "/v1/job/scaled/scale"
+    want = {"JobID": "scaled", "JobStopped": False, "Namespace": "default",
+            "TaskGroups": {"pool": {"Desired": 1, "Events": None, "Healthy": 0, "Placed": 0, "Running": 0, "Unhealthy": 0}}}
+    got = json.loads(request("GET", path)[1])
+    check({k: got.get(k) for k in want} == want and set(got) - set(want) == {"JobCreateIndex", "JobModifyIndex"}, "scale: status", got)
+    for body, text in (({"Count": 2, "Target": {"Group": "pool"}, "Error": True}, "scaling action should not contain count if error is true"),
+                       ({"Count": 2}, "missing task group name for scaling action"),
+                       ({"Count": 2, "Target": {"Nope": "pool"}}, "missing task group name for scaling action"),
+                       ({"Count": 2, "Target": {"Job": "x", "Group": "pool"}}, "job ID in payload did not match URL"),
+                       ({"Count": -1, "Target": {"Group": "pool"}}, "scaling action count can't be negative"),
+                       ({"Count": 5, "Target": {"Group": "pool"}}, "group count was greater than scaling policy maximum: 5 > 4"),
+                       ({"Count": 0, "Target": {"Group": "pool"}}, "group count was less than scaling policy minimum: 0 < 1"),
+                       ({"Count": "2", "Target": {"Group": "pool"}}, "json: cannot unmarshal string into Go struct field ScalingRequest.Count of type int64"),
+                       ({"Count": 2, "Target": {"Group": "no"}}, 'task group "no" specified for scaling does not exist in job'),
+                       ({"Message": "m" * 2000, "Target": {"Group": "pool"}}, "scaling action message is too long: at most 1024 bytes"),
+                       ("", "Request body is empty")):
+        said(request("PUT", path, body), 400, text, f"scale: {text}")
+    said(request("PUT", "/v1/job/ghost/scale", {"Count": 2, "Target": {"Group": "g"}}), 404, 'job "ghost" not found', "scale: an unknown job")
+    r, data = request("PUT", path, {"Count": 3, "Target": {"Group": "pool"}, "Message": "more", "Meta": {"a": 1}})
+    first = json.loads(data)
+    check(r.status == 200 and sorted(first) == ["EvalCreateIndex", "EvalID", "Index", "JobModifyIndex", "KnownLeader", "LastContact", "Warnings"], "scale", data)
+    check(json.loads(request("GET", f"/v1/evaluation/{first['EvalID']}")[1])["TriggeredBy"] == "job-scaling", "its evaluation")
+    note = json.loads(request("POST", path, {"Target": {"Group": "pool"}, "Message": "failed to scale", "Error": True})[1])
+    check(note["EvalID"] == "" and note["EvalCreateIndex"] == 0, "an event that changes nothing makes no evaluation", note)
+    r, data = request("GET", path)
+    pool = json.loads(data)["TaskGroups"]["pool"]
+    kept = [(e["Count"], e["PreviousCount"], e["Message"], e["Error"], e["EvalID"], e["Meta"]) for e in pool["Events"]]
+    check(pool["Desired"] == 3 and kept == [(None, 3, "failed to scale", True, None, None), (3, 1, "more", False, first["EvalID"], {"a": 1.0})],
+          "its events, the newest first", kept)
+    check(b'"a":1.0' in data and set(pool["Events"][0]) == {"Count", "CreateIndex", "Error", "EvalID", "Message", "Meta", "PreviousCount", "Time"}, "as recorded", data)
+    policies = json.loads(request("GET", "/v1/scaling/policies?job=scaled")[1])
+    check(len(policies) == 1 and policies[0]["Target"] == {"Namespace": "default", "Job": "scaled", "Group": "pool"} and
+          set(policies[0]) == {"CreateIndex", "Enabled", "ID", "ModifyIndex", "Target", "Type"}, "scaling policies", policies)
+    one = policies[0]["ID"]
+    whole = json.loads(request("GET", f"/v1/scaling/policy/{one}")[1])
+    check((whole["Min"], whole["Max"], whole["Policy"]) == (1, 4, {"cooldown": "1m", "target": 70.0}), "a scaling policy", whole)
+    check([p["ID"] for p in json.loads(request("GET", f"/v1/scaling/policies?prefix={one[:8]}&type=horizontal")[1])] == [one], "found by a prefix")
+    check(request("GET", "/v1/scaling/policies?type=vertical_cpu")[1] == b"[]", "of another type there are none")
+    said(request("GET", "/v1/scaling/policy/00000000-0000-0000-0000-000000000000"), 404, "policy not found", "an unknown policy")
+    put("scaled", TaskGroups=[dict(group, Count=2)])
+    check(json.loads(request("GET", "/v1/scaling/policies?job=scaled")[1])[0]["ID"] == one, "a policy's id stays when its job changes")
+    request("DELETE", "/v1/job/scaled?purge=true")
+    check(request("GET", "/v1/scaling/policies?job=scaled")[1] == b"[]", "policies go with their job")
+    r, data = request("PUT", "/v1/jobs", job("each", Type="system", Datacenters=["dc1"], TaskGroups=[group]))
+    check(r.status == 400 and data == b"Task groups with job type system do not support scaling stanzas", "a system job is not scaled", data)
+
+
 def keys_and_pages():
     for name, path in (("self", "/v1/agent/self"), ("members", "/v1/agent/members"), ("metrics", "/v1/metrics")):
         want, have = json.load(open(f"{DATA}/{name}.json")), json.loads(request("GET", path)[1])
@@ -488,6 +570,7 @@ def running():
     health = json.loads(request("GET", "/v1/agent/health")[1])
     check(health == {"client": {"message": "ok", "ok": True}, "server": {"message": "ok", "ok": True}}, "health", health)
     planned(spec)
+    deployments()
     files(one)
     follow(one)
     i = index_of(f"/v1/allocation/{one}")
@@ -496,6 +579,93 @@ def running():
     wait_until(lambda: {a["ClientStatus"] for a in json.loads(request("GET", "/v1/job/web/allocations")[1])} == {"complete"}, "all stop", 30)
     r, data = request("GET", f"/v1/client/fs/logs/{one}?task=server&type=stdout&plain=true&origin=end&offset=5")
     check(r.status == 200 and len(data) == 5, "logs of what has ended", data)
+
+
+def deployments():
+    """One job from its first version over canaries, promotion and failure; as recorded in 07."""
+    def spec(version, **update):
+        return {"Job": {"ID": "canary", "Type": "service", "Datacenters": ["dc1"], "TaskGroups": [
+            {"Name": "api", "Count": 2, "EphemeralDisk": {"SizeMB": 150},
+             "Update": {"MaxParallel": 2, "HealthCheck": "task_states", "MinHealthyTime": 100000000, "HealthyDeadline": 60000000000,
+                        "ProgressDeadline": 120000000000, **update},
+             "Tasks": [{"Name": "t", "Driver": "raw_exec", "KillTimeout": 1000000000, "Env": {"V": str(version)},
+                        "Config": {"command": "/bin/sleep", "args": ["3600"]}, "Resources": {"CPU": 20, "MemoryMB": 16}}]}]}}
+
+    def latest():
+        return json.loads(request("GET", "/v1/job/canary/deployment")[1])
+
+    def until(version, status, healthy):
+        wait_until(lambda: (latest() or {"JobVersion": -1})["JobVersion"] == version and latest()["Status"] == status and
+                   latest()["TaskGroups"]["api"]["HealthyAllocs"] == healthy, f"deployment of version {version}: {status}", 60)
+        return latest()
+
+    r, data = request("PUT", "/v1/jobs", spec(0))
+    check(r.status == 200, "a job with an update strategy", data)
+    first = until(0, "successful", 2)
+    check(first["StatusDescription"] == "Deployment completed successfully" and
+          set(first) == {"CreateIndex", "ID", "IsMultiregion", "JobCreateIndex", "JobID", "JobModifyIndex", "JobSpecModifyIndex",
+                         "JobVersion", "ModifyIndex", "Namespace", "Status", "StatusDescription", "TaskGroups"}, "a deployment has what Nomad's has", first)
+    check(set(first["TaskGroups"]["api"]) == {"AutoPromote", "AutoRevert", "DesiredCanaries", "DesiredTotal", "HealthyAllocs", "PlacedAllocs",
+                                              "PlacedCanaries", "ProgressDeadline", "Promoted", "RequireProgressBy", "UnhealthyAllocs"}, "and so its groups", first)
+    check(json.loads(request("GET", "/v1/job/canary/versions")[1])["Versions"][0]["Stable"], "its version is stable")
+    done = f"/v1/deployment/{{}}/{first['ID']}"
+    me = {"DeploymentID": first["ID"]}
+    said(request("PUT", done.format("promote"), {**me, "All": True}), 500, "can't promote terminal deployment", "promote what has ended")
+    said(request("PUT", done.format("pause"), {**me, "Pause": True}), 500, "can't pause terminal deployment", "pause what has ended")
+    said(request("PUT", done.format("fail")), 500, "can't fail terminal deployment", "fail what has ended")
+    said(request("PUT", done.format("unblock"), me), 500, "can't unblock terminal deployment", "unblock what has ended")
+    said(request("GET", done.format("fail")), 405, "Invalid method", "these are writes")
+    said(request("GET", done.format("bogus")), 500, "deployment lookup failed: index error: UUID must be 36 characters", "no such verb")
+    ghost = "00000000-0000-0000-0000-000000000000"
+    said(request("PUT", f"/v1/deployment/promote/{ghost}", {"DeploymentID": ghost, "All": True}), 500, "deployment not found", "promote an unknown one")
+    said(request("GET", f"/v1/deployment/{ghost}"), 404, "deployment not found", "an unknown one")
+    check(request("GET", f"/v1/deployment/allocations/{ghost}")[1] == b"[]", "allocations of an unknown one")
+    said(request("GET", "/v1/deployments?prefix=zz"), 500, "index error: Invalid UUID: encoding/hex: invalid byte: U+007A 'z'", "a prefix that is no id's")
+
+    request("PUT", "/v1/jobs", spec(1, Canary=1))
+    second = until(1, "running", 1)
+    i, path = int(request("GET", f"/v1/deployment/{second['ID']}")[0].getheader("X-Nomad-Index")), f"/v1/deployment/{{}}/{second['ID']}"
+    canary = second["TaskGroups"]["api"]["PlacedCanaries"]
+    check(len(canary) == 1 and second["TaskGroups"]["api"]["DesiredCanaries"] == 1 and
+          second["StatusDescription"] == "Deployment is running but requires manual promotion", "its canary waits", second)
+    own = json.loads(request("GET", path.format("allocations"))[1])
+    check([a["ID"] for a in own] == canary and own[0]["DeploymentStatus"]["Canary"] and own[0]["DeploymentStatus"]["Healthy"], "the deployment's allocations", own)
+    check(json.loads(request("GET", f"/v1/allocation/{canary[0]}")[1])["DeploymentID"] == second["ID"], "an allocation names its deployment")
+    me = {"DeploymentID": second["ID"]}
+    said(request("PUT", "/v1/job/canary/scale", {"Count": 3, "Target": {"Group": "api"}, "Message": "why"}), 400,
+         "job scaling blocked due to active deployment", "no scaling while it runs")
+    event = json.loads(request("GET", "/v1/job/canary/scale")[1])["TaskGroups"]["api"]["Events"][0]
+    check(event["Error"] and event["Meta"] == {"OriginalCount": 3.0, "OriginalMessage": "why"}, "and an event says so", event)
+    said(request("PUT", path.format("pause"), {"DeploymentID": first["ID"], "Pause": True}), 400, "Deployment ID does not match", "another one than the path's")
+    said(request("PUT", path.format("allocation-health"), me), 500, "must specify at least one healthy/unhealthy allocation ID", "health of none")
+    r, data, took = timed(f"/v1/deployment/{second['ID']}?index={i}&wait=30s", lambda: request("PUT", path.format("pause"), {**me, "Pause": True}))
+    check(json.loads(data)["Status"] == "paused" and took < 25, "who waits for a deployment hears of its pause", (took, data))
+    r, data = request("PUT", path.format("pause"), {**me, "Pause": False})
+    resumed = json.loads(data)
+    check(r.status == 200 and set(resumed) == {"DeploymentModifyIndex", "EvalCreateIndex", "EvalID", "Index", "RevertedJobVersion"} and resumed["EvalID"] != "",
+          "it goes on, with an evaluation", data)
+    r, data = request("PUT", path.format("promote"), {**me, "All": True})
+    check(r.status == 200 and json.loads(data)["RevertedJobVersion"] is None, "promotion", data)
+    until(1, "successful", 2)
+
+    request("PUT", "/v1/jobs", spec(2, Canary=1, AutoRevert=True))
+    third = until(2, "running", 1)
+    r, data = request("PUT", f"/v1/deployment/fail/{third['ID']}", {"DeploymentID": third["ID"]})
+    check(r.status == 200 and json.loads(data)["RevertedJobVersion"] == 1, "a failure takes the job back", data)
+    failed = json.loads(request("GET", f"/v1/deployment/{third['ID']}")[1])
+    check(failed["Status"] == "failed" and failed["StatusDescription"] == "Deployment marked as failed - rolling back to job version 1", "and says so", failed)
+    every = json.loads(request("GET", "/v1/job/canary/deployments?all=true")[1])
+    check([d["JobVersion"] for d in every][:3] == [0, 1, 2] and {d["ID"] for d in json.loads(request("GET", f"/v1/deployments?prefix={third['ID']}")[1])} == {third["ID"]},
+          "lists of deployments", every)
+    until(3, "successful", 2)
+    wanted = [a for a in json.loads(request("GET", "/v1/job/canary/allocations")[1]) if a["DesiredStatus"] == "run"]
+    r, data = request("PUT", f"/v1/allocation/{wanted[0]['ID']}/stop")
+    check(r.status == 200 and set(json.loads(data)) == {"EvalID", "Index"}, "an allocation is stopped", data)
+    whole = lambda: json.loads(request("GET", f"/v1/allocation/{wanted[0]['ID']}")[1])
+    wait_until(lambda: whole().get("NextAllocation"), "another one takes its place", 30)
+    check(whole()["DesiredStatus"] == "stop" and whole()["DesiredDescription"] == "alloc is being migrated" and whole()["DesiredTransition"]["Migrate"], "as recorded", whole())
+    said(request("PUT", f"/v1/allocation/{ghost}/stop"), 404, "allocation not found", "stop of an unknown one")
+    request("DELETE", "/v1/job/canary")
 
 
 def planned(spec):
@@ -578,6 +748,8 @@ try:
     recorded_periodic()
     documented()
     jobs()
+    versions()
+    scaling()
     keys_and_pages()
     waiting()
     abuse()
