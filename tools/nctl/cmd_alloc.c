@@ -1,6 +1,7 @@
-/* Allocations: status, logs. */
+/* Allocations: status, logs, stop. */
 #include "base/err.h"
 #include "client.h"
+#include "monitor.h"
 #include "resolve.h"
 #include "show.h"
 #include "stream.h"
@@ -9,6 +10,20 @@
 #include <string.h>
 
 /* ---- status */
+
+static void add_deployment(struct table *t, const json_t *a, bool verbose)
+{
+    const json_t *status = value_at(a, "DeploymentStatus"), *healthy = value_at(status, "Healthy");
+    if (*text_at(a, "DeploymentID") == '\0')
+        return;
+    pairs_add(t, "Deployment ID", "%s", show_id(text_at(a, "DeploymentID"), verbose));
+    pairs_add(t, "Deployment Health", "%s",
+              json_is_true(healthy)    ? "healthy"
+              : json_is_false(healthy) ? "unhealthy"
+                                       : "unset");
+    if (flag_at(status, "Canary"))
+        pairs_add(t, "Canary", "true");
+}
 
 static void print_head(const struct args *args, const json_t *a, bool colors)
 {
@@ -32,6 +47,7 @@ static void print_head(const struct args *args, const json_t *a, bool colors)
         pairs_add(&t, "Name", "%s", text_at(a, "Name"));
     pairs_add(&t, "Created", "%s", show_time(number_at(a, "CreateTime"), verbose));
     pairs_add(&t, "Modified", "%s", show_time(number_at(a, "ModifyTime"), verbose));
+    add_deployment(&t, a, verbose);
     if (*text_at(a, "NextAllocation") != '\0')
         pairs_add(&t, "Replacement Alloc ID", "%s", show_id(text_at(a, "NextAllocation"), verbose));
     if (verbose && json_is_object(metrics)) {
@@ -295,6 +311,43 @@ static int run_logs(const struct args *args)
     return code;
 }
 
+/* ---- stop */
+
+static int stop_alloc(struct client *c, const struct args *args, const char *id)
+{
+    struct answer a;
+    struct monitor_options o = {.verbose = args_has(args, "verbose"), .placed = true};
+    char *path = path_of("/v1/allocation/", id, "/stop");
+    int code = EXIT_ERROR;
+    if (client_call(c, "PUT", path, NULL, NULL, &a)) {
+        const char *eval = text_at(a.json, "EvalID");
+        if (a.json == NULL)
+            code = answer_refused(&a, "Error stopping allocation");
+        else if (args_has(args, "detach"))
+            code = EXIT_OK, printf("%s\n", eval);
+        else
+            code = monitor_eval(c, eval, &o, NULL);
+    }
+    answer_free(&a);
+    free(path);
+    return code;
+}
+
+static int run_stop(const struct args *args)
+{
+    struct client *c = client_open(args);
+    json_t *found = c != NULL ? resolve_or_say(c, "alloc", args->items[0]) : NULL;
+    int code = found != NULL ? stop_alloc(c, args, text_at(found, "ID")) : EXIT_ERROR;
+    json_decref(found);
+    client_close(c);
+    return code;
+}
+
+static const struct flag stop_flags[] = {
+    {"detach", FLAG_BOOL, NULL, "print the evaluation's id and return"},
+    {"verbose", FLAG_BOOL, NULL, "whole ids"},
+    FLAG_END,
+};
 static const struct flag status_flags[] = {
     {"short", FLAG_BOOL, NULL, "only what its tasks do"},
     {"verbose", FLAG_BOOL, NULL, "whole ids, exact times and why it was placed there"},
@@ -317,5 +370,7 @@ const struct command commands_alloc[] = {
      status_flags, 0, 1, run_status},
     {"alloc logs", "logs", "<alloc> [task]", "what a task has written", NULL, logs_flags, 1, 2,
      run_logs},
+    {"alloc stop", NULL, "<alloc>", "stop an allocation; another one takes its place", NULL,
+     stop_flags, 1, 1, run_stop},
     {NULL, NULL, NULL, NULL, NULL, NULL, 0, 0, NULL},
 };

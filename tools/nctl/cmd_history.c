@@ -2,6 +2,7 @@
 #include "client.h"
 #include "base/err.h"
 #include "diffview.h"
+#include "monitor.h"
 #include "resolve.h"
 #include "show.h"
 #include <stdio.h>
@@ -88,6 +89,62 @@ static int run_history(const struct args *args)
     return code;
 }
 
+/* ---- the way back */
+
+static int revert_to(struct client *c, const struct args *args, const json_t *found, long version)
+{
+    struct answer a;
+    struct monitor_options o = {
+        .verbose = args_has(args, "verbose"), .placed = true, .deployment = true};
+    const char *job = text_at(found, "ID");
+    struct strbuf query = STRBUF_INIT;
+    char *path = path_of("/v1/job/", job, "/revert");
+    json_t *body = json_pack("{ss,sI,sn}", "JobID", job, "JobVersion", (json_int_t)version,
+                             "EnforcePriorVersion");
+    char *text = json_dumps(body, JSON_COMPACT);
+    int code = EXIT_ERROR;
+    if (*text_at(found, "Namespace") != '\0')
+        query_add(&query, "namespace", text_at(found, "Namespace"));
+    if (client_call(c, "PUT", path, query.len > 0 ? strbuf_text(&query) : NULL, text, &a)) {
+        const char *eval = text_at(a.json, "EvalID");
+        if (a.json == NULL)
+            code = answer_refused(&a, "Error retrieving job versions");
+        else if (*eval == '\0')
+            code = EXIT_OK;
+        else if (args_has(args, "detach"))
+            code = EXIT_OK, printf("Evaluation ID: %s\n", eval);
+        else
+            code = monitor_eval(c, eval, &o, NULL);
+    }
+    answer_free(&a);
+    strbuf_free(&query);
+    free(text);
+    json_decref(body);
+    free(path);
+    return code;
+}
+
+static int run_revert(const struct args *args)
+{
+    char *end;
+    long version = strtol(args->items[1], &end, 10);
+    if (*args->items[1] == '\0' || *end != '\0' || version < 0) {
+        fprintf(stderr, "The version must be a number from 0 on: see \"nctl job history\"\n");
+        return EXIT_ERROR;
+    }
+    struct client *c = client_open(args);
+    json_t *found = c != NULL ? resolve_or_say(c, "job", args->items[0]) : NULL;
+    int code = found != NULL ? revert_to(c, args, found, version) : EXIT_ERROR;
+    json_decref(found);
+    client_close(c);
+    return code;
+}
+
+static const struct flag revert_flags[] = {
+    {"detach", FLAG_BOOL, NULL, "print the evaluation's id and return"},
+    {"verbose", FLAG_BOOL, NULL, "whole ids"},
+    FLAG_END,
+};
 static const struct flag history_flags[] = {
     {"p", FLAG_BOOL, NULL, "what each version changed of the one before"},
     {"version", FLAG_NUMBER, "N", "only this version"},
@@ -99,5 +156,7 @@ static const struct flag history_flags[] = {
 const struct command commands_history[] = {
     {"job history", "history", "<job>", "the versions of a job that are kept, newest first", NULL,
      history_flags, 1, 1, run_history},
+    {"job revert", NULL, "<job> <version>", "make an older version of a job the newest one",
+     "The versions are those of \"nctl job history\".", revert_flags, 2, 2, run_revert},
     {NULL, NULL, NULL, NULL, NULL, NULL, 0, 0, NULL},
 };

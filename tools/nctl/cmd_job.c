@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "childview.h"
+#include "deployview.h"
 #include "jobfile/jobfile.h"
 #include "jobsource.h"
 #include "monitor.h"
@@ -63,7 +64,7 @@ static int submitted(struct client *c, const struct args *args, const Pb__Job *j
 {
     const char *eval = text_at(reply, "EvalID");
     bool json = args_has(args, "json"), detach = args_has(args, "detach");
-    struct monitor_options o = {args_has(args, "verbose"), json, true};
+    struct monitor_options o = {args_has(args, "verbose"), json, true, true};
     json_t *result = NULL;
     int code = EXIT_OK;
     if (!json)
@@ -245,7 +246,7 @@ static int list_jobs(struct client *c, const struct args *args)
 
 /* All that `status JOB` shows. */
 struct job_view {
-    json_t *job, *summary, *allocs, *evals;
+    json_t *job, *summary, *allocs, *evals, *deployment;
     json_t *children; /* of one that has them instead of allocations */
 };
 
@@ -281,6 +282,8 @@ static bool view_load(struct client *c, const struct args *args, const char *id,
         ok = view_part(c, &v->allocs, "Error querying job allocations", id, "/allocations",
                        strbuf_text(&all)) &&
              view_part(c, &v->evals, "Error querying job evaluations", id, "/evaluations", q) &&
+             view_part(c, &v->deployment, "Error querying latest job deployment", id, "/deployment",
+                       q) &&
              view_part(c, &v->summary, "Error querying job summary", id, "/summary", q);
     strbuf_free(&query);
     strbuf_free(&all);
@@ -406,6 +409,10 @@ static void print_view(const struct args *args, const struct job_view *v, bool c
     if (verbose || args_has(args, "evals"))
         print_evals(v->evals, verbose, colors);
     print_waiting(v->evals, colors);
+    if (json_is_object(v->deployment)) {
+        print_section(stdout, colors, "Latest Deployment");
+        print_deployment(v->deployment, true, verbose, colors);
+    }
     print_allocs(v->allocs, verbose, colors);
 }
 
@@ -416,9 +423,9 @@ static int status_of(struct client *c, const struct args *args, const json_t *fo
     if (view_load(c, args, text_at(found, "ID"), text_at(found, "Namespace"), &v)) {
         code = EXIT_OK;
         if (args_has(args, "json")) {
-            json_t *all =
-                json_pack("{s:O, s:O?, s:O*, s:O?, s:O?}", "Job", v.job, "Summary", v.summary,
-                          "Children", v.children, "Allocations", v.allocs, "Evaluations", v.evals);
+            json_t *all = json_pack("{s:O, s:O?, s:O*, s:O?, s:O?, s:O?}", "Job", v.job, "Summary",
+                                    v.summary, "Children", v.children, "Allocations", v.allocs,
+                                    "Evaluations", v.evals, "LatestDeployment", v.deployment);
             print_json(all);
             json_decref(all);
         } else
@@ -429,6 +436,7 @@ static int status_of(struct client *c, const struct args *args, const json_t *fo
     json_decref(v.allocs);
     json_decref(v.evals);
     json_decref(v.children);
+    json_decref(v.deployment);
     return code;
 }
 
@@ -529,7 +537,8 @@ static const struct flag status_flags[] = {
     {"evals", FLAG_BOOL, NULL, "also its evaluations"},
     {"all-allocs", FLAG_BOOL, NULL, "also allocations of an earlier job of the same name"},
     {"verbose", FLAG_BOOL, NULL, "whole ids and exact times; also the evaluations"},
-    {"json", FLAG_BOOL, NULL, "print {Job, Summary, Allocations, Evaluations} as JSON"},
+    {"json", FLAG_BOOL, NULL,
+     "print {Job, Summary, Allocations, Evaluations, LatestDeployment} as JSON"},
     FLAG_END,
 };
 static const struct flag stop_flags[] = {
@@ -545,7 +554,8 @@ const struct command commands_job[] = {
     {"submit", "run, job run, job submit", "<file>", "register a job and follow its placement",
      "The file is in the native form (.job) or in Nomad's JSON form (.json); \"-\" reads standard "
      "input.\nExits 2 when the job is registered but not all of it could be placed; the rest is "
-     "placed as soon as there is room.",
+     "placed as soon as there is room. A service that is deployed is followed until its tasks are "
+     "healthy, the deployment failed (exits 1), or its canaries wait for a promotion.",
      submit_flags, 1, 1, run_submit},
     {"validate", "job validate", "<file>", "check a job file, without a server",
      "Prints every mistake with its place, then what the job asks for in vain. Exits 1 if there is "

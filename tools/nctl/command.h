@@ -27,7 +27,7 @@ struct flag {
 struct args;
 
 struct command {
-    const char *name;    /* one or two words: "alloc status" */
+    const char *name;    /* one to three words: "alloc status" */
     const char *aliases; /* further names, separated by ", "; NULL: none */
     const char *usage;   /* the arguments, "<alloc> [task]" */
     const char *summary; /* one line for the list of commands */
@@ -40,8 +40,9 @@ struct command {
 /* Of each cmd_<noun>.c. Ends with one whose name is NULL. */
 extern const struct command commands_job[], commands_history[], commands_plan[],
     commands_scheduler[], commands_alloc[], commands_fs[], commands_node[], commands_drain[],
-    commands_eval[], commands_namespace[], commands_purge[], commands_pool[], commands_server[],
-    commands_operator[], commands_tls[], commands_dev[], commands_periodic[];
+    commands_eval[], commands_deployment[], commands_scaling[], commands_namespace[],
+    commands_purge[], commands_pool[], commands_server[], commands_operator[], commands_tls[],
+    commands_dev[], commands_periodic[];
 
 #define MAX_FLAGS 48
 

@@ -1,6 +1,7 @@
 #include "monitor.h"
 #include "base/clock.h"
 #include "base/err.h"
+#include "deployview.h"
 #include "show.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,7 +24,7 @@ struct monitor {
     json_t *statuses;      /* alloc id -> client status as last told */
     uint64_t index;        /* of the evaluation */
     uint64_t allocs_index;
-    bool introduced;
+    bool introduced, deployment_told;
     char status[24]; /* of the evaluation as last told */
     size_t alloc_lines, alloc_lines_left_out;
     uint64_t told_ms; /* when something was last printed */
@@ -118,6 +119,11 @@ static bool look_at_eval(struct monitor *m)
             say(m, "    Evaluation triggered by job \"%s\"", text_at(m->eval, "JobID"));
         else
             say(m, "    Evaluation triggered by \"%s\"", text_at(m->eval, "TriggeredBy"));
+    }
+    const char *deployment = text_at(m->eval, "DeploymentID");
+    if (*deployment != '\0' && !m->deployment_told) {
+        m->deployment_told = true;
+        say(m, "    Evaluation within deployment: \"%s\"", id(m, deployment));
     }
     return true;
 }
@@ -254,6 +260,9 @@ int monitor_eval(struct client *c, const char *eval_id, const struct monitor_opt
     say(&m, "==> Monitoring evaluation \"%s\"", id(&m, eval_id));
     if (follow(&m) && (!o->placed || settle(&m)))
         code = conclude(&m);
+    if (code == EXIT_OK && o->deployment && !o->quiet && m.deployment_told)
+        code = follow_deployment(c, text_at(m.eval, "DeploymentID"),
+                                 &(struct follow_options){.verbose = o->verbose});
     if (result != NULL)
         *result = json_pack("{s:O?, s:O?}", "Evaluation", m.eval, "Allocations", m.allocs);
     json_decref(m.statuses);

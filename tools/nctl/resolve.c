@@ -33,6 +33,20 @@ static const struct kind {
      true,
      "ID|Job ID|Triggered By|Type|Status",
      {"ID", "JobID", "TriggeredBy", "Type", "Status"}},
+    {"deployment",
+     "/v1/deployments",
+     "deployments",
+     "deployment(s)",
+     true,
+     "ID|Job ID|Job Version|Status|Description",
+     {"ID", "JobID", "JobVersion", "Status", "StatusDescription"}},
+    {"scaling policy",
+     "/v1/scaling/policies",
+     "scaling policies",
+     "scaling policies",
+     true,
+     "ID|Type",
+     {"ID", "Type"}},
     {"job",
      "/v1/jobs",
      "jobs",
@@ -113,6 +127,13 @@ static char *even_hex(const char *prefix)
     return text;
 }
 
+static const char *cell_of(const json_t *value)
+{
+    return json_is_integer(value)  ? show("%lld", (long long)json_integer_value(value))
+           : json_is_string(value) ? json_string_value(value)
+                                   : "";
+}
+
 static void print_matches(const struct kind *k, const json_t *list, const char *prefix)
 {
     enum { MOST = 20 };
@@ -130,8 +151,8 @@ static void print_matches(const struct kind *k, const json_t *list, const char *
             continue;
         }
         const char *cells[TABLE_MAX_COLUMNS] = {NULL};
-        for (size_t f = 0; f < COUNT_OF(k->fields); f++)
-            cells[f] = text_at(item, k->fields[f]);
+        for (size_t f = 0; f < COUNT_OF(k->fields) && k->fields[f] != NULL; f++)
+            cells[f] = cell_of(value_at(item, k->fields[f]));
         table_row(&t, cells);
         shown++;
     }

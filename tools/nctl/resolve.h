@@ -7,9 +7,9 @@
 enum resolve { RESOLVED, RESOLVE_NONE, RESOLVE_FAILED };
 
 /* The one object of a list whose ID begins with prefix, an exact match first; kind is "alloc",
- * "node", "eval" or "job". RESOLVED: *out is it, as its list shows it (a new reference).
- * RESOLVE_NONE: there is none, and nothing was said. RESOLVE_FAILED: several (listed on stderr), or
- * no answer; it was said. */
+ * "node", "eval", "deployment", "scaling policy" or "job". RESOLVED: *out is it, as its list shows
+ * it (a new reference). RESOLVE_NONE: there is none, and nothing was said. RESOLVE_FAILED: several
+ * (listed on stderr), or no answer; it was said. */
 enum resolve resolve(struct client *c, const char *kind, const char *prefix, json_t **out);
 /* As resolve; says also that there is none. NULL: failed. */
 json_t *resolve_or_say(struct client *c, const char *kind, const char *prefix);
