@@ -187,7 +187,20 @@ static bool younger_stays(const struct reconciler *r, const Pb__TaskGroup *group
            strcmp(group->disconnect->reconcile, "keep_replacement") == 0;
 }
 
-/* Two of one name: one that runs is worth more than one that has ended. */
+/* Two of one name: one that runs is worth more than one that has ended, and of two that have ended
+ * the younger tells how it is, unless the older has done the work. */
+static bool younger_holds(const struct reconciler *r, const Pb__TaskGroup *group,
+                          const struct judged *older, const struct judged *younger)
+{
+    bool runs = is_running(younger->verdict);
+    if (runs && is_running(older->verdict))
+        return younger_stays(r, group, older->alloc, younger->alloc);
+    if (runs || is_running(older->verdict))
+        return runs;
+    return older->alloc->client_status != PB__ALLOC__CLIENT_STATUS__COMPLETE ||
+           older->alloc->job_version != younger->alloc->job_version;
+}
+
 static void drop_doubles(const struct reconciler *r, const Pb__TaskGroup *group, struct judged *j,
                          size_t count)
 {
@@ -199,9 +212,7 @@ static void drop_doubles(const struct reconciler *r, const Pb__TaskGroup *group,
             holder = &j[i];
             continue;
         }
-        bool both = is_running(j[i].verdict) && is_running(holder->verdict);
-        bool passes =
-            both ? younger_stays(r, group, holder->alloc, j[i].alloc) : is_running(j[i].verdict);
+        bool passes = younger_holds(r, group, holder, &j[i]);
         struct judged *dropped = passes ? holder : &j[i];
         dropped->verdict = is_running(dropped->verdict) ? STOP : FREE;
         if (passes)

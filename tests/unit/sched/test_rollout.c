@@ -67,6 +67,8 @@ static const struct {
      "0:fail@2/g! 1:run@1/g", "@120"},
     {"the new one failed and comes again now", "count=2 parallel=1 d=r unlimited delay=5",
      "0:fail@2/g! 1:run@1/g", "~0"},
+    {"of two that failed the younger tells how it is", "count=2 parallel=1 d=r",
+     "0:fail@2/g 0:fail@2/g! 1:run@1/g", ""},
     {"the new one failed for good", "count=2 parallel=1 d=r", "0:fail@2/g! 1:run@1/g", ""},
     {"the same task: all in place", "count=3 parallel=1 same", "0:run@1/g 1:run@1/g 2:run@1/g",
      "D =0 =1 =2"},
