@@ -25,6 +25,7 @@ struct node {
     struct timer wait_over, news_due;
     struct link asks; /* struct ask.of_node */
     struct call *list_call;
+    struct update *queued; /* its report that is in no batch yet; NULL: none */
 };
 
 struct agents {

@@ -12,7 +12,7 @@ struct update {
     struct link link;
     struct request *req;
     const Pb__AllocUpdates *body;
-    struct agents *queued_at; /* NULL: it is in a batch */
+    struct node *queued_of; /* NULL: it is in a batch */
 };
 
 struct batch {
@@ -25,14 +25,24 @@ struct batch {
 
 static void send_batch(void *owner);
 
+/* The count and the node forget it; the list is the caller's. */
+static void leave_queue(struct update *u)
+{
+    struct node *n = u->queued_of;
+    must(n != NULL);
+    n->agents->update_count -= u->body->n_allocs;
+    n->queued = NULL;
+    u->queued_of = NULL;
+}
+
 /* The agent has gone; its report is committed all the same if it is under way, and told again if
  * not. */
 static void on_update_gone(void *owner, struct request *req)
 {
     struct update *u = owner;
     list_remove(&u->link);
-    if (u->queued_at != NULL)
-        u->queued_at->update_count -= u->body->n_allocs;
+    if (u->queued_of != NULL)
+        leave_queue(u);
 }
 
 static void batch_end(struct batch *b)
@@ -94,10 +104,9 @@ static void send_batch(void *owner)
            (b->allocs == 0 || b->allocs + u->body->n_allocs <= MAX_BATCH)) {
         list_remove(&u->link);
         list_push_back(&b->updates, &u->link);
-        u->queued_at = NULL;
+        leave_queue(u);
         add_allocs(&all, u->body, arena);
         b->allocs += u->body->n_allocs;
-        a->update_count -= u->body->n_allocs;
     }
     Pb__Command command = PB__COMMAND__INIT;
     command.body_case = PB__COMMAND__BODY_ALLOC_UPDATES;
@@ -115,6 +124,24 @@ static void send_batch(void *owner)
         send_batch(a);
 }
 
+/* An agent that waited in vain tells all again that it has not been told is committed. Behind many
+ * others its old report would be committed as well, for nobody, and the queue would only grow. */
+static void queue_update(struct node *n, struct update *u)
+{
+    struct agents *a = n->agents;
+    struct update *old = n->queued;
+    struct link *before = old != NULL ? old->link.next : &a->updates;
+    if (old != NULL) {
+        list_remove(&old->link);
+        leave_queue(old);
+        request_fail(old->req, PB__REPLY__CODE__UNAVAILABLE, "a newer report came");
+    }
+    u->queued_of = n;
+    n->queued = u;
+    list_insert_before(before, &u->link);
+    a->update_count += u->body->n_allocs;
+}
+
 static void alloc_update(struct node *n, struct request *req)
 {
     struct agents *a = n->agents;
@@ -127,9 +154,7 @@ static void alloc_update(struct node *n, struct request *req)
     struct update *u = arena_array(request_arena(req), struct update, 1);
     u->req = req;
     u->body = body;
-    u->queued_at = a;
-    list_push_back(&a->updates, &u->link);
-    a->update_count += body->n_allocs;
+    queue_update(n, u);
     request_park(req, on_update_gone, u);
     if (a->update_count >= MAX_BATCH)
         send_batch(a);

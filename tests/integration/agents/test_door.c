@@ -9,7 +9,9 @@
 #include "jobstore.pb-c.h"
 #include "net/net.h"
 #include <criterion/criterion.h>
+#include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -375,4 +377,62 @@ Test(door, what_a_worker_that_died_had_in_hand_comes_again_at_once)
     start(BROKER);
     cr_assert_eq(dequeue()->attempt, 1, "a new broker counts anew");
     cr_assert_lt(clock_monotonic_ms() - begin, 10000);
+}
+
+/* ---- reports while jobstore stands still */
+
+enum { REPORTS = 12, UNDER_WAY = 4 };
+
+struct reporter {
+    pthread_t thread;
+    struct agent agent;
+    char addr[128];
+};
+static atomic_int superseded;
+
+static void *say_report(void *arg)
+{
+    struct reporter *r = arg;
+    struct arena *a = arena_new(1 << 20);
+    struct response answer;
+    struct reason why;
+    struct id alloc = id_new();
+    Pb__AllocUpdate u = PB__ALLOC_UPDATE__INIT, *list = &u;
+    u.has_alloc_id = u.has_client_status = 1;
+    u.alloc_id = wire_id(a, alloc.bytes);
+    u.client_status = PB__ALLOC__CLIENT_STATUS__RUNNING;
+    Pb__AllocUpdates all = PB__ALLOC_UPDATES__INIT;
+    all.has_node_id = all.has_secret_id = 1;
+    all.node_id = wire_id(a, r->agent.id);
+    all.secret_id = wire_id(a, r->agent.secret);
+    all.allocs = &list;
+    all.n_allocs = 1;
+    struct call_options o = {
+        .method = PB__GATEWAY__METHOD__ALLOC_UPDATE, .body = &all.base, .budget_ms = 40000};
+    if (net_call_wait(r->addr, &o, a, &answer, &why) == OK &&
+        strcmp(answer.reason, "a newer report came") == 0)
+        atomic_fetch_add(&superseded, 1);
+    arena_free(a);
+    return NULL;
+}
+
+Test(door, of_the_reports_of_a_node_that_wait_only_the_newest_stays)
+{
+    struct agent g = an_agent();
+    struct reporter all[REPORTS];
+    kill(suite.pids[JOBSTORE], SIGSTOP);
+    for (int i = 0; i < REPORTS; i++) {
+        all[i] = (struct reporter){.agent = g};
+        snprintf(all[i].addr, sizeof(all[i].addr), "ipc://%s/gateway.sock", suite.dir);
+        cr_assert_eq(pthread_create(&all[i].thread, NULL, say_report, &all[i]), 0);
+    }
+    /* So many may be on their way to jobstore, and one waits. */
+    uint64_t end = clock_monotonic_ms() + 30000;
+    while (atomic_load(&superseded) < REPORTS - UNDER_WAY - 1 && clock_monotonic_ms() < end)
+        usleep(10000);
+    kill(suite.pids[JOBSTORE], SIGCONT);
+    for (int i = 0; i < REPORTS; i++)
+        pthread_join(all[i].thread, NULL);
+    cr_assert_geq(atomic_load(&superseded), REPORTS - UNDER_WAY - 1);
+    cr_assert_lt(atomic_load(&superseded), REPORTS, "the newest was thrown away as well");
 }
