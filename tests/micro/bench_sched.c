@@ -1,4 +1,5 @@
-/* How fast the pure scheduler is: `meson test --benchmark sched`, or run it with NODES. */
+/* How fast the pure scheduler is: `meson test --benchmark sched`, or run it with NODES, and NUMBER
+ * of the one line that it shall print (to look at with perf). */
 #include "base/arena.h"
 #include "base/clock.h"
 #include "base/prng.h"
@@ -101,9 +102,24 @@ static void measure(struct fleet *f, uint32_t count, unsigned wishes, const char
            (double)plans / took);
 }
 
+static const struct {
+    uint32_t count;
+    unsigned wishes;
+    const char *what;
+} cases[] = {
+    {20000, 0, "one job of 20,000"},
+    {20000, PORT, "... with a dynamic port"},
+    {20000, SPREAD, "... with spread"},
+    {20000, SPREAD | AFFINITY | PROPERTY, "... with spread, affinity and distinct_property"},
+    {1000, SPREAD | AFFINITY | PROPERTY, "jobs of 1,000, all three"},
+    {100, 0, "jobs of 100"},
+    {1, 0, "jobs of one"},
+};
+
 int main(int argc, char **argv)
 {
-    uint32_t nodes = argc > 1 ? (uint32_t)atoi(argv[1]) : 5000;
+    uint32_t nodes = argc > 1 ? (uint32_t)strtoul(argv[1], NULL, 10) : 5000;
+    size_t only = argc > 2 ? strtoul(argv[2], NULL, 10) : 0;
     struct fleet *f = fleet_new();
     struct prng r;
     prng_seed(&r, 1);
@@ -111,14 +127,9 @@ int main(int argc, char **argv)
         add_node(f, &r, i);
     fleet_set_index(f, 1);
     printf("%u nodes\n", nodes);
-    measure(f, 20000, 0, "one job of 20,000");
-    measure(f, 20000, PORT, "... with a dynamic port");
-    measure(f, 20000, SPREAD, "... with spread");
-    measure(f, 20000, SPREAD | AFFINITY | PROPERTY,
-            "... with spread, affinity and distinct_property");
-    measure(f, 1000, SPREAD | AFFINITY | PROPERTY, "jobs of 1,000, all three");
-    measure(f, 100, 0, "jobs of 100");
-    measure(f, 1, 0, "jobs of one");
+    for (size_t i = 0; i < COUNT_OF(cases); i++)
+        if (only == 0 || only == i + 1)
+            measure(f, cases[i].count, cases[i].wishes, cases[i].what);
     fleet_free(f);
     return 0;
 }

@@ -8,12 +8,12 @@
 #include <string.h>
 
 enum { POLL_WAIT_MS = 60000, BUDGET_MS = 60000, RETRY_MS = 500, REGISTER_WINDOW = 64, RACKS = 20 };
-enum { MAX_REPORT = 1000 /* allocations */ };
+enum { MAX_REPORT = 1000 /* allocations */, REPORT_BUDGET_MS = 10000 /* a real agent's */ };
 
 struct node {
     struct agents *agents;
     struct client *door, *poll;
-    struct timer heartbeat, retry;
+    struct timer heartbeat, retry, report_again;
     uint8_t id[ID_SIZE], secret[ID_SIZE];
     uint64_t since;
     size_t number;
@@ -36,7 +36,8 @@ struct agents {
     struct agents_options o;
     struct node *nodes;
     struct map *works; /* by allocation id */
-    size_t ready, failures, next_to_register;
+    size_t ready, failures, late, next_to_register;
+    size_t flaps, flaps_begun, flaps_done;
 };
 
 static void poll_send(struct node *n);
@@ -145,10 +146,30 @@ static void works_add(struct works *all, struct work *w)
 
 static void report(struct node *n);
 
+static void to_report(struct work *w)
+{
+    if (!w->untold)
+        works_add(&w->node->untold, w);
+    w->untold = true;
+}
+
+static void on_report_again(void *owner)
+{
+    report(owner);
+}
+
 static void on_reported(void *owner, const struct response *r)
 {
     struct node *n = owner;
     struct agents *a = n->agents;
+    if (r->code == PB__REPLY__CODE__TIMEOUT || r->code == PB__REPLY__CODE__BUSY) {
+        a->late++;
+        for (size_t i = 0; i < n->told.count; i++)
+            to_report(n->told.of[i]);
+        n->told.count = 0;
+        timer_arm(a->loop, &n->report_again, RETRY_MS, on_report_again, n);
+        return;
+    }
     bool ok = good(a, r, "alloc update");
     for (size_t i = 0; i < n->told.count && ok; i++) {
         if (!n->told.of[i]->told_over)
@@ -163,7 +184,7 @@ static void on_reported(void *owner, const struct response *r)
 static void report(struct node *n)
 {
     struct agents *a = n->agents;
-    if (n->told.count > 0 || n->untold.count == 0)
+    if (n->told.count > 0 || n->untold.count == 0 || timer_is_armed(&n->report_again))
         return;
     struct arena *arena = arena_new(64u << 20);
     Pb__AllocUpdates body = PB__ALLOC_UPDATES__INIT;
@@ -180,19 +201,12 @@ static void report(struct node *n)
     }
     struct call_options c = {.method = PB__GATEWAY__METHOD__ALLOC_UPDATE,
                              .body = &body.base,
-                             .budget_ms = BUDGET_MS,
+                             .budget_ms = REPORT_BUDGET_MS,
                              .retry = true,
                              .done = on_reported,
                              .owner = n};
     client_call(n->door, &c);
     arena_free(arena);
-}
-
-static void to_report(struct work *w)
-{
-    if (!w->untold)
-        works_add(&w->node->untold, w);
-    w->untold = true;
 }
 
 static void on_work_ends(void *owner)
@@ -293,7 +307,7 @@ static void add_attribute(Pb__Node *node, struct arena *a, const char *key, char
     kv->value = value;
 }
 
-static void node_fill(struct node *n, Pb__Node *node, struct arena *a)
+static void node_fill(struct node *n, Pb__Node *node, struct arena *a, Pb__Node__Status status)
 {
     static const struct {
         const char *key, *value;
@@ -308,7 +322,7 @@ static void node_fill(struct node *n, Pb__Node *node, struct arena *a)
     node->name = arena_printf(a, "bench-%zu", n->number);
     node->datacenter = arena_strdup(a, "dc1");
     node->version = arena_strdup(a, NORN_VERSION);
-    node->status = PB__NODE__STATUS__READY;
+    node->status = status;
     node->attributes = arena_array(a, Pb__KeyValue *, COUNT_OF(pairs) + 2);
     for (size_t i = 0; i < COUNT_OF(pairs); i++)
         add_attribute(node, a, pairs[i].key, arena_strdup(a, pairs[i].value));
@@ -329,25 +343,62 @@ static void node_fill(struct node *n, Pb__Node *node, struct arena *a)
     node->total->disk_mb = 100000;
 }
 
-static void register_next(struct agents *a)
+static void register_node(struct node *n, Pb__Node__Status status, response_fn *done)
 {
-    if (a->next_to_register == a->o.nodes)
-        return;
-    struct node *n = &a->nodes[a->next_to_register++];
     struct arena *arena = arena_new(1u << 20);
     Pb__Node node;
     Pb__NodeRegister body = PB__NODE_REGISTER__INIT;
-    node_fill(n, &node, arena);
+    node_fill(n, &node, arena, status);
     body.node = &node;
     struct call_options c = {.method = PB__GATEWAY__METHOD__NODE_REGISTER,
                              .body = &body.base,
                              .reply = &pb__heartbeat_reply__descriptor,
                              .budget_ms = BUDGET_MS,
                              .retry = true,
-                             .done = on_registered,
+                             .done = done,
                              .owner = n};
     client_call(n->door, &c);
     arena_free(arena);
+}
+
+static void register_next(struct agents *a)
+{
+    if (a->next_to_register < a->o.nodes)
+        register_node(&a->nodes[a->next_to_register++], PB__NODE__STATUS__READY, on_registered);
+}
+
+/* ---- flapping */
+
+static void flap_next(struct agents *a);
+
+static void on_flapped(void *owner, const struct response *r)
+{
+    struct agents *a = ((struct node *)owner)->agents;
+    good(a, r, "node register");
+    a->flaps_done++;
+    flap_next(a);
+}
+
+static void flap_next(struct agents *a)
+{
+    if (a->flaps_begun == a->flaps)
+        return;
+    size_t i = a->flaps_begun++;
+    bool up = (i / a->o.nodes) % 2 != 0;
+    register_node(&a->nodes[i % a->o.nodes],
+                  up ? PB__NODE__STATUS__READY : PB__NODE__STATUS__INITIALIZING, on_flapped);
+}
+
+void agents_flap(struct agents *a, size_t times)
+{
+    a->flaps = times * a->o.nodes;
+    for (size_t i = 0; i < REGISTER_WINDOW; i++)
+        flap_next(a);
+}
+
+size_t agents_flapped(const struct agents *a)
+{
+    return a->flaps_done;
 }
 
 struct agents *agents_open(struct loop *l, const struct agents_options *o)
@@ -382,4 +433,9 @@ size_t agents_ready(const struct agents *a)
 size_t agents_failures(const struct agents *a)
 {
     return a->failures;
+}
+
+size_t agents_late(const struct agents *a)
+{
+    return a->late;
 }

@@ -28,7 +28,13 @@ struct agents_options {
 struct agents *agents_open(struct loop *l, const struct agents_options *o);
 /* How many nodes are registered, and wait for news if they are to. */
 size_t agents_ready(const struct agents *a);
+/* Each node registers again so often, as initializing and as ready in turns; as many are under way
+ * as at the start. */
+void agents_flap(struct agents *a, size_t times);
+size_t agents_flapped(const struct agents *a); /* of all nodes together */
 /* Requests that failed: anything but 0 makes a measurement doubtful. */
 size_t agents_failures(const struct agents *a);
+/* Reports that had to be told again since nobody answered in time. */
+size_t agents_late(const struct agents *a);
 
 #endif

@@ -42,15 +42,17 @@ struct load {
     const char *type;
     size_t nodes, jobs, count, concurrent;
     int port;
-    bool watch, spread, mixed, until_reported;
+    bool watch, spread, mixed, until_reported, tenths;
     uint64_t run_for_ms, limit_ms;
-    uint32_t node_cpu, node_memory_mb;
+    uint32_t node_cpu, node_memory_mb, task_cpu;
+    size_t flaps;
     /* progress */
     struct http *submitters[MAX_CONCURRENT];
     size_t next_job, answered, checked, received, reported, ended, refused;
     struct job *job;
-    int64_t begun_ns, first_ns, placed_ns, received_ns, reported_ns;
-    bool running, done;
+    int64_t begun_ns, first_ns, placed_ns, received_ns, reported_ns, flap_ns;
+    int64_t tenth_ns, last_tenth_ns; /* when a tenth of the evaluations had ended, and nine */
+    bool running, flapping, done;
     uint64_t done_ms;
     struct latency submit, reach;
 };
@@ -116,6 +118,12 @@ static void add_wishes(struct strbuf *body, const struct load *b, size_t number)
                                         : "");
 }
 
+/* One on each node. */
+static bool is_system(const struct load *b)
+{
+    return strcmp(b->type, "system") == 0;
+}
+
 static void submit_next(struct load *b, struct http *h)
 {
     if (b->next_job == b->jobs)
@@ -136,8 +144,8 @@ static void submit_next(struct load *b, struct http *h)
                   "\"Count\":%zu,\"EphemeralDisk\":{\"SizeMB\":10},\"Tasks\":[{\"Name\":\"task\","
                   "\"Driver\":\"mock\",\"Config\":{\"run_for\":\"1h\"},"
                   "\"LogConfig\":{\"MaxFiles\":1,\"MaxFileSizeMB\":5},"
-                  "\"Resources\":{\"CPU\":100,\"MemoryMB\":64}}]}]}}",
-                  b->count);
+                  "\"Resources\":{\"CPU\":%u,\"MemoryMB\":64}}]}]}}",
+                  is_system(b) ? 1 : b->count, b->task_cpu);
     b->job[s->number].submitted_ns = now_ns();
     http_send(h, "PUT", "/v1/jobs", strbuf_text(&body), on_submitted, s);
     strbuf_free(&body);
@@ -149,8 +157,13 @@ static void check_next(void *owner);
 
 static void checked(struct checker *c)
 {
-    c->load->checked++;
+    struct load *b = c->load;
+    b->checked++;
     c->next += CHECKERS;
+    if (b->checked == b->jobs / 10)
+        b->tenth_ns = now_ns();
+    if (b->checked == b->jobs - b->jobs / 10)
+        b->last_tenth_ns = now_ns();
 }
 
 static void on_checked(void *owner, int status, const char *body, size_t len)
@@ -247,8 +260,18 @@ static void print_result(struct load *b)
                "\"received_per_s\":%.1f",
                latency_ms(&b->reach, 0.5), latency_ms(&b->reach, 0.99), b->received,
                (double)b->received / reached_s);
+    if (b->tenths) {
+        double tenth = (double)b->jobs / 10;
+        printf(",\"first_tenth_evals_per_s\":%.1f,\"last_tenth_evals_per_s\":%.1f",
+               tenth / ((double)(b->tenth_ns - b->first_ns) / 1e9),
+               tenth / ((double)(b->placed_ns - b->last_tenth_ns) / 1e9));
+    }
+    if (b->flaps > 0)
+        printf(",\"flapping_s\":%.3f,\"flaps\":%zu", (double)(now_ns() - b->flap_ns) / 1e9,
+               agents_flapped(b->agents));
     if (b->until_reported)
-        printf(",\"reported_s\":%.3f", (double)(b->reported_ns - b->first_ns) / 1e9);
+        printf(",\"reported_s\":%.3f,\"reports_late\":%zu",
+               (double)(b->reported_ns - b->first_ns) / 1e9, agents_late(b->agents));
     printf(",\"failures\":%zu}\n", b->refused + agents_failures(b->agents));
     fflush(stdout);
 }
@@ -277,7 +300,12 @@ static void on_tick(void *owner)
         }
         b->begun_ns = now_ns();
         begin(b);
-    } else if (b->running && !b->done && all_done(b)) {
+    } else if (b->running && !b->flapping && b->flaps > 0 && all_done(b)) {
+        b->flapping = true;
+        b->flap_ns = now_ns();
+        agents_flap(b->agents, b->flaps);
+    } else if (b->running && !b->done && all_done(b) &&
+               agents_flapped(b->agents) == b->flaps * b->nodes) {
         b->done = true;
         loop_stop(b->loop);
     } else if (elapsed_ms > b->limit_ms) {
@@ -292,10 +320,12 @@ static void on_tick(void *owner)
 
 static void usage(void)
 {
-    fprintf(stderr, "usage: bench-load --run-dir DIR --port P [--nodes N] [--jobs N] [--count N] "
-                    "[--concurrent N]\n                  [--type service|batch] [--no-watch] "
-                    "[--run-for-ms N] [--limit-ms N]\n                  [--node-cpu MHZ] "
-                    "[--node-memory-mb MB] [--until-reported]\n");
+    fprintf(stderr,
+            "usage: bench-load --run-dir DIR --port P [--nodes N] [--jobs N] [--count N] "
+            "[--concurrent N]\n                  [--type service|batch|system] [--no-watch] "
+            "[--run-for-ms N] [--limit-ms N]\n                  [--node-cpu MHZ] "
+            "[--node-memory-mb MB] [--until-reported]\n                  [--task-cpu MHZ] "
+            "[--tenths] [--flaps N]\n");
 }
 
 static const struct option options[] = {
@@ -308,6 +338,9 @@ static const struct option options[] = {
     {"type", required_argument, NULL, 't'},
     {"spread", no_argument, NULL, 's'},
     {"mixed", no_argument, NULL, 'm'},
+    {"task-cpu", required_argument, NULL, 'T'},
+    {"flaps", required_argument, NULL, 'f'},
+    {"tenths", no_argument, NULL, 'e'},
     {"until-reported", no_argument, NULL, 'R'},
     {"no-watch", no_argument, NULL, 'w'},
     {"run-for-ms", required_argument, NULL, 'r'},
@@ -349,6 +382,15 @@ static bool options_read(struct load *b, int argc, char **argv, const char **run
         case 'm':
             b->spread = b->mixed = true;
             break;
+        case 'T':
+            b->task_cpu = (uint32_t)number;
+            break;
+        case 'f':
+            b->flaps = number;
+            break;
+        case 'e':
+            b->tenths = true;
+            break;
         case 'R':
             b->until_reported = true;
             break;
@@ -385,10 +427,13 @@ int main(int argc, char **argv)
     b->limit_ms = 120000;
     b->node_cpu = 8000;
     b->node_memory_mb = 16384;
+    b->task_cpu = 100;
     if (!options_read(b, argc, argv, &run_dir)) {
         usage();
         return 2;
     }
+    if (is_system(b))
+        b->count = b->nodes;
     snprintf(door, sizeof door, "ipc://%s/gateway.sock", run_dir);
     snprintf(poll, sizeof poll, "ipc://%s/gateway-poll.sock", run_dir);
     b->job = xcalloc(b->jobs + 1, sizeof *b->job);
