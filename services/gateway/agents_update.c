@@ -5,6 +5,7 @@
 
 #define MAX_BATCH       2000 /* allocations in one log entry */
 #define MAX_UNDER_WAY   4
+#define MAX_QUEUED      50000 /* allocations in reports that wait: some seconds' work */
 #define BATCH_BUDGET_MS 20000
 
 /* A report that waits for its batch; in its request's arena. */
@@ -149,6 +150,11 @@ static void alloc_update(struct node *n, struct request *req)
     if (body->n_allocs == 0 || body->n_allocs > MAX_BATCH) {
         request_fail(req, PB__REPLY__CODE__INVALID, "%zu allocations in a report; it takes 1 to %d",
                      body->n_allocs, MAX_BATCH);
+        return;
+    }
+    if (n->queued == NULL && a->update_count > MAX_QUEUED) {
+        request_fail(req, PB__REPLY__CODE__BUSY, "reports of %zu allocations wait here already",
+                     a->update_count);
         return;
     }
     struct update *u = arena_array(request_arena(req), struct update, 1);

@@ -381,58 +381,86 @@ Test(door, what_a_worker_that_died_had_in_hand_comes_again_at_once)
 
 /* ---- reports while jobstore stands still */
 
-enum { REPORTS = 12, UNDER_WAY = 4 };
+enum { UNDER_WAY = 4, REPORT_MOST = 2000, QUEUE_MOST = 50000 };
 
 struct reporter {
     pthread_t thread;
     struct agent agent;
     char addr[128];
+    size_t count; /* allocations */
 };
-static atomic_int superseded;
+static atomic_int superseded, refused;
+
+static void fill_report(struct arena *a, Pb__AllocUpdates *all, size_t count)
+{
+    all->allocs = arena_array(a, Pb__AllocUpdate *, count);
+    while (all->n_allocs < count) {
+        Pb__AllocUpdate *u = arena_array(a, Pb__AllocUpdate, 1);
+        struct id id = id_new();
+        pb__alloc_update__init(u);
+        u->has_alloc_id = u->has_client_status = 1;
+        u->alloc_id = wire_id(a, id.bytes);
+        u->client_status = PB__ALLOC__CLIENT_STATUS__RUNNING;
+        all->allocs[all->n_allocs++] = u;
+    }
+}
 
 static void *say_report(void *arg)
 {
     struct reporter *r = arg;
-    struct arena *a = arena_new(1 << 20);
+    struct arena *a = arena_new(16 << 20);
     struct response answer;
     struct reason why;
-    struct id alloc = id_new();
-    Pb__AllocUpdate u = PB__ALLOC_UPDATE__INIT, *list = &u;
-    u.has_alloc_id = u.has_client_status = 1;
-    u.alloc_id = wire_id(a, alloc.bytes);
-    u.client_status = PB__ALLOC__CLIENT_STATUS__RUNNING;
     Pb__AllocUpdates all = PB__ALLOC_UPDATES__INIT;
     all.has_node_id = all.has_secret_id = 1;
     all.node_id = wire_id(a, r->agent.id);
     all.secret_id = wire_id(a, r->agent.secret);
-    all.allocs = &list;
-    all.n_allocs = 1;
+    fill_report(a, &all, r->count);
     struct call_options o = {
         .method = PB__GATEWAY__METHOD__ALLOC_UPDATE, .body = &all.base, .budget_ms = 40000};
-    if (net_call_wait(r->addr, &o, a, &answer, &why) == OK &&
-        strcmp(answer.reason, "a newer report came") == 0)
-        atomic_fetch_add(&superseded, 1);
+    if (net_call_wait(r->addr, &o, a, &answer, &why) == OK) {
+        atomic_fetch_add(&superseded, strcmp(answer.reason, "a newer report came") == 0);
+        atomic_fetch_add(&refused, answer.code == PB__REPLY__CODE__BUSY);
+    }
     arena_free(a);
     return NULL;
 }
 
-Test(door, of_the_reports_of_a_node_that_wait_only_the_newest_stays)
+/* All speak while jobstore stands still, until so many have been counted. */
+static void report_all(struct reporter *all, size_t n, const atomic_int *counted, int wanted)
 {
-    struct agent g = an_agent();
-    struct reporter all[REPORTS];
     kill(suite.pids[JOBSTORE], SIGSTOP);
-    for (int i = 0; i < REPORTS; i++) {
-        all[i] = (struct reporter){.agent = g};
+    for (size_t i = 0; i < n; i++) {
         snprintf(all[i].addr, sizeof(all[i].addr), "ipc://%s/gateway.sock", suite.dir);
         cr_assert_eq(pthread_create(&all[i].thread, NULL, say_report, &all[i]), 0);
     }
-    /* So many may be on their way to jobstore, and one waits. */
     uint64_t end = clock_monotonic_ms() + 30000;
-    while (atomic_load(&superseded) < REPORTS - UNDER_WAY - 1 && clock_monotonic_ms() < end)
+    while (atomic_load(counted) < wanted && clock_monotonic_ms() < end)
         usleep(10000);
     kill(suite.pids[JOBSTORE], SIGCONT);
-    for (int i = 0; i < REPORTS; i++)
+    for (size_t i = 0; i < n; i++)
         pthread_join(all[i].thread, NULL);
-    cr_assert_geq(atomic_load(&superseded), REPORTS - UNDER_WAY - 1);
+    cr_assert_geq(atomic_load(counted), wanted);
+}
+
+Test(door, of_the_reports_of_a_node_that_wait_only_the_newest_stays)
+{
+    enum { REPORTS = 12 };
+    struct reporter all[REPORTS];
+    struct agent g = an_agent();
+    for (int i = 0; i < REPORTS; i++)
+        all[i] = (struct reporter){.agent = g, .count = 1};
+    /* So many may be on their way to jobstore, and one waits. */
+    report_all(all, REPORTS, &superseded, REPORTS - UNDER_WAY - 1);
     cr_assert_lt(atomic_load(&superseded), REPORTS, "the newest was thrown away as well");
+}
+
+Test(door, more_reports_than_may_wait_are_refused)
+{
+    enum { TAKEN = UNDER_WAY + QUEUE_MOST / REPORT_MOST + 1, REPORTS = TAKEN + 3 };
+    struct reporter all[REPORTS];
+    for (int i = 0; i < REPORTS; i++)
+        all[i] = (struct reporter){.agent = an_agent(), .count = REPORT_MOST};
+    report_all(all, REPORTS, &refused, REPORTS - TAKEN);
+    cr_assert_eq(atomic_load(&superseded), 0);
 }
