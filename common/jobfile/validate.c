@@ -8,6 +8,7 @@
 #include "sched/pattern.h"
 #include "sched/periodic.h"
 #include "sched/reconcile.h"
+#include "sched/sched.h"
 #include <stdio.h>
 #include <string.h>
 
@@ -377,6 +378,18 @@ static void validate_system(struct validation *v)
                 job->task_groups[i]->count);
 }
 
+/* All of it has to be one plan. */
+static void validate_together(struct validation *v)
+{
+    uint64_t count = 0;
+    for (size_t i = 0; i < v->job->n_task_groups; i++)
+        count += v->job->task_groups[i]->count;
+    if (v->job->all_at_once && !job_is_system(v->job) && count > SCHED_MOST_TOGETHER)
+        texts_add(v->errors,
+                  "all_at_once: %llu allocations are too many to be placed in one step: at most %d",
+                  (unsigned long long)count, SCHED_MOST_TOGETHER);
+}
+
 static void validate_algorithm(struct validation *v)
 {
     const char *name = v->job->scheduler_algorithm;
@@ -412,6 +425,7 @@ void job_validate(struct arena *a, const Pb__Job *job, struct job_problems *out)
     validate_system(&v);
     if (job_scaling_mistake(job) != NULL)
         texts_add(&errors, "%s", job_scaling_mistake(job));
+    validate_together(&v);
     validate_algorithm(&v);
     validate_needs(&v);
     *out = (struct job_problems){errors.count, errors.items, warnings.count, warnings.items};

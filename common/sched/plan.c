@@ -2,6 +2,7 @@
 #include "sched/planner.h"
 #include "sched/preempt.h"
 #include "sched/rows.h"
+#include "sched/together.h"
 #include "wire/wire.h"
 #include <stdlib.h>
 #include <string.h>
@@ -92,7 +93,7 @@ static Pb__Plan *new_plan(struct planner *p)
         plan->has_job_version = plan->has_job_create_index = plan->has_all_at_once = 1;
         plan->job_version = p->job->version;
         plan->job_create_index = p->job->create_index;
-        plan->all_at_once = p->job->all_at_once;
+        plan->all_at_once = job_is_together(p->job);
     }
     return plan;
 }
@@ -136,7 +137,8 @@ static void take_room(struct planner *p)
     size_t groups = p->job != NULL ? p->job->n_task_groups : 0, wanted = 0;
     for (size_t i = 0; i < groups; i++)
         wanted += p->changes.groups[i].wanted_count + p->changes.groups[i].older_count;
-    size_t placements = wanted < p->budget ? wanted : p->budget;
+    bool whole = wanted < p->budget || job_is_together(p->job);
+    size_t placements = whole ? wanted : p->budget;
     plan->stops = arena_array(p->arena, Pb__Stop *, p->changes.stop_count + placements + 1);
     plan->in_place = arena_array(p->arena, Pb__InPlace *, p->changes.in_place_count + 1);
     plan->unreachable = arena_array(p->arena, Pb__Unreachable *, p->changes.unreachable_count + 1);
@@ -277,13 +279,14 @@ static void carry_out(struct planner *p)
         add_unreachable(p, c->unreachable[i]);
     add_follow_ups(p);
     add_deployment(p);
-    if (p->job == NULL || p->job->stop)
+    if (p->job == NULL || p->job->stop || !together_begin(p))
         return;
     note_other_allocs(p);
     for (size_t i = 0; i < p->job->n_task_groups; i++)
         planner_place_group(p, i);
     for (size_t i = 0; i < p->job->n_task_groups; i++)
         place_older(p, i);
+    together_end(p);
 }
 
 void planner_init(struct planner *p, struct arena *a, const struct fleet *f,

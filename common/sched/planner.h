@@ -46,6 +46,7 @@ struct planner {
     bool more;               /* the budget did not suffice */
     bool deployed;           /* what is being placed is part of the deployment */
     uint32_t failed;         /* placements that found no place */
+    size_t stops_apart; /* of a job that wants all or nothing: stops that do not depend on it */
     uint32_t *failed_of_group;
     struct victim *victims; /* by slot, then priority and id */
     size_t victim_count, displaced;

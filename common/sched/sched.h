@@ -28,7 +28,9 @@ struct sched_short {
     struct id ids[SCHED_SHORT_MOST];
 };
 #define SCHED_MAX_CHANGES 10000
-#define SCHED_SCORES      5
+/* Allocations that a job with all_at_once may have: what fits into one plan. */
+#define SCHED_MOST_TOGETHER 10000
+#define SCHED_SCORES        5
 
 /* Always a plan; where nothing must change it only ends the evaluation. A plan whose status is
  * unset has left something for the next one: commit it, look again, plan again.

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Node pools, datacenters with stars, and nodes that are looked at again or forgotten.
+# Namespaces, node pools, datacenters with stars, all or nothing, and nodes that are looked at again or forgotten.
 . "$(dirname "$0")/lib.sh"
 suite_start ''
 here=$(api GET /v1/nodes | jq -r '.[0].ID')
@@ -19,6 +19,27 @@ run() { "$NCTL" run -detach "$WORK/$1.json" >"$WORK/out" 2>&1 || fail "run $1: $
 # runs_on JOB NODE COUNT
 runs_on() { [ "$(allocs "$1" | jq --arg n "$2" '[.[] | select(.ClientStatus == "running" and .NodeID == $n)] | length')" = "$3" ]; }
 evals_are() { [ "$(api GET "/v1/job/$1/evaluations" | jq --arg s "$2" '[.[] | select(.Status == $s)] | length')" -ge 1 ]; }
+
+note 'a namespace has names of its own'
+job_json web service 1 'echo "in $NOMAD_NAMESPACE"; exec sleep 3600' >"$WORK/web.json"
+"$NCTL" run -namespace apps -detach "$WORK/web.json" >"$WORK/out" 2>&1 && fail 'it was taken'
+grep -q 'job "web" is in nonexistent namespace "apps"' "$WORK/out" || fail "$(cat "$WORK/out")"
+"$NCTL" namespace apply -description 'of a team' apps >/dev/null || fail 'namespace apply'
+"$NCTL" run -namespace apps -detach "$WORK/web.json" >/dev/null || fail 'run in apps'
+"$NCTL" run -detach "$WORK/web.json" >/dev/null || fail 'run in default'
+in_apps() { [ "$(api GET '/v1/job/web/allocations?namespace=apps' | jq '[.[] | select(.ClientStatus == "running")] | length')" = 1 ]; }
+wait_for 30 'it runs in apps' in_apps
+wait_for 30 'its namesake runs' allocs_are web running 1
+said() { "$NCTL" alloc logs -namespace apps "$(api GET '/v1/job/web/allocations?namespace=apps' | jq -r '.[0].ID')" | grep -qx 'in apps'; }
+wait_for 30 'its task is told' said
+[ "$(api GET '/v1/jobs?namespace=*' | jq length)" = 2 ] && [ "$(api GET /v1/jobs | jq length)" = 1 ] || fail "$(api GET '/v1/jobs?namespace=*')"
+NORN_NAMESPACE='*' "$NCTL" status | grep -q '^web  *apps ' || fail "$(NORN_NAMESPACE='*' "$NCTL" status)"
+"$NCTL" namespace delete apps >"$WORK/out" 2>&1 && fail 'deleted with a job in it'
+grep -q 'namespace "apps" has non-terminal jobs in regions: \[global\]' "$WORK/out" || fail "$(cat "$WORK/out")"
+NOMAD_NAMESPACE=apps "$NCTL" stop -purge -detach web >/dev/null || fail 'stop in apps'
+"$NCTL" namespace delete apps >/dev/null || fail 'namespace delete'
+allocs_are web running 1 || fail 'its namesake was stopped'
+"$NCTL" stop -purge -detach web >/dev/null || fail 'stop'
 
 note 'a job of a pool that is not there'
 write_job lost gpu 'dc1' 1
@@ -61,8 +82,30 @@ grep -q "no node is in the job's node pool and datacenters" "$WORK/out" || fail 
 agent arm-1 arm dc1
 wait_for 30 'it runs where a node has come' allocs_are arm running 1
 
+note 'all or nothing'
+memory=$(api GET "/v1/node/$gpu" | jq '.NodeResources.Memory.MemoryMB - .ReservedResources.Memory.MemoryMB')
+big() { # big ID COUNT MORE: each takes more than a third of the node
+  write_job "$1" gpu '*' "$2" "$3"
+  jq --argjson m $((memory * 2 / 5)) '.Job.TaskGroups[0].Tasks[0].Resources.MemoryMB = $m' "$WORK/$1.json" >"$WORK/out"
+  mv "$WORK/out" "$WORK/$1.json"
+}
+big filler 1 '{}'
+big ranks 2 '{"AllAtOnce": true}'
+run filler
+wait_for 30 'one is there' runs_on filler "$gpu" 1
+code=0
+"$NCTL" plan "$WORK/ranks.json" >"$WORK/out" 2>&1 || code=$?
+[ "$code" = 1 ] && grep -q 'nothing is placed until all of it fits' "$WORK/out" || fail "plan exits $code: $(cat "$WORK/out")"
+run ranks
+wait_for 30 'they wait' evals_are ranks blocked
+[ "$(allocs ranks)" = '[]' ] || fail "a part was placed: $(allocs ranks)"
+[ "$(api GET /v1/job/ranks/summary | jq .Summary.group.Queued)" = 2 ] || fail "$(api GET /v1/job/ranks/summary)"
+"$NCTL" stop -detach filler >/dev/null
+wait_for 30 'both run' runs_on ranks "$gpu" 2
+"$NCTL" stop -detach ranks >/dev/null
+
 note 'a node that is looked at again'
-api PUT "/v1/node/$here/evaluate" | jq -e '(.EvalIDs | length) == 1 and .NodeModifyIndex == 0 and .NumNodes == 0' >/dev/null ||
+api PUT "/v1/node/$here/evaluate" | jq -e '(.EvalIDs | length) >= 1 and .NodeModifyIndex == 0 and .NumNodes == 0' >/dev/null ||
   fail "$(api PUT "/v1/node/$here/evaluate")"
 "$NCTL" node evaluate gpu-none >/dev/null 2>&1 && fail 'a node that is not there'
 

@@ -106,6 +106,7 @@ static int send_plan(struct client *c, const struct args *args, const Pb__Job *j
             planview_print(a.json, &(struct planview){.file = args->items[0],
                                                       .job = job->id,
                                                       .verbose = args_has(args, "verbose"),
+                                                      .all_at_once = job->all_at_once,
                                                       .colors = client_colors(c)});
         if (a.json != NULL)
             code = planview_changes(a.json) ? EXIT_PLAN_CHANGES : EXIT_OK;

@@ -55,7 +55,7 @@ static void print_next_launch(const char *when)
     printf("- If submitted now, next periodic launch would be at %s (%s from now).\n", when, wait);
 }
 
-static void print_dry_run(const json_t *plan, bool colors)
+static void print_dry_run(const json_t *plan, bool all_at_once, bool colors)
 {
     const json_t *failed = value_at(plan, "FailedTGAllocs");
     print_head_line(colors, "Scheduler dry-run:");
@@ -64,6 +64,8 @@ static void print_dry_run(const json_t *plan, bool colors)
     } else {
         printf("- WARNING: Failed to place all allocations.\n");
         print_placement_failures(failed, "  ", true);
+        if (all_at_once)
+            printf("  The job says all_at_once: nothing is placed until all of it fits.\n");
     }
     print_next_launch(text_at(plan, "NextPeriodicLaunch"));
 }
@@ -121,7 +123,7 @@ void planview_print(const json_t *plan, const struct planview *v)
         print_job_diff(diff, v->verbose);
         printf("\n");
     }
-    print_dry_run(plan, v->colors);
+    print_dry_run(plan, v->all_at_once, v->colors);
     print_displaced(value_at(value_at(plan, "Annotations"), "PreemptedAllocs"), v->colors);
     print_where(value_at(plan, "Where"), v->verbose, v->colors);
     if (*warnings != '\0') {

@@ -6,7 +6,7 @@
 
 struct planview {
     const char *file, *job;
-    bool verbose, colors;
+    bool verbose, colors, all_at_once;
 };
 
 /* plan: the answer of /v1/job/ID/plan. */

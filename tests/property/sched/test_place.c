@@ -309,3 +309,38 @@ Test(place_property, the_order_of_nodes_and_allocations_does_not_show)
         onejob_fini(&c);
     }
 }
+
+/* The same world with and without the wish: where all fits the plans are one, else there is none.
+ */
+Test(place_property, all_at_once_is_all_or_nothing)
+{
+    size_t whole = 0, nothing = 0;
+    for (unsigned seed = 1; seed <= SEEDS; seed++) {
+        struct onejob c;
+        struct prng r;
+        make_world(&c, &r, seed);
+        struct arena *a = arena_new(1 << 28);
+        const Pb__Plan *apart = onejob_plan(&c, a);
+        c.view.job->has_all_at_once = c.view.job->all_at_once = 1;
+        const Pb__Plan *together = onejob_plan(&c, a);
+        size_t missing = 0, wanted = apart->n_placements;
+        for (size_t i = 0; i < apart->n_queued; i++)
+            wanted += apart->queued[i]->count;
+        for (size_t i = 0; i < together->n_queued; i++)
+            missing += together->queued[i]->count;
+        bool fits = apart->n_failed_groups == 0;
+        cr_assert_eq(together->n_placements, fits ? wanted : 0, "seed %u", seed);
+        cr_assert_eq(missing, fits ? 0 : wanted, "seed %u", seed);
+        cr_assert_eq(together->n_failed_groups, apart->n_failed_groups, "seed %u", seed);
+        cr_assert_eq(together->create_blocked, apart->create_blocked, "seed %u", seed);
+        for (size_t i = 0; i < together->n_placements; i++)
+            cr_assert(wire_equal(&together->placements[i]->base, &apart->placements[i]->base),
+                      "seed %u: placed elsewhere", seed);
+        whole += fits;
+        nothing += !fits;
+        onejob_apply(&c, together);
+        arena_free(a);
+        onejob_fini(&c);
+    }
+    cr_assert(whole > 20 && nothing > 20, "%zu whole, %zu not", whole, nothing);
+}

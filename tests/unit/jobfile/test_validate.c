@@ -100,3 +100,26 @@ Test(validate, says_what_nomad_says_to_the_recorded_mistakes)
     fclose(f);
     cr_assert_gt(seen, 70);
 }
+
+Test(validate, all_at_once_is_for_what_one_plan_can_hold)
+{
+    struct arena *a = arena_new(64 << 20);
+    struct reason why;
+    struct job_problems p = {0};
+    Pb__Job *job;
+    static const char text[] =
+        "{\"ID\":\"j\",\"Datacenters\":[\"*\"],\"AllAtOnce\":true,\"TaskGroups\":[{\"Name\":\"g\","
+        "\"Count\":10000,\"Tasks\":[{\"Name\":\"t\",\"Driver\":\"raw_exec\",\"Config\":{"
+        "\"command\":"
+        "\"true\"}}]}]}";
+    cr_assert_eq(jobfile_parse(a, JOBFILE_JSON, "j", text, strlen(text), &job, &why), OK);
+    job_canonicalize(a, job);
+    job_validate(a, job, &p);
+    cr_assert_eq(p.count, 0);
+    job->task_groups[0]->count++;
+    job_validate(a, job, &p);
+    cr_assert_eq(p.count, 1);
+    cr_assert_str_eq(p.texts[0], "all_at_once: 10001 allocations are too many to be placed in one "
+                                 "step: at most 10000");
+    arena_free(a);
+}
