@@ -215,9 +215,11 @@ Test(shim, the_end_is_kept_until_it_is_acknowledged)
     cr_assert(await_kind(SHIM_STARTED, 5000));
     int pid = last.pid;
     supervisor_close(sup);
-    poll(NULL, 0, 500);
-    struct shim_message kept;
-    cr_assert(supervisor_last_state(shim_dir, &kept));
+    struct shim_message kept = {0};
+    for (int i = 0; i < 3000 && kept.kind != SHIM_EXITED; i++) {
+        cr_assert(supervisor_last_state(shim_dir, &kept));
+        poll(NULL, 0, 10);
+    }
     cr_assert(kept.kind == SHIM_EXITED && kept.exit_code == 9 && kept.pid == pid);
     cr_assert_eq(supervisor_attach(&sup, loop, shim_dir, &handlers, NULL), OK);
     cr_assert(await_kind(SHIM_EXITED, 5000));
