@@ -195,7 +195,7 @@ static Pb__NodeScore *new_score(struct arena *a, const struct fleet *f, const st
     s->parts[s->n_parts++] = new_part(a, "job-anti-affinity", rank_anti_affinity(r, candidate));
     s->parts[s->n_parts++] = new_part(a, "node-affinity", rank_affinity(r, candidate));
     s->parts[s->n_parts++] = new_part(a, "node-reschedule-penalty", rank_penalty(r, candidate));
-    if (r->find != NULL && pieces_have_affinity(r->ask->pieces))
+    if (r->likes_devices)
         s->parts[s->n_parts++] = new_part(a, "devices", rank_devices(r, candidate));
     if (r->cells != NULL && cells_has_spread(r->cells))
         s->parts[s->n_parts++] =

@@ -48,14 +48,16 @@ static Pb__Placement *add_placement(struct planner *p, const Pb__TaskGroup *grou
 
 /* The cores of the next allocation are taken off the cpu in advance: what they are in MHz differs
  * from node to node. */
-static void add_pieces(struct planner *p, struct rank *r, uint32_t i)
+static void look_for_pieces(struct planner *p, struct rank *r)
 {
-    uint32_t slot = r->slots[i];
-    r->cores_cpu[i] = pieces_cpu(r->ask->pieces, p->fleet, slot);
-    r->cpu[i] -= r->cores_cpu[i];
-    if (p->at_node != NULL)
-        r->given[i] = p->at_node[slot].given;
-    rank_look(r, p->fleet, i);
+    for (uint32_t i = 0; i < r->count; i++) {
+        uint32_t slot = r->slots[i];
+        r->cores_cpu[i] = pieces_cpu(r->ask->pieces, p->fleet, slot);
+        r->cpu[i] -= r->cores_cpu[i];
+        if (p->at_node != NULL)
+            r->given[i] = p->at_node[slot].given;
+        rank_look(r, p->fleet, i);
+    }
 }
 
 static void add_candidate(struct planner *p, struct rank *r, uint32_t slot)
@@ -105,8 +107,6 @@ static void collect_candidates(struct planner *p, const struct feasible *x, stru
             }
         }
         add_candidate(p, r, slot);
-        if (r->ask->pieces != NULL)
-            add_pieces(p, r, r->count - 1);
         if (p->at_node != NULL && r->distinct_hosts)
             r->others[r->count - 1] =
                 x->distinct_hosts_of_job ? p->at_node[slot].of_job : p->at_node[slot].of_group;
@@ -442,6 +442,8 @@ void contest_open(struct contest *c, struct planner *p, size_t place)
     if (p->at_node != NULL)
         mark_group(p, g, true);
     collect_candidates(p, c->feasible, r, &c->tally);
+    if (c->ask.pieces != NULL)
+        look_for_pieces(p, r);
     r->affinity = affinity_scores(p->arena, p->fleet, p->job, c->group, r->slots, r->count);
     prepare_cells(p, r, c->group);
     if (p->at_node != NULL)

@@ -81,6 +81,7 @@ void rank_init(struct rank *r, struct arena *a, const struct ask *ask, uint32_t 
     r->scores = arena_array(a, double, n);
     if (ask->pieces == NULL)
         return;
+    r->likes_devices = pieces_have_affinity(ask->pieces);
     r->cores_cpu = arena_array(a, int32_t, n);
     r->find = arena_array(a, struct pieces_room, n);
     r->given = arena_array(a, struct given *, n);
@@ -113,8 +114,6 @@ static size_t pieces_exhausted(const struct rank *r, uint32_t i)
 static inline size_t exhausted(const struct rank *r, const struct fleet *f, uint32_t i)
 {
     const struct ask *k = r->ask;
-    if (k->pieces != NULL && pieces_exhausted(r, i) != EXHAUSTED_NOT)
-        return pieces_exhausted(r, i);
     if (lacks(r->cpu[i], k->amount->cpu))
         return EXHAUSTED_CPU;
     if (lacks(r->memory[i], k->amount->memory_mb))
@@ -135,12 +134,14 @@ static inline size_t exhausted(const struct rank *r, const struct fleet *f, uint
 
 size_t rank_exhausted(const struct rank *r, const struct fleet *f, uint32_t i)
 {
-    return exhausted(r, f, i);
+    size_t lack = r->find != NULL ? pieces_exhausted(r, i) : EXHAUSTED_NOT;
+    return lack != EXHAUSTED_NOT ? lack : exhausted(r, f, i);
 }
 
 static bool has_room(const struct rank *r, const struct fleet *f, uint32_t i)
 {
-    return exhausted(r, f, i) == EXHAUSTED_NOT;
+    bool pieces = r->find == NULL || pieces_exhausted(r, i) == EXHAUSTED_NOT;
+    return pieces && exhausted(r, f, i) == EXHAUSTED_NOT;
 }
 
 double rank_binpack(const struct rank *r, uint32_t i)
@@ -169,7 +170,7 @@ double rank_penalty(const struct rank *r, uint32_t i)
 
 double rank_devices(const struct rank *r, uint32_t i)
 {
-    return r->find != NULL && pieces_have_affinity(r->ask->pieces) ? r->find[i].affinity : 0;
+    return r->likes_devices ? r->find[i].affinity : 0;
 }
 
 static inline double combine(const struct rank *r, uint32_t i, double packing)
@@ -182,7 +183,7 @@ static inline double combine(const struct rank *r, uint32_t i, double packing)
         sum += r->affinity[i], parts++;
     if (r->penalized == i)
         sum -= 1, parts++;
-    if (r->find != NULL && pieces_have_affinity(r->ask->pieces))
+    if (r->likes_devices)
         sum += r->find[i].affinity, parts++;
     return sum / parts;
 }
@@ -195,7 +196,11 @@ void rank_build(struct rank *r, struct arena *a, const struct fleet *f)
         score_all(r->count, start_of(r), sign_of(r), (int32_t)ask->cpu, (int32_t)ask->memory_mb,
                   r->cpu, r->memory, r->cpu_total, r->memory_total, r->scores);
     for (uint32_t i = 0; i < r->count; i++)
-        r->scores[i] = !absurd && has_room(r, f, i) ? combine(r, i, r->scores[i]) : KEY_NONE;
+        r->scores[i] =
+            !absurd && exhausted(r, f, i) == EXHAUSTED_NOT ? combine(r, i, r->scores[i]) : KEY_NONE;
+    for (uint32_t i = 0; r->find != NULL && i < r->count; i++)
+        if (pieces_exhausted(r, i) != EXHAUSTED_NOT)
+            r->scores[i] = KEY_NONE;
     if (r->cells != NULL)
         cells_build(r->cells, r->slots, r->count, r->scores);
     else if (r->count > 0)

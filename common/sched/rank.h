@@ -30,6 +30,7 @@ struct rank {
     uint32_t group_count; /* for anti-affinity */
     bool distinct_hosts;  /* a node that has `others` is no candidate */
     bool spreads_load;    /* the algorithm "spread" */
+    bool likes_devices;   /* the score has the part "devices" */
     struct cells *cells;  /* NULL: nothing is to be shared out */
     /* candidates, in order of their nodes' ids */
     uint32_t count;
