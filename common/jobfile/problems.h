@@ -39,6 +39,7 @@ void validate_task(struct validation *v, const Pb__TaskGroup *group, const Pb__T
                    struct texts *errors);
 /* Shared by job, group and task. */
 void validate_constraints(struct texts *errors, Pb__Constraint *const *constraints, size_t count);
+void validate_devices(struct texts *errors, Pb__RequestedDevice *const *devices, size_t count);
 void validate_affinities(struct texts *errors, Pb__Affinity *const *affinities, size_t count);
 void validate_spreads(struct texts *errors, Pb__Spread *const *spreads, size_t count);
 void validate_networks(struct texts *errors, Pb__Network *const *networks, size_t count,

@@ -113,15 +113,12 @@ static void validate_resources(struct texts *errors, const Pb__Resources *r)
     struct texts inner = {.arena = errors->arena}, minimum = {.arena = errors->arena};
     if (r->cores > 0 && r->cpu > 0)
         texts_add(&inner, "Task can only ask for 'cpu' or 'cores' resource, not both.");
-    else if (r->cores > 0)
-        texts_add(&inner, "Asking for whole cores " NOT_YET ": use cpu");
     validate_minimum(&minimum, r);
     texts_nest(&inner, &minimum, "%s", "");
     if (r->memory_max_mb != 0 && r->memory_max_mb < r->memory_mb)
         texts_add(&inner, "MemoryMaxMB value (%d) should be larger than MemoryMB value (%u)",
                   (int)r->memory_max_mb, r->memory_mb);
-    if (r->n_devices > 0)
-        texts_add(&inner, "Asking for devices " NOT_YET);
+    validate_devices(&inner, r->devices, r->n_devices);
     validate_networks(&inner, r->networks, r->n_networks, "task network");
     texts_nest(errors, &inner, "%s", "");
 }

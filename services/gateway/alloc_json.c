@@ -1,4 +1,5 @@
 #include "alloc_json.h"
+#include "pieces_json.h"
 #include "wire/json.h"
 #include <stdio.h>
 #include <string.h>
@@ -95,12 +96,14 @@ static json_t *host_ports_json(const struct alloc_parts *p)
 
 /* ---- resources */
 
-static json_t *task_resources_json(const Pb__Task *t)
+static json_t *task_resources_json(const Pb__Alloc *a, const Pb__TaskGroup *group,
+                                   const Pb__Task *t)
 {
     const Pb__Resources *r = t->resources;
-    return json_pack("{s{si,sn},sn,s{si,si},sn}", "Cpu", "CpuShares", r == NULL ? 0 : (int)r->cpu,
-                     "ReservedCores", "Devices", "Memory", "MemoryMB",
-                     r == NULL ? 0 : (int)r->memory_mb, "MemoryMaxMB",
+    const Pb__TaskGrant *g = grant_of(a, t->name);
+    return json_pack("{s{si,so},so,s{si,si},sn}", "Cpu", "CpuShares", (int)task_cpu(a, group, t),
+                     "ReservedCores", granted_cores_json(g), "Devices", granted_devices_json(g),
+                     "Memory", "MemoryMB", r == NULL ? 0 : (int)r->memory_mb, "MemoryMaxMB",
                      r == NULL ? 0 : (int)r->memory_max_mb, "Networks");
 }
 
@@ -115,7 +118,7 @@ json_t *alloc_resources_json(const struct alloc_parts *p)
     json_t *tasks = json_object(), *lifecycles = json_object();
     for (size_t i = 0; group != NULL && i < group->n_tasks; i++) {
         const Pb__Task *t = group->tasks[i];
-        json_put(tasks, t->name, task_resources_json(t));
+        json_put(tasks, t->name, task_resources_json(p->alloc, group, t));
         json_put(lifecycles, t->name,
                  t->lifecycle == NULL ? json_null() : wire_to_json(&t->lifecycle->base));
     }

@@ -1,4 +1,5 @@
 #include "node_json.h"
+#include "pieces_json.h"
 #include "wire/json.h"
 #include <stdio.h>
 #include <string.h>
@@ -69,20 +70,13 @@ static json_t *node_networks_json(const Pb__Node *n)
     return list;
 }
 
-static json_t *cores_json(const Pb__Node *n)
-{
-    json_t *list = json_array();
-    for (uint32_t i = 0; i < n->cores && i < 4096; i++)
-        json_array_append_new(list, json_integer(i));
-    return list;
-}
-
 static json_t *node_resources_json(const Pb__Node *n)
 {
-    return json_pack("{s{si,so,si},sn,s{si},s{si},so,so}", "Cpu", "CpuShares", cpu_of(n->total),
-                     "ReservableCpuCores", cores_json(n), "TotalCpuCores", (int)n->cores, "Devices",
-                     "Disk", "DiskMB", disk_of(n->total), "Memory", "MemoryMB", memory_of(n->total),
-                     "Networks", networks_json(n), "NodeNetworks", node_networks_json(n));
+    return json_pack("{s{si,so,si},so,s{si},s{si},so,so}", "Cpu", "CpuShares", cpu_of(n->total),
+                     "ReservableCpuCores", node_cores_json(n), "TotalCpuCores", (int)n->cores,
+                     "Devices", node_devices_json(n), "Disk", "DiskMB", disk_of(n->total), "Memory",
+                     "MemoryMB", memory_of(n->total), "Networks", networks_json(n), "NodeNetworks",
+                     node_networks_json(n));
 }
 
 static json_t *reserved_resources_json(const Pb__Node *n)
@@ -90,10 +84,10 @@ static json_t *reserved_resources_json(const Pb__Node *n)
     struct strbuf ports = STRBUF_INIT;
     for (size_t i = 0; i < n->n_reserved_ports; i++)
         strbuf_printf(&ports, "%s%u", i == 0 ? "" : ",", n->reserved_ports[i]);
-    json_t *tree =
-        json_pack("{s{si,sn},s{si},s{si},s{ss}}", "Cpu", "CpuShares", cpu_of(n->reserved),
-                  "ReservedCpuCores", "Disk", "DiskMB", disk_of(n->reserved), "Memory", "MemoryMB",
-                  memory_of(n->reserved), "Networks", "ReservedHostPorts", strbuf_text(&ports));
+    json_t *tree = json_pack(
+        "{s{si,so},s{si},s{si},s{ss}}", "Cpu", "CpuShares", cpu_of(n->reserved), "ReservedCpuCores",
+        node_reserved_cores_json(n), "Disk", "DiskMB", disk_of(n->reserved), "Memory", "MemoryMB",
+        memory_of(n->reserved), "Networks", "ReservedHostPorts", strbuf_text(&ports));
     strbuf_free(&ports);
     return tree;
 }

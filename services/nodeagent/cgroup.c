@@ -51,10 +51,16 @@ static bool use(struct cgroups *c, const char *mount, enum shim_tree kind, const
 
 /* ---- controllers */
 
-static const char *const v1_names[SHIM_CONTROLLERS] = {
-    [SHIM_MEMORY] = "memory", [SHIM_CPU] = "cpu", [SHIM_PIDS] = "pids", [SHIM_IO] = "blkio"};
-static const char *const v2_names[SHIM_CONTROLLERS] = {
-    [SHIM_MEMORY] = "memory", [SHIM_CPU] = "cpu", [SHIM_PIDS] = "pids", [SHIM_IO] = "io"};
+static const char *const v1_names[SHIM_CONTROLLERS] = {[SHIM_MEMORY] = "memory",
+                                                       [SHIM_CPU] = "cpu",
+                                                       [SHIM_PIDS] = "pids",
+                                                       [SHIM_IO] = "blkio",
+                                                       [SHIM_CPUSET] = "cpuset"};
+static const char *const v2_names[SHIM_CONTROLLERS] = {[SHIM_MEMORY] = "memory",
+                                                       [SHIM_CPU] = "cpu",
+                                                       [SHIM_PIDS] = "pids",
+                                                       [SHIM_IO] = "io",
+                                                       [SHIM_CPUSET] = "cpuset"};
 
 static bool put_text(const char *dir, const char *file, const char *text)
 {
@@ -101,6 +107,31 @@ static bool find_limits_v2(struct cgroups *c, const char *mount)
     return c->limits_v2;
 }
 
+/* ---- cores. With v1 a new cpuset is empty and takes nobody in: ours has all that is above it, and
+ * in it is `share`, for all tasks that have no cores of their own. */
+
+static bool copy_text(const char *from, const char *to, const char *file)
+{
+    char path[512], text[256] = "";
+    snprintf(path, sizeof path, "%s/%s", from, file);
+    FILE *f = fopen(path, "re");
+    bool read = f != NULL && fgets(text, sizeof text, f) != NULL;
+    if (f != NULL)
+        fclose(f);
+    return read && put_text(to, file, text);
+}
+
+static bool fill_cpuset_v1(const char *base)
+{
+    char above[256], share[300];
+    snprintf(above, sizeof above, "%.*s", (int)(strrchr(base, '/') - base), base);
+    snprintf(share, sizeof share, "%s/share", base);
+    if (!copy_text(above, base, "cpuset.mems") || !copy_text(above, base, "cpuset.cpus") ||
+        (mkdir(share, 0755) != 0 && errno != EEXIST))
+        return false;
+    return copy_text(base, share, "cpuset.mems");
+}
+
 static void find_limits_v1(struct cgroups *c)
 {
     char mount[200];
@@ -112,6 +143,8 @@ static void find_limits_v1(struct cgroups *c)
         if ((mkdir(c->limits[i], 0755) != 0 && errno != EEXIST) || access(c->limits[i], W_OK) != 0)
             c->limits[i][0] = '\0';
     }
+    if (c->limits[SHIM_CPUSET][0] != '\0' && !fill_cpuset_v1(c->limits[SHIM_CPUSET]))
+        c->limits[SHIM_CPUSET][0] = '\0';
 }
 
 static void find_tree(struct cgroups *c, const char *setting, char mount[200])
@@ -127,6 +160,53 @@ static void find_tree(struct cgroups *c, const char *setting, char mount[200])
         return;
     if (find_mount("cgroup", "freezer", mount, 200))
         use(c, mount, SHIM_TREE_FREEZER, "norn");
+}
+
+bool cgroups_cores(const struct cgroups *c, char *out, size_t room)
+{
+    char path[512];
+    if (c->limits[SHIM_CPUSET][0] == '\0')
+        return false;
+    snprintf(path, sizeof path, "%s/%s", c->limits[SHIM_CPUSET],
+             c->limits_v2 ? "cpuset.cpus.effective" : "cpuset.cpus");
+    FILE *f = fopen(path, "re");
+    bool read = f != NULL && fgets(out, (int)room, f) != NULL;
+    if (f != NULL)
+        fclose(f);
+    out[read ? strcspn(out, "\n") : 0] = '\0';
+    return read && out[0] != '\0';
+}
+
+void cgroups_share(const struct cgroups *c, const char *cpus)
+{
+    char path[300];
+    if (c->limits[SHIM_CPUSET][0] == '\0' || c->limits_v2)
+        return;
+    snprintf(path, sizeof path, "%s/share", c->limits[SHIM_CPUSET]);
+    put_text(path, "cpuset.cpus", cpus);
+}
+
+void cgroups_share_path(const struct cgroups *c, const uint8_t alloc[16], const char *task,
+                        char *out, size_t room)
+{
+    out[0] = '\0';
+    if (c->limits[SHIM_CPUSET][0] == '\0')
+        return;
+    if (c->limits_v2)
+        cgroups_limit_path(c, SHIM_CPUSET, alloc, task, out, room);
+    else
+        snprintf(out, room, "%s/share", c->limits[SHIM_CPUSET]);
+}
+
+void cgroups_keep_to(const struct cgroups *c, const uint8_t alloc[16], const char *task,
+                     const char *cpus)
+{
+    char path[600];
+    if (!c->limits_v2)
+        return;
+    cgroups_limit_path(c, SHIM_CPUSET, alloc, task, path, sizeof path);
+    if (path[0] != '\0')
+        put_text(path, "cpuset.cpus", cpus);
 }
 
 void cgroups_init(struct cgroups *c, const char *setting)
@@ -152,6 +232,8 @@ void cgroups_prepare(const struct cgroups *c)
     for (int i = 0; i < SHIM_CONTROLLERS && !c->limits_v2; i++)
         if (c->limits[i][0] != '\0' && mkdir(c->limits[i], 0755) != 0)
             errno = 0;
+    if (!c->limits_v2 && c->limits[SHIM_CPUSET][0] != '\0')
+        fill_cpuset_v1(c->limits[SHIM_CPUSET]);
 }
 
 static void task_path(const char *base, const uint8_t alloc[16], const char *task, char *out,
@@ -214,6 +296,11 @@ void cgroups_fini(const struct cgroups *c)
     if (c->shims[0] != '\0')
         rmdir(c->shims);
     rmdir(c->base);
+    if (!c->limits_v2 && c->limits[SHIM_CPUSET][0] != '\0') {
+        char share[300];
+        snprintf(share, sizeof share, "%s/share", c->limits[SHIM_CPUSET]);
+        rmdir(share);
+    }
     for (int i = 0; i < SHIM_CONTROLLERS && !c->limits_v2; i++)
         if (c->limits[i][0] != '\0')
             rmdir(c->limits[i]);

@@ -29,6 +29,15 @@ void cgroups_task_path(const struct cgroups *c, const uint8_t alloc[16], const c
 /* The same task's directory of one controller; "" if there is none. */
 void cgroups_limit_path(const struct cgroups *c, enum shim_controller controller,
                         const uint8_t alloc[16], const char *task, char *out, size_t room);
+/* The cores that tasks may be given, as the kernel writes them. False: cores cannot be kept to. */
+bool cgroups_cores(const struct cgroups *c, char *out, size_t room);
+/* What all tasks keep to that have no cores of their own: with v1 those that there are, and those
+ * to come, in a directory that they share; with cgroup2 each by cgroups_keep_to. */
+void cgroups_share(const struct cgroups *c, const char *cpus);
+void cgroups_share_path(const struct cgroups *c, const uint8_t alloc[16], const char *task,
+                        char *out, size_t room);
+void cgroups_keep_to(const struct cgroups *c, const uint8_t alloc[16], const char *task,
+                     const char *cpus);
 /* Kills what is left in a task's cgroups and removes them, waiting up to wait_ms. Nothing happens
  * if there are none. */
 void cgroups_clear(const struct cgroups *c, const uint8_t alloc[16], const char *task, int wait_ms);

@@ -2,6 +2,7 @@
 #include "base/log.h"
 #include "drivers/driver.h"
 #include "fingerprint.h"
+#include "pinning.h"
 #include "place.h"
 #include "run.h"
 #include "taskenv.h"
@@ -147,6 +148,7 @@ static enum err make_plan(struct launch *l, struct reason *why)
         .task_dir = l->task_dir,
         .alloc_dir = arena_printf(l->arena, "%s/alloc", l->alloc_dir),
         .node = l->run->alloc->runner->options.node,
+        .alloc = l->local->alloc,
         .host = l->run->alloc->runner->options.host,
     };
     enum err e = driver_make_plan(l->driver, &ask, &l->plan, why);
@@ -164,7 +166,7 @@ static void find_controllers(const struct launch *l, struct supervisor_spec *spe
 {
     const struct task_run *t = l->run;
     char path[600];
-    for (int i = 0; i < SHIM_CONTROLLERS; i++) {
+    for (int i = 0; i < SHIM_CPUSET; i++) {
         cgroups_limit_path(t->alloc->runner->options.cgroups, (enum shim_controller)i, t->alloc->id,
                            t->name, path, sizeof path);
         spec->controllers[i] = arena_strdup(l->arena, path);
@@ -216,6 +218,9 @@ static enum err spawn(struct launch *l, struct reason *why)
     };
     if (has_limits(&l->plan.limits))
         find_controllers(l, &spec);
+    enum err e = pinning_spec(t, l->local->alloc, l->task, l->arena, &spec, why);
+    if (e != OK)
+        return e;
     l->recoverable = true;
     return supervisor_spawn(&t->shim, r->loop, &spec, &h, why);
 }

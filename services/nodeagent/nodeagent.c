@@ -1,6 +1,10 @@
 #include "nodeagent.h"
 #include "allocdir.h"
 #include "base/id.h"
+#include "base/strbuf.h"
+#include "cores.h"
+#include "devices.h"
+#include "devicewatch.h"
 #include "fingerprint.h"
 #include "host.h"
 #include "wire/wire.h"
@@ -94,6 +98,35 @@ static Pb__Amount *amount(struct arena *a, uint64_t cpu, uint64_t memory_mb, uin
     return m;
 }
 
+/* Where cores cannot be kept to, none is listed. */
+static enum err describe_cores(struct nodeagent *na, struct reason *why)
+{
+    char online[4096];
+    struct core_set reserved;
+    if (!core_set_parse(&reserved, na->reserved_cores))
+        online[0] = '\0'; /* to be refused below, cgroups or not */
+    else if (!cgroups_cores(&na->cgroups, online, sizeof online))
+        return OK;
+    return cores_describe(na->arena, online, na->reserved_cores, na->node, why);
+}
+
+static enum err read_device_file(struct nodeagent *na, struct reason *why)
+{
+    if (na->device_file[0] == '\0')
+        return OK;
+    FILE *f = fopen(na->device_file, "re");
+    if (f == NULL)
+        return reason_errno(why, ERR_INVALID, "device_file %s", na->device_file);
+    struct strbuf text = STRBUF_INIT;
+    char part[4096];
+    for (size_t n; text.len <= DEVICES_TEXT_MOST && (n = fread(part, 1, sizeof part, f)) > 0;)
+        strbuf_add(&text, part, n);
+    fclose(f);
+    enum err e = devices_add(na->arena, strbuf_text(&text), text.len, na->node, why);
+    strbuf_free(&text);
+    return e == OK ? OK : reason_add(why, e, "device_file %s", na->device_file);
+}
+
 static enum err describe_node(struct nodeagent *na, struct reason *why)
 {
     struct arena *a = na->arena;
@@ -123,6 +156,12 @@ static enum err describe_node(struct nodeagent *na, struct reason *why)
     /* Job files ask for it; what they mean is what Nomad 1.1 could do. */
     fingerprint_set(a, node, "nomad.version", "1.1.0");
     node->reserved = amount(a, na->reserved_cpu, na->reserved_memory_mb, na->reserved_disk_mb);
+    enum err e = describe_cores(na, why);
+    if (e == OK)
+        e = read_device_file(na, why);
+    if (e != OK)
+        return e;
+    devicewatch_begin(na);
     node->meta = split_meta(a, na->meta, &node->n_meta, why);
     if (node->meta == NULL)
         return ERR_INVALID;
@@ -323,6 +362,7 @@ enum err nodeagent_start(void *self, struct loop *l, struct reason *why)
              log_quote(na->node->name), log_quote(na->data_dir), trees[na->cgroups.kind]);
     runner_restore(na->runner, na->same_boot);
     uplink_start(na->uplink);
+    devicewatch_start(na);
     return OK;
 }
 
@@ -347,6 +387,7 @@ void nodeagent_drain(void *self, void (*drained)(void *arg), void *arg)
 void nodeagent_close(void *self)
 {
     struct nodeagent *na = self;
+    devicewatch_end(na);
     readers_free(na->readers);
     runner_free(na->runner);
     local_close(na->local);

@@ -14,6 +14,8 @@ struct nodeagent {
     const char *gateway, *gateway_poll, *servers, *data_dir, *name, *datacenter, *node_pool,
         *node_class, *meta, *region;
     const char *network_interface, *taskshim, *cgroup, *chroot, *http_addr, *reserved_ports;
+    const char *reserved_cores, *device_file, *device_program;
+    uint64_t device_interval_ms, device_timeout_ms;
     uint64_t cpu_mhz, memory_mb, disk_mb;
     uint64_t reserved_cpu, reserved_memory_mb, reserved_disk_mb;
     uint64_t max_kill_timeout_ms;
@@ -30,6 +32,7 @@ struct nodeagent {
     struct runner *runner;
     struct uplink *uplink;
     struct readers *readers;
+    struct devicewatch *devicewatch; /* NULL: no program */
     void (*drained)(void *arg);
     void *drained_arg;
 };

@@ -4,6 +4,7 @@
 #define NODEAGENT_RUN_H
 
 #include "base/map.h"
+#include "cores.h"
 #include "group.h"
 #include "health.h"
 #include "runner.h"
@@ -23,6 +24,7 @@ struct task_run {
     struct timer timer;  /* of the core */
     struct timer launch; /* the driver wants to wait before it starts */
     bool waited;         /* and has */
+    bool own_cores;      /* pinning.h */
 };
 
 struct alloc_run {
@@ -43,7 +45,8 @@ struct alloc_run {
     struct link touched;
     struct id *after; /* starts when these have ended: waiting.h. NULL: at once */
     size_t after_count;
-    struct health health; /* healthwatch.h */
+    struct core_set *cores; /* its tasks' own: pinning.h. NULL: none */
+    struct health health;   /* healthwatch.h */
     struct timer health_timer;
     bool health_sent; /* with the update under way */
 };
@@ -65,6 +68,9 @@ struct runner {
     struct worker *worker; /* removes directories; NULL until needed */
     uint32_t reports;      /* on allocations, made so far */
     size_t waiting_count;  /* allocations that have an `after` */
+    size_t with_cores;     /* allocations that have `cores` */
+    struct core_set given; /* to tasks that live, as all others were told last */
+    bool any_given;
     bool stopping_all;
     void (*stopped)(void *owner);
     void *stopped_owner;

@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "drivers/driver.h"
 #include "healthwatch.h"
+#include "pinning.h"
 #include "run.h"
 #include "waiting.h"
 #include "wire/wire.h"
@@ -99,6 +100,7 @@ struct alloc_run *alloc_run_new(struct runner *r, const Pb__Alloc *alloc, const 
     run->stopping = alloc->desired != PB__ALLOC__DESIRED__RUN;
     run->status = PB__ALLOC__CLIENT_STATUS__PENDING;
     waiting_note(run, alloc);
+    pinning_note(run, alloc);
     map_put(r->allocs, run->id, 16, run);
     return run;
 }
@@ -116,6 +118,7 @@ static void alloc_run_free(struct alloc_run *run)
     }
     timer_cancel(r->loop, &run->health_timer);
     waiting_forget(run);
+    pinning_forget(run);
     list_remove(&run->touched);
     map_remove(r->allocs, run->id, 16);
     free(run->members);
@@ -401,6 +404,7 @@ static void run_step(void *owner)
         act(r);
     else
         on_commit_failed(r, &why);
+    pinning_step(r); /* who has ended gives its cores back to all */
 }
 
 /* ---- what the servers want */

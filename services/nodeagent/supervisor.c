@@ -74,6 +74,7 @@ static int spec_memory(const struct supervisor_spec *s, struct reason *why)
         .isolate = s->isolate,
         .mount_count = (uint32_t)s->mount_count,
         .limits_v2 = s->limits_v2,
+        .own_cores = s->own_cores,
         .limits = s->limits,
     };
     must(s->mount_count <= SHIM_MAX_MOUNTS && s->ulimit_count <= SHIM_MAX_ULIMITS);
@@ -82,8 +83,8 @@ static int spec_memory(const struct supervisor_spec *s, struct reason *why)
     for (size_t i = 0; i < s->group_count && i < SHIM_MAX_GROUPS; i++)
         head.groups[head.group_count++] = s->groups[i];
     strbuf_add(&b, &head, sizeof head);
-    const char *fields[] = {s->dir,    s->log_dir,      s->task,   s->cwd,
-                            s->cgroup, s->shims_cgroup, s->program};
+    const char *fields[] = {s->dir,    s->log_dir,      s->task,    s->cwd,
+                            s->cgroup, s->shims_cgroup, s->program, s->cpus != NULL ? s->cpus : ""};
     for (size_t i = 0; i < COUNT_OF(fields); i++)
         add_string(&b, fields[i]);
     for (size_t i = 0; i < SHIM_CONTROLLERS; i++)
@@ -91,7 +92,7 @@ static int spec_memory(const struct supervisor_spec *s, struct reason *why)
     for (size_t i = 0; i < s->mount_count; i++) {
         add_string(&b, s->mounts[i].source);
         add_string(&b, s->mounts[i].place);
-        add_string(&b, s->mounts[i].writable ? "w" : "r");
+        add_string(&b, s->mounts[i].device ? "d" : s->mounts[i].writable ? "w" : "r");
     }
     for (size_t i = 0; i < s->argc; i++)
         add_string(&b, s->argv[i]);

@@ -27,6 +27,8 @@ struct supervisor_spec {
     enum shim_tree tree;
     const char *cgroup, *shims_cgroup;
     const char *program;
+    const char *cpus; /* "": any; controllers[SHIM_CPUSET] is kept to them */
+    bool own_cores;   /* it must not start without them */
     char *const *argv;
     size_t argc;
     char *const *envp;

@@ -2,6 +2,8 @@
 #include "base/err.h"
 #include "base/id.h"
 #include "base/strbuf.h"
+#include "cores.h"
+#include "devices.h"
 #include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
@@ -132,12 +134,64 @@ static void put_places(struct taskenv *e, const struct taskenv_input *in)
     put_ours(e, "SECRETS_DIR", in->secrets_dir);
     if (in->task->resources == NULL)
         return;
-    if (in->task->resources->cpu != 0)
+    if (in->task->resources->cores > 0 && in->node->cores > 0 && in->node->total != NULL)
+        put_number(e, "CPU_LIMIT",
+                   (unsigned long)in->node->total->cpu * in->task->resources->cores /
+                       in->node->cores);
+    else if (in->task->resources->cpu != 0)
         put_number(e, "CPU_LIMIT", in->task->resources->cpu);
     if (in->task->resources->memory_mb != 0)
         put_number(e, "MEMORY_LIMIT", in->task->resources->memory_mb);
     if (in->task->resources->memory_max_mb != 0)
         put_number(e, "MEMORY_MAX_LIMIT", in->task->resources->memory_max_mb);
+}
+
+/* ---- what it was given: cores, and instances of devices */
+
+static void put_cores(struct taskenv *e, const Pb__TaskGrant *g)
+{
+    struct core_set own = {{0}};
+    for (size_t i = 0; i < g->n_cores; i++)
+        core_set_add(&own, g->cores[i]);
+    if (g->n_cores > 0)
+        put_ours(e, "CPU_CORES", core_set_text(&own, e->arena));
+}
+
+/* Behind what it was given already: several devices may be of one type. */
+static const char *gathered(struct taskenv *e, const char *key, const char *ids)
+{
+    const char *target = arena_printf(e->arena, "device.%s", key);
+    const char *before = taskenv_find(e, target);
+    const char *all = before == NULL ? ids : arena_printf(e->arena, "%s,%s", before, ids);
+    put_target(e, "device.", key, all);
+    return all;
+}
+
+static void put_device(struct taskenv *e, const Pb__Node *node, const Pb__GrantedDevice *g)
+{
+    char *ids = arena_strdup(e->arena, "");
+    char *key = arena_printf(e->arena, "DEVICE_%s", g->type == NULL ? "" : g->type);
+    const Pb__NodeDevice *d = devices_find(node, g);
+    const char *own = d != NULL ? device_attribute_of(d, "env") : NULL;
+    for (size_t i = 0; i < g->n_device_ids; i++)
+        ids = arena_printf(e->arena, "%s%s%s", ids, i > 0 ? "," : "", g->device_ids[i]);
+    for (char *p = key; *p != '\0'; p++)
+        *p = *p == '.' ? '_' : (char)toupper((unsigned char)*p);
+    put_ours(e, key, gathered(e, key, ids));
+    if (own != NULL && own[0] != '\0')
+        put(e, clean_key(e->arena, own), gathered(e, own, ids));
+}
+
+static void put_grants(struct taskenv *e, const struct taskenv_input *in)
+{
+    for (size_t i = 0; i < in->alloc->n_grants; i++) {
+        const Pb__TaskGrant *g = in->alloc->grants[i];
+        if (g->task == NULL || strcmp(g->task, in->task->name) != 0)
+            continue;
+        put_cores(e, g);
+        for (size_t k = 0; k < g->n_devices; k++)
+            put_device(e, in->node, g->devices[k]);
+    }
 }
 
 static void put_port(struct taskenv *e, const char *ip, const Pb__Port *p)
@@ -200,6 +254,7 @@ struct taskenv *taskenv_new(struct arena *a, const struct taskenv_input *in)
     put_host(e, in->host);
     put_identity(e, in);
     put_places(e, in);
+    put_grants(e, in);
     for (size_t i = 0; i < in->alloc->n_ports; i++)
         if (in->alloc->ports[i]->label != NULL)
             put_port(e, in->ip, in->alloc->ports[i]);

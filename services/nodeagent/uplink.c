@@ -168,6 +168,13 @@ static void register_again(struct uplink *u)
         timer_arm(u->loop, &u->beat.timer, 0, begin_beat, u);
 }
 
+void uplink_node_changed(struct uplink *u)
+{
+    u->registered = false;
+    cancel(&u->beat); /* it would be taken for a registration */
+    timer_arm(u->loop, &u->beat.timer, 0, begin_beat, u);
+}
+
 /* ---- registration and heartbeat */
 
 static void on_registered(struct uplink *u)

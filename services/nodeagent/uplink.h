@@ -31,6 +31,8 @@ void uplink_start(struct uplink *u);
 void uplink_report(struct uplink *u, bool urgent);
 /* The next poll asks for everything. */
 void uplink_resync(struct uplink *u);
+/* The node has changed: the servers are told as soon as they can be. */
+void uplink_node_changed(struct uplink *u);
 bool uplink_is_registered(const struct uplink *u);
 /* For readers: the gateway in use. It may change when calls end. */
 struct client *uplink_client(struct uplink *u);

@@ -132,11 +132,11 @@ int main(int argc, char **argv)
     };
     measure("raw_exec", &spec, rounds);
     for (size_t i = 0; i < COUNT_OF(host); i++)
-        mounts[count++] = (struct spec_mount){host[i], host[i], false};
-    mounts[count++] = (struct spec_mount){make_below(dir, "local"), "/local", true};
-    mounts[count++] = (struct spec_mount){make_below(dir, "alloc"), "/alloc", true};
-    mounts[count++] = (struct spec_mount){make_below(dir, "secrets"), "/secrets", true};
-    mounts[count++] = (struct spec_mount){make_below(dir, "tmp"), "/tmp", true};
+        mounts[count++] = (struct spec_mount){host[i], host[i], false, false};
+    mounts[count++] = (struct spec_mount){make_below(dir, "local"), "/local", true, false};
+    mounts[count++] = (struct spec_mount){make_below(dir, "alloc"), "/alloc", true, false};
+    mounts[count++] = (struct spec_mount){make_below(dir, "secrets"), "/secrets", true, false};
+    mounts[count++] = (struct spec_mount){make_below(dir, "tmp"), "/tmp", true, false};
     for (int i = 0; i < SHIM_CONTROLLERS; i++) {
         cgroups_limit_path(&cgroups, (enum shim_controller)i, id, "t", paths[i], sizeof paths[i]);
         spec.controllers[i] = paths[i];

@@ -1,6 +1,7 @@
 /* Nodes. */
 #include "base/err.h"
 #include "client.h"
+#include "nodepieces.h"
 #include "resolve.h"
 #include "show.h"
 #include <stdio.h>
@@ -245,6 +246,7 @@ static int print_node(struct client *c, const struct args *args, const json_t *n
                 print_drivers(value_at(node, "Drivers"), colors);
             print_events(value_at(node, "Events"), colors);
             print_allocated(node, allocs.json, colors);
+            print_pieces(node, allocs.json, colors);
         }
         print_allocs(allocs.json, verbose, colors);
     }

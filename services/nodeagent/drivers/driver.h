@@ -30,6 +30,7 @@ struct driver_ask {
     const char *task_dir;  /* TASK, the working directory */
     const char *alloc_dir; /* alloc/, shared by the allocation's tasks */
     const Pb__Node *node;
+    const Pb__Alloc *alloc; /* for its ports and what its tasks were given */
     const struct driver_host *host;
 };
 

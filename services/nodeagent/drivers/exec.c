@@ -3,8 +3,10 @@
  * memory and processor time it asked for.
  * Config: command, args, cpu_hard_limit, pids_limit, io_weight, ulimit. */
 #include "driver.h"
+#include "nodeagent/devices.h"
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 
 #define MIB                (1ull << 20)
 #define DEFAULT_PIDS_LIMIT 4096
@@ -33,7 +35,7 @@ static enum err add_mount(const struct driver_ask *ask, struct driver_plan *out,
         return reason_set(why, ERR_INVALID, "chroot names more than %d directories",
                           SHIM_MAX_MOUNTS);
     out->mounts[out->mount_count++] = (struct spec_mount){
-        arena_strdup(ask->arena, source), arena_strdup(ask->arena, place), writable};
+        arena_strdup(ask->arena, source), arena_strdup(ask->arena, place), writable, false};
     return OK;
 }
 
@@ -59,6 +61,42 @@ static enum err add_chroot(const struct driver_ask *ask, struct driver_plan *out
     return e;
 }
 
+struct device_adder {
+    const struct driver_ask *ask;
+    struct driver_plan *out;
+    struct reason *why;
+    enum err e;
+};
+
+static void add_device(void *self, const char *path)
+{
+    struct device_adder *d = self;
+    struct stat st;
+    if (d->e != OK)
+        return;
+    bool sound = strncmp(path, "/dev/", 5) == 0 && strstr(path, "..") == NULL;
+    if (!sound || stat(path, &st) != 0 || !(S_ISCHR(st.st_mode) || S_ISBLK(st.st_mode))) {
+        d->e = reason_set(d->why, ERR_UNAVAILABLE, "the path \"%.100s\" of a device is none", path);
+        return;
+    }
+    d->e = add_mount(d->ask, d->out, path, path, true, d->why);
+    if (d->e == OK)
+        d->out->mounts[d->out->mount_count - 1].device = true;
+}
+
+/* The device files of what the task was given. */
+static enum err add_devices(const struct driver_ask *ask, struct driver_plan *out,
+                            struct reason *why)
+{
+    struct device_adder d = {ask, out, why, OK};
+    for (size_t i = 0; ask->alloc != NULL && i < ask->alloc->n_grants; i++) {
+        const Pb__TaskGrant *g = ask->alloc->grants[i];
+        for (size_t k = 0; strcmp(g->task, ask->task->name) == 0 && k < g->n_devices; k++)
+            devices_each_path(ask->arena, ask->node, g->devices[k], &d, add_device);
+    }
+    return d.e;
+}
+
 static enum err make_root(const struct driver_ask *ask, struct driver_plan *out, struct reason *why)
 {
     static const char *const own[] = {"local", "secrets", "tmp"};
@@ -69,7 +107,7 @@ static enum err make_root(const struct driver_ask *ask, struct driver_plan *out,
     for (size_t i = 0; e == OK && i < COUNT_OF(own); i++)
         e = add_mount(ask, out, arena_printf(ask->arena, "%s/%s", ask->task_dir, own[i]), own[i],
                       true, why);
-    return e;
+    return e == OK ? add_devices(ask, out, why) : e;
 }
 
 /* ---- limits */
@@ -83,12 +121,22 @@ static enum err in_range(const char *key, int64_t value, int64_t least, int64_t 
                       (long long)least, (long long)most);
 }
 
+/* MHz: what it asked for, or what its cores are. */
+static uint32_t cpu_of(const struct driver_ask *ask)
+{
+    const Pb__Resources *r = ask->task->resources;
+    const Pb__Node *n = ask->node;
+    if (r->cores == 0 || n->total == NULL || n->cores == 0)
+        return r->cpu;
+    return (uint32_t)((uint64_t)n->total->cpu * r->cores / n->cores);
+}
+
 static uint32_t quota_us(const struct driver_ask *ask)
 {
     const Pb__Node *n = ask->node;
     uint64_t total = n->total == NULL || n->total->cpu == 0 ? 1 : n->total->cpu;
-    uint64_t quota = (uint64_t)ask->task->resources->cpu * (n->cores == 0 ? 1 : n->cores) *
-                     SHIM_CPU_PERIOD_US / total;
+    uint64_t quota =
+        (uint64_t)cpu_of(ask) * (n->cores == 0 ? 1 : n->cores) * SHIM_CPU_PERIOD_US / total;
     return quota < 1000 ? 1000 : (uint32_t)quota; /* the kernel takes no less */
 }
 
@@ -110,7 +158,7 @@ static enum err read_limits(const struct driver_ask *ask, struct shim_limits *l,
     l->io_weight = (uint32_t)weight;
     if (e != OK || r == NULL)
         return e;
-    l->cpu_shares = r->cpu;
+    l->cpu_shares = cpu_of(ask);
     if (hard)
         l->cpu_quota_us = quota_us(ask);
     l->memory_bytes = r->memory_mb * MIB;

@@ -98,14 +98,43 @@ static void weigh_io(const struct limits *l, const struct shim_limits *want)
         put_number(dir, "blkio.weight", old < 10 ? 10 : old);
 }
 
+/* v1: a new cpuset has neither cores nor memory nodes, and takes no process before it has. */
+static bool take_memory_nodes(int dir)
+{
+    char nodes[256];
+    int fd = openat(dir, "../cpuset.mems", O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd < 0 ? -1 : read(fd, nodes, sizeof nodes - 1);
+    if (fd >= 0)
+        close(fd);
+    if (n <= 0)
+        return false;
+    nodes[n] = '\0';
+    return put_text(dir, "cpuset.mems", nodes);
+}
+
+static bool keep_to_cores(struct limits *l, const struct spec_view *v)
+{
+    const char *path = v->controllers[SHIM_CPUSET];
+    if (path[0] == '\0' || v->cpus[0] == '\0')
+        return !l->own_cores;
+    if (!l->own_cores && !l->two)
+        return (l->dirs[SHIM_CPUSET] = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)) >= 0;
+    if ((l->dirs[SHIM_CPUSET] = open_group(path)) < 0)
+        return false;
+    return (l->two || take_memory_nodes(l->dirs[SHIM_CPUSET])) &&
+           put_text(l->dirs[SHIM_CPUSET], "cpuset.cpus", v->cpus);
+}
+
 const char *limits_init(struct limits *l, const struct spec_view *v)
 {
     const struct shim_limits *want = &v->head->limits;
     l->two = v->head->limits_v2;
+    l->own_cores = v->head->own_cores != 0;
     for (int i = 0; i < SHIM_CONTROLLERS; i++)
         l->dirs[i] = -1;
     for (int i = 0; i < SHIM_CONTROLLERS; i++)
-        if (v->controllers[i][0] != '\0' && (l->dirs[i] = open_group(v->controllers[i])) < 0)
+        if (i != SHIM_CPUSET && v->controllers[i][0] != '\0' &&
+            (l->dirs[i] = open_group(v->controllers[i])) < 0)
             return "make cgroup";
     if (!limit_memory(l, want))
         return "limit memory";
@@ -115,13 +144,16 @@ const char *limits_init(struct limits *l, const struct spec_view *v)
         !put_number(l->dirs[SHIM_PIDS], "pids.max", want->pids))
         return "limit processes";
     weigh_io(l, want);
+    if (!keep_to_cores(l, v) && l->own_cores)
+        return "keep to its own cores";
     return NULL;
 }
 
 bool limits_enter(const struct limits *l)
 {
     for (int i = 0; i < SHIM_CONTROLLERS; i++)
-        if (l->dirs[i] >= 0 && !put_text(l->dirs[i], "cgroup.procs", "0"))
+        if (l->dirs[i] >= 0 && !put_text(l->dirs[i], "cgroup.procs", "0") &&
+            (i != SHIM_CPUSET || l->own_cores))
             return false;
     return true;
 }
@@ -150,6 +182,7 @@ void limits_fini(struct limits *l, char paths[SHIM_CONTROLLERS][512])
             continue;
         close(l->dirs[i]);
         l->dirs[i] = -1;
-        rmdir(paths[i]);
+        if (i != SHIM_CPUSET || l->own_cores || l->two)
+            rmdir(paths[i]);
     }
 }

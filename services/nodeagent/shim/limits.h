@@ -7,12 +7,14 @@
 #include <stdbool.h>
 
 struct limits {
-    bool two; /* cgroup2 */
+    bool two;       /* cgroup2 */
+    bool own_cores; /* else the cpuset is shared: it stays, and is a wish */
     int dirs[SHIM_CONTROLLERS];
 };
 
 /* Makes the directories and sets the limits. NULL, or what could not be done; errno says why. Only
- * a limit of memory or processes that cannot be set is a failure: a share is a wish. */
+ * a limit of memory or processes, or own cores, that cannot be set is a failure: a share is a wish.
+ */
 const char *limits_init(struct limits *l, const struct spec_view *v);
 /* For the calling process and those it will have. False: errno says why. */
 bool limits_enter(const struct limits *l);

@@ -49,7 +49,8 @@ static bool make_place(const char *place, bool directory)
  * in one step. */
 static bool bind_old(const struct spec_mount *m)
 {
-    unsigned long flags = MS_NODEV | (m->writable ? MS_NOSUID : MS_RDONLY);
+    unsigned long flags =
+        (m->device ? MS_NOEXEC : MS_NODEV) | (m->writable ? MS_NOSUID : MS_RDONLY);
     return mount(m->source, m->place, NULL, MS_BIND, NULL) == 0 &&
            mount(NULL, m->place, NULL, MS_REMOUNT | MS_BIND | flags, NULL) == 0;
 }
@@ -57,7 +58,8 @@ static bool bind_old(const struct spec_mount *m)
 static bool bind_tree(const struct spec_mount *m)
 {
     struct mount_attr attr = {
-        .attr_set = MOUNT_ATTR_NODEV | (m->writable ? MOUNT_ATTR_NOSUID : MOUNT_ATTR_RDONLY),
+        .attr_set = (m->device ? MOUNT_ATTR_NOEXEC : MOUNT_ATTR_NODEV) |
+                    (m->writable ? MOUNT_ATTR_NOSUID : MOUNT_ATTR_RDONLY),
         .propagation = MS_PRIVATE,
     };
     int tree =
@@ -178,6 +180,18 @@ static bool begin_root(const char *on, struct failure *f)
     return true;
 }
 
+/* Once there is a /dev for them. */
+static bool bring_in_devices(const struct spec_view *v, struct failure *f)
+{
+    const char *at = v->mounts;
+    for (uint32_t i = 0; i < v->head->mount_count; i++) {
+        struct spec_mount m = spec_next_mount(v, &at);
+        if (m.device && !bring_in(&m))
+            return fails(f, "give the device", m.source);
+    }
+    return true;
+}
+
 static bool make_root(const struct spec_view *v, struct failure *f)
 {
     const char *at = v->mounts;
@@ -186,11 +200,13 @@ static bool make_root(const struct spec_view *v, struct failure *f)
         return false;
     for (uint32_t i = 0; i < v->head->mount_count; i++) {
         struct spec_mount m = spec_next_mount(v, &at);
-        if (!bring_in(&m))
+        if (!m.device && !bring_in(&m))
             return fails(f, "mount", m.source);
     }
     if (!make_system(!v->head->set_user || v->head->uid == 0))
         return fails(f, "mount /proc, /sys and /dev", "");
+    if (!bring_in_devices(v, f))
+        return false;
     if (!become_root())
         return fails(f, "take the task's root", "");
     if (mount(NULL, "/", NULL, MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV, NULL) != 0)

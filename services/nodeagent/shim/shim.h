@@ -15,7 +15,7 @@
 enum { SHIM_FD_SPEC = 3, SHIM_FD_LISTEN = 4, SHIM_FD_AGENT = 5 };
 
 #define SHIM_MAGIC         0x4d484953u /* "SHIM" */
-#define SHIM_VERSION       2
+#define SHIM_VERSION       3
 #define SHIM_MAX_GROUPS    64
 #define SHIM_MAX_SPEC      (4u << 20)
 #define SHIM_MAX_MOUNTS    128
@@ -29,7 +29,7 @@ enum shim_tree {                     /* how all of a task's processes are found 
 };
 
 /* The controllers of cgroups that limit a task. Without one its limits are not kept. */
-enum shim_controller { SHIM_MEMORY, SHIM_CPU, SHIM_PIDS, SHIM_IO, SHIM_CONTROLLERS };
+enum shim_controller { SHIM_MEMORY, SHIM_CPU, SHIM_PIDS, SHIM_IO, SHIM_CPUSET, SHIM_CONTROLLERS };
 
 struct shim_limits { /* 0: none */
     uint64_t memory_bytes, memory_reserved_bytes;
@@ -44,11 +44,11 @@ struct shim_ulimit {
     uint32_t resource, reserved; /* RLIMIT_... */
 };
 
-/* Strings follow, each ending in NUL: dir, log_dir, task, cwd, cgroup, shims_cgroup, program, the
- * task's directory of each controller ("": there is none), then for each mount its source, its
- * place and "r" or "w", then argc arguments and envc variables. With `isolate` the task has
- * namespaces and a root of its own (room.h): cwd, program and the places of mounts are paths in
- * there. */
+/* Strings follow, each ending in NUL: dir, log_dir, task, cwd, cgroup, shims_cgroup, program, cpus,
+ * the task's directory of each controller ("": there is none), then for each mount its source, its
+ * place and "r", "w" or "d" (a device), then argc arguments and envc variables. With `isolate` the
+ * task has namespaces and a root of its own (room.h): cwd, program and the places of mounts are
+ * paths in there. */
 struct shim_spec {
     uint32_t magic, version;
     uint32_t size; /* of all */
@@ -62,6 +62,9 @@ struct shim_spec {
     uint32_t groups[SHIM_MAX_GROUPS];
     uint32_t isolate, mount_count;
     uint32_t limits_v2; /* the controllers' directories are of cgroup2 */
+    /* 1: the cores in `cpus` are the task's own, and it must not start without them. 0: they are
+     * where it is to keep to; with v1 its cpuset directory is there already, and shared. */
+    uint32_t own_cores;
     uint32_t ulimit_count;
     struct shim_limits limits;
     struct shim_ulimit ulimits[SHIM_MAX_ULIMITS];

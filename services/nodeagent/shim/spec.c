@@ -28,8 +28,8 @@ bool spec_map(struct spec_view *v, int fd)
         return false;
     const char *at = (const char *)v->map + sizeof *v->head;
     const char *end = (const char *)v->map + v->head->size;
-    const char **fields[] = {&v->dir,    &v->log_dir,      &v->task,   &v->cwd,
-                             &v->cgroup, &v->shims_cgroup, &v->program};
+    const char **fields[] = {&v->dir,    &v->log_dir,      &v->task,    &v->cwd,
+                             &v->cgroup, &v->shims_cgroup, &v->program, &v->cpus};
     for (size_t i = 0; i < sizeof fields / sizeof fields[0]; i++)
         if ((*fields[i] = next_string(&at, end)) == NULL)
             return false;
@@ -64,7 +64,7 @@ struct spec_mount spec_next_mount(const struct spec_view *v, const char **at)
     const char *source = next_string(at, end);
     const char *place = next_string(at, end);
     const char *mode = next_string(at, end);
-    return (struct spec_mount){source, place + strspn(place, "/"), mode[0] == 'w'};
+    return (struct spec_mount){source, place + strspn(place, "/"), mode[0] != 'r', mode[0] == 'd'};
 }
 
 void spec_unmap(struct spec_view *v)

@@ -8,12 +8,12 @@
 
 struct spec_mount {
     const char *source, *place; /* place: without a leading slash */
-    bool writable;
+    bool writable, device;
 };
 
 struct spec_view {
     const struct shim_spec *head;
-    const char *dir, *log_dir, *task, *cwd, *cgroup, *shims_cgroup, *program;
+    const char *dir, *log_dir, *task, *cwd, *cgroup, *shims_cgroup, *program, *cpus;
     const char *controllers[SHIM_CONTROLLERS];
     const char *mounts;  /* the strings of mounts */
     const char *strings; /* of argv, then envp */
