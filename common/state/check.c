@@ -2,6 +2,7 @@
  * allocations. */
 #include "state/internal.h"
 #include "wire/grant.h"
+#include "wire/held.h"
 #include "wire/template.h"
 #include <stdlib.h>
 #include <string.h>
@@ -187,6 +188,40 @@ static void recount(struct view *v, struct arena *a, const Pb__Job *job, struct 
     walk_close(&w);
 }
 
+/* ---- those that wait */
+
+/* The keys of a table that begin so. */
+static uint64_t count_keys(struct view *v, unsigned table, const struct key *prefix)
+{
+    struct cursor c;
+    uint64_t n = 0;
+    cursor_open(&c, v->txn, table);
+    bool found = cursor_seek(&c, key_bytes(prefix));
+    for (; found && bytes_begin_with(c.key, key_bytes(prefix)); found = cursor_next(&c))
+        n++;
+    cursor_close(&c);
+    return n;
+}
+
+/* What a job that waits for its turn or for others has, and one that does not wait has not. */
+static void check_waiting(struct view *v, struct arena *a, const Pb__Job *job,
+                          const struct job_counts *c)
+{
+    struct key k;
+    struct bytes b;
+    holds(key_job_prefix(&k, job->namespace_, job->id));
+    holds(count_keys(v, T_QUEUE, &k) == c->queued);
+    holds(c->turn == 0 || (job_is_child(job) && c->open_evals == 0 && !job->stop));
+    holds(c->gate == 0 || (job->n_depends_on > 0 && !job->stop));
+    holds(key_job(&k, job->namespace_, job->id));
+    if (!txn_get(v->txn, T_HELD, key_bytes(&k), &b)) {
+        holds(c->gate == 0 || c->open_evals == 0);
+        return;
+    }
+    const Pb__Eval *held = state_eval(v, a, b.data);
+    holds(c->gate != 0 && c->open_evals == 1 && held != NULL && eval_is_held(held));
+}
+
 /* Of a parent: its children, counted again. */
 static void check_children(struct view *v, const Pb__Job *job, const Pb__JobSummary *s)
 {
@@ -229,6 +264,7 @@ static void check_job(struct view *v, struct arena *a, const Pb__Job *job)
     holds(strcmp(job->status, job_status_names[job_status_of(&kept)]) == 0);
     if (job_is_template(job))
         check_children(v, job, s);
+    check_waiting(v, a, job, &kept);
     for (size_t i = 0; i < s->n_summary; i++) /* recount took off what it found */
         holds(s->summary[i]->starting == 0 && s->summary[i]->running == 0 &&
               s->summary[i]->complete == 0 && s->summary[i]->failed == 0 &&
@@ -238,7 +274,7 @@ static void check_job(struct view *v, struct arena *a, const Pb__Job *job)
 static void check_jobs(struct view *v, struct arena *a)
 {
     struct scan s;
-    uint64_t system = 0;
+    uint64_t system = 0, waiting = 0, held = 0;
     scan_open(&s, v, PB__TABLE__NAME__JOBS, NULL, NULL, NULL);
     while (scan_next(&s)) {
         Pb__Job *job =
@@ -246,9 +282,15 @@ static void check_jobs(struct view *v, struct arena *a)
         holds(job != NULL && job->modify_index == s.record.modify_index);
         system += !job->stop && job->type != NULL && strncmp(job->type, "sys", 3) == 0;
         check_job(v, a, job);
+        struct key k;
+        struct job_counts c;
+        holds(key_job(&k, job->namespace_, job->id) && counts_get(v, key_bytes(&k), &c));
+        waiting += c.turn != 0;
+        held += index_has(v, T_HELD, &k);
         arena_reset(a);
     }
     scan_close(&s);
+    holds(count_index(v, T_QUEUE) == waiting && count_index(v, T_HELD) == held);
     holds(count_index(v, T_SYSTEM_JOBS) == system);
     uint64_t n = count_index(v, T_JOBS);
     holds(count_index(v, T_JOB_COUNTS) == n && count_index(v, T_SUMMARIES) == n);

@@ -24,6 +24,7 @@ static void by_job(struct key *k, const Pb__Deployment *d)
 
 void state_put_deployment(struct view *v, Pb__Deployment *d)
 {
+    (void)job_edit(v, d->namespace_, d->job_id, 0); /* who waits for the job may go on now */
     struct record old;
     d->has_modify_index = true;
     d->modify_index = v->index;

@@ -18,6 +18,12 @@ void state_put_eval(struct view *v, Pb__Eval *eval)
     eval->modify_index = v->index;
     eval->modify_time = v->time;
     must(key_job_prefix(&by_job, eval->namespace_, eval->job_id));
+    struct job_edit *j = job_edit(v, eval->namespace_, eval->job_id, 0);
+    /* Evaluations of an earlier job of this name do not count for the present one. */
+    if (j != NULL && old != NULL && old->create_index < j->counts.create_index)
+        j = NULL;
+    if (j != NULL)
+        gate_hold(v, j, eval);
     if (old == NULL) {
         eval->has_create_index = eval->has_create_time = true;
         eval->create_index = v->index;
@@ -26,14 +32,15 @@ void state_put_eval(struct view *v, Pb__Eval *eval)
         txn_put(v->txn, T_EVALS_BY_JOB, key_bytes(&by_job), bytes_of("", 0));
     }
     record_put(v, T_EVALS, id_bytes(eval->id.data), &eval->base);
-    struct job_edit *j = job_edit(v, eval->namespace_, eval->job_id, 0);
-    /* Evaluations of an earlier job of this name do not count for the present one. */
-    if (j == NULL || eval->create_index < j->counts.create_index)
+    if (j == NULL)
         return;
     j->counts.evals += old == NULL;
     j->counts.open_evals += is_open(eval);
     j->counts.open_evals -= old != NULL && is_open(old);
     j->counts_changed = true;
+    if (is_open(eval))
+        queue_leave(v, j);
+    gate_note(v, j, eval);
 }
 
 void state_delete_eval(struct view *v, const Pb__Eval *eval)

@@ -35,6 +35,10 @@ enum {
     T_CHANGES,
     T_SYSTEM_JOBS, /* keys only: those that each new node must hear of */
     T_INCOMING,
+    T_QUEUE,      /* children that wait for their turn: parent, urgency, age -> the child's id */
+    T_TOKENS,     /* idempotency tokens of dispatches: parent, hash -> the child's id */
+    T_DEPENDENTS, /* keys only: hash of a job that is waited for, the one that waits */
+    T_HELD,       /* of a job that waits for others: its held evaluation */
     T_COUNT,
 };
 #define FEED_TABLES STATE_TABLES
@@ -56,6 +60,9 @@ struct job_counts {
     uint64_t open_evals; /* pending or blocked */
     uint64_t evals;
     uint64_t planned_index; /* where servers last made or changed an allocation of it */
+    uint64_t queued;        /* of a parent: children that wait for their turn */
+    uint64_t turn;          /* of a child that waits for its turn: 1 + its priority */
+    uint64_t gate;          /* 1: it waits for other jobs (depends_on) */
 };
 
 enum job_status { JOB_PENDING, JOB_RUNNING, JOB_DEAD };
@@ -146,6 +153,27 @@ extern const char *const job_status_names[];
 /* ---- children.c. Harmless for a job that is no child, or whose parent is gone. */
 void children_add(struct view *v, const Pb__Job *child, enum job_status status);
 void children_drop(struct view *v, const Pb__Job *child, enum job_status status);
+
+/* The job as the command in hand has it so far; to be stored anew, or only to look at. NULL: the
+ * transaction has failed. */
+Pb__Job *job_edit_record(struct view *v, struct job_edit *j);
+const Pb__Job *job_edit_peek(struct view *v, const struct job_edit *j);
+const Pb__JobSummary *job_edit_summary(struct view *v, const struct job_edit *j);
+
+/* ---- queue.c */
+/* It waits no more; harmless if it did not. */
+void queue_leave(struct view *v, struct job_edit *j);
+void token_keep(struct view *v, const Pb__Job *child);
+void token_forget(struct view *v, const Pb__Job *child);
+
+/* ---- depend.c */
+/* Before an evaluation of the job is stored: held if the job waits for others. */
+void gate_hold(struct view *v, struct job_edit *j, Pb__Eval *eval);
+/* After it: remembers the held one, and cancels one that another takes the place of. */
+void gate_note(struct view *v, struct job_edit *j, const Pb__Eval *eval);
+/* old NULL: the job is new. */
+void gate_follow_job(struct view *v, struct job_edit *j, const Pb__Job *old, Pb__Job *job);
+void gate_forget_job(struct view *v, struct job_edit *j, const Pb__Job *job);
 
 /* ---- node.c */
 void usage_edits_flush(struct view *v);

@@ -108,6 +108,23 @@ struct job_edit *job_edit(struct view *v, const char *ns, const char *id, uint64
     return j;
 }
 
+Pb__Job *job_edit_record(struct view *v, struct job_edit *j)
+{
+    if (j->job == NULL)
+        j->job = state_job(v, v->arena, j->ns, j->id);
+    return j->job;
+}
+
+const Pb__Job *job_edit_peek(struct view *v, const struct job_edit *j)
+{
+    return j->job != NULL ? j->job : state_job(v, v->arena, j->ns, j->id);
+}
+
+const Pb__JobSummary *job_edit_summary(struct view *v, const struct job_edit *j)
+{
+    return j->summary != NULL ? j->summary : state_summary(v, v->arena, j->ns, j->id);
+}
+
 Pb__JobSummary *summary_edit(struct view *v, struct job_edit *j)
 {
     if (j->summary == NULL)
@@ -150,6 +167,7 @@ static void edit_settle(struct view *v, struct job_edit *j)
     if (!j->is_new)
         children_drop(v, j->job, before);
     children_add(v, j->job, status);
+    j->is_new = false;
     j->counts.status = status;
     j->counts_changed = true;
 }
@@ -178,11 +196,16 @@ static void edit_flush(struct view *v, struct job_edit *j)
     }
 }
 
-void job_edits_flush(struct view *v)
+void state_settle_jobs(struct view *v)
 {
     for (struct job_edit *j = v->job_first; j != NULL; j = j->next) /* adds parents at the end */
         if (!j->deleted && !txn_failed(v->txn))
             edit_settle(v, j);
+}
+
+void job_edits_flush(struct view *v)
+{
+    state_settle_jobs(v);
     for (struct job_edit *j = v->job_first; j != NULL; j = j->next)
         if (!j->deleted && !txn_failed(v->txn))
             edit_flush(v, j);
@@ -401,6 +424,9 @@ void state_put_job(struct view *v, Pb__Job *job)
     j->counts.standing =
         (job->type != NULL && strcmp(job->type, "system") == 0) || job_is_template(job);
     j->job = job;
+    if (old == NULL)
+        token_keep(v, job);
+    gate_follow_job(v, j, old, job);
 }
 
 static void versions_delete(struct view *v, const char *ns, const char *id)
@@ -430,6 +456,11 @@ bool state_delete_job(struct view *v, const char *ns, const char *id)
     Pb__Job *job = state_job(v, v->arena, ns, id);
     if (job == NULL || !key_job(&k, ns, id) || !counts_get(v, key_bytes(&k), &counts))
         return false;
+    struct job_edit *j = job_edit(v, ns, id, 0);
+    must(j != NULL);
+    queue_leave(v, j);
+    gate_forget_job(v, j, job);
+    token_forget(v, job);
     children_drop(v, job, counts.status);
     record_del(v, T_JOBS, key_bytes(&k));
     record_del(v, T_SUMMARIES, key_bytes(&k));
@@ -438,8 +469,7 @@ bool state_delete_job(struct view *v, const char *ns, const char *id)
     txn_del(v->txn, T_JOB_COUNTS, key_bytes(&k));
     txn_del(v->txn, T_SYSTEM_JOBS, key_bytes(&k));
     versions_delete(v, ns, id);
-    struct job_edit *j = map_remove(v->jobs, k.data, k.len);
-    if (j != NULL)
-        j->deleted = true;
+    map_remove(v->jobs, k.data, k.len);
+    j->deleted = true;
     return true;
 }

@@ -29,6 +29,10 @@ static const char *const table_names[T_COUNT] = {
     [T_CHANGES] = "changes",
     [T_SYSTEM_JOBS] = "system_jobs",
     [T_INCOMING] = "incoming",
+    [T_QUEUE] = "dispatch_queue",
+    [T_TOKENS] = "dispatch_tokens",
+    [T_DEPENDENTS] = "dependents",
+    [T_HELD] = "held_evals",
 };
 
 #define DEFAULT_CHANGES_KEPT 200000

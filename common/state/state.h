@@ -70,6 +70,9 @@ void state_command_end(struct view *v);
 /* Forgets what the command has put so far into node_usage, summaries and counts (nothing else may
  * have been put). */
 void state_command_reset(struct view *v);
+/* The statuses of the jobs that the command has changed, and what their parents count, as they are
+ * now; state_command_end does it too. */
+void state_settle_jobs(struct view *v);
 struct arena *state_command_arena(struct view *v); /* ends with the command */
 uint64_t state_command_index(const struct view *v);
 int64_t state_command_time(const struct view *v);
@@ -105,7 +108,8 @@ void state_set_queued(struct view *v, const char *ns, const char *id, size_t cou
 /* ---- evaluations */
 
 Pb__Eval *state_eval(struct view *v, struct arena *a, const uint8_t *id);
-/* Sets modify_index and modify_time; for a new one create_index and create_time too. */
+/* Sets modify_index and modify_time; for a new one create_index and create_time too. An open one of
+ * a job that waits for others becomes held. */
 void state_put_eval(struct view *v, Pb__Eval *eval);
 /* Neither pending nor blocked; its allocations have gone before. */
 void state_delete_eval(struct view *v, const Pb__Eval *eval);
@@ -114,6 +118,33 @@ void state_delete_eval(struct view *v, const Pb__Eval *eval);
  * during the visit, which changes no job. */
 void state_each_system_job(struct view *v, void *self,
                            void (*visit)(void *self, const char *ns, const char *id));
+
+/* ---- children that wait for their turn (max_running of a parameterized job), by priority, then
+ * age. Only during a command. */
+
+#define DESCRIBE_QUEUED "waits for its turn"
+/* A child that was put by this command and has no evaluation. One that is put later ends the
+ * waiting. */
+void state_queue_child(struct view *v, Pb__Job *child);
+uint64_t state_queue_length(struct view *v, const char *ns, const char *parent);
+/* Children that are not dead and do not wait for their turn, as of the last state_settle_jobs. */
+uint64_t state_children_at_work(struct view *v, const char *ns, const char *parent);
+/* A child whose turn it is, of a parent that the command has changed; it stays in the queue until
+ * an evaluation of it is put. False: none. ns and child live as long as the command. */
+bool state_next_turn(struct view *v, const char **ns, const char **child);
+/* The child that was dispatched with this token, in a. NULL: none that is kept. */
+const char *state_child_of_token(struct view *v, struct arena *a, const char *ns,
+                                 const char *parent, const char *token);
+
+/* ---- jobs that wait for others (depends_on). state_put_eval holds what they are to be evaluated
+ * for; see wire/held.h */
+
+/* Why the job's dependencies cannot be: "...: a -> b -> a", in the command's arena. NULL: they can.
+ */
+const char *state_dependency_mistake(struct view *v, const Pb__Job *job);
+/* Looks at the jobs that wait for those the command has changed, and lets go on what waits no more.
+ * After state_settle_jobs. */
+void state_open_gates(struct view *v);
 
 /* ---- allocations */
 

@@ -1,6 +1,7 @@
 #include "broker.h"
 #include "base/err.h"
 #include "items.h"
+#include "wire/held.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -41,9 +42,11 @@ void broker_free(struct broker *b)
 
 /* ---- the feed */
 
+/* One that waits for other jobs is not ours until the state makes it pending: no room helps it. */
 static bool is_live(const Pb__Eval *e)
 {
-    return e->status == PB__EVAL__STATUS__PENDING || e->status == PB__EVAL__STATUS__BLOCKED;
+    return e->status == PB__EVAL__STATUS__PENDING ||
+           (e->status == PB__EVAL__STATUS__BLOCKED && !eval_is_held(e));
 }
 
 static void item_forget(struct broker *b, struct item *it)

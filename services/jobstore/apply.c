@@ -1,3 +1,4 @@
+#include "apply_dispatch.h"
 #include "apply_internal.h"
 #include <stdarg.h>
 #include <stdio.h>
@@ -38,6 +39,9 @@ static void apply_body(struct view *v, const Pb__Command *cmd, Pb__Outcome *out)
         return;
     case PB__COMMAND__BODY_ALLOC_STOP:
         apply_alloc_stop(v, cmd->alloc_stop, out);
+        return;
+    case PB__COMMAND__BODY_JOB_DISPATCH:
+        apply_job_dispatch(v, cmd->job_dispatch, out);
         return;
     case PB__COMMAND__BODY_NODE_REGISTER:
         apply_node_register(v, cmd->node_register, out);
@@ -113,6 +117,14 @@ static void apply_body(struct view *v, const Pb__Command *cmd, Pb__Outcome *out)
     }
 }
 
+/* Jobs that waited for what the command has brought about. */
+static void apply_consequences(struct view *v)
+{
+    state_settle_jobs(v);
+    apply_turns(v);
+    state_open_gates(v);
+}
+
 static Pb__Outcome *outcome_new(struct view *v)
 {
     Pb__Outcome *out = arena_alloc(state_command_arena(v), sizeof *out);
@@ -134,6 +146,7 @@ Pb__Outcome *apply(struct view *v, const Pb__Command *cmd, uint64_t index, uint6
         out = outcome_new(v);
         if (known) {
             apply_body(v, cmd, out);
+            apply_consequences(v);
             state_put_outcome(v, cmd->request_id.data, out);
         } else if (cmd != NULL && cmd->body_case != PB__COMMAND__BODY_NOOP) {
             refuse(v, out, PB__OUTCOME__CODE__INVALID, "a command without the id of its request");

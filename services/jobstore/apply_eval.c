@@ -1,5 +1,6 @@
 #include "apply_internal.h"
 #include "sched/fit.h"
+#include "wire/held.h"
 
 Pb__Eval *eval_new(struct view *v, const char *ns, const char *job_id, const Pb__Job *job,
                    const char *triggered_by)
@@ -63,7 +64,8 @@ static Pb__Outcome__Code update_one(struct view *v, const Pb__EvalUpdate *u)
     Pb__Eval *e = state_eval(v, state_command_arena(v), u->id.data);
     if (e == NULL)
         return PB__OUTCOME__CODE__NOT_FOUND;
-    if (!is_open(e) || (u->modify_index != 0 && u->modify_index != e->modify_index))
+    bool releases = eval_is_held(e) && u->status == PB__EVAL__STATUS__PENDING;
+    if (!is_open(e) || releases || (u->modify_index != 0 && u->modify_index != e->modify_index))
         return PB__OUTCOME__CODE__STALE;
     if (u->has_status && u->status != PB__EVAL__STATUS__UNKNOWN)
         e->status = u->status;

@@ -13,6 +13,7 @@ void refuse(struct view *v, Pb__Outcome *out, Pb__Outcome__Code code, const char
 
 void apply_job_register(struct view *v, const Pb__JobRegister *cmd, Pb__Outcome *out);
 void apply_periodic_launch(struct view *v, const Pb__PeriodicLaunch *cmd, Pb__Outcome *out);
+void apply_job_dispatch(struct view *v, const Pb__JobDispatch *cmd, Pb__Outcome *out);
 void apply_job_deregister(struct view *v, const Pb__JobDeregister *cmd, Pb__Outcome *out);
 void apply_job_revert(struct view *v, const Pb__JobRevert *cmd, Pb__Outcome *out);
 void apply_job_stable(struct view *v, const Pb__JobStable *cmd, Pb__Outcome *out);
@@ -51,6 +52,8 @@ Pb__Eval *eval_new(struct view *v, const char *ns, const char *job_id, const Pb_
 
 /* older, a version of the job, becomes its newest one, behind current. */
 Pb__Job *job_register_again(struct view *v, const Pb__Job *current, const Pb__Job *older);
+/* A job like its parent, new as of this command; not yet put. */
+Pb__Job *job_make_child(struct view *v, const Pb__Job *parent, const char *id);
 
 /* The jobs of one command that need looking at: each gets one evaluation. */
 struct job_set;

@@ -96,6 +96,15 @@ static void keep_own(Pb__Job *job, const Pb__Job *old)
     job->last_launch = job->has_last_launch ? old->last_launch : 0;
 }
 
+/* Jobs do not wait for each other in a circle. */
+static bool may_wait(struct view *v, const Pb__Job *job, Pb__Outcome *out)
+{
+    const char *mistake = job->n_depends_on > 0 ? state_dependency_mistake(v, job) : NULL;
+    if (mistake != NULL)
+        refuse(v, out, PB__OUTCOME__CODE__INVALID, "%s", mistake);
+    return mistake == NULL;
+}
+
 static void stamp(struct view *v, Pb__Job *job, const Pb__Job *old)
 {
     job->has_version = job->has_create_index = job->has_job_modify_index = true;
@@ -128,7 +137,8 @@ void apply_job_register(struct view *v, const Pb__JobRegister *cmd, Pb__Outcome 
     if (!has_its_place(v, job, out))
         return;
     if (!index_is_enforced(v, cmd, old, out) || !scaling_is_possible(v, cmd, old, out) ||
-        !keeps_type(v, old, job, out) || !keeps_kind(v, old, job, out))
+        !keeps_type(v, old, job, out) || !keeps_kind(v, old, job, out) ||
+        !may_wait(v, job, out))
         return;
     keep_own(job, old);
     if (old != NULL && cmd->preserve_counts)
@@ -172,6 +182,13 @@ void apply_job_deregister(struct view *v, const Pb__JobDeregister *cmd, Pb__Outc
     out->job_modify_index = state_command_index(v);
     deployment_cancel(v, ns, cmd->job_id, "Cancelled because job is stopped");
     bool template = job != NULL && job_is_template(job);
+    if (cmd->purge && state_queue_length(v, ns, cmd->job_id) > 0) {
+        refuse(v, out, PB__OUTCOME__CODE__INVALID,
+               "%llu children of job \"%.80s\" wait for their turn: stop the job without a purge, "
+               "and purge it when they have run or have been stopped",
+               (unsigned long long)state_queue_length(v, ns, cmd->job_id), cmd->job_id);
+        return;
+    }
     if (cmd->purge) {
         state_delete_job(v, ns, cmd->job_id);
     } else if (job != NULL && !job->stop) {

@@ -52,7 +52,7 @@ static bool is_busy(struct view *v, const Pb__Job *parent)
     return s != NULL && s->children != NULL && s->children->pending + s->children->running > 0;
 }
 
-static Pb__Job *make_child(struct view *v, const Pb__Job *parent, const char *id)
+Pb__Job *job_make_child(struct view *v, const Pb__Job *parent, const char *id)
 {
     Pb__Job *child = arena_copy(state_command_arena(v), parent, sizeof *parent);
     child->id = child->name = text(id);
@@ -66,7 +66,7 @@ static Pb__Job *make_child(struct view *v, const Pb__Job *parent, const char *id
     child->create_index = child->job_modify_index = state_command_index(v);
     child->has_submit_time = true;
     child->submit_time = state_command_time(v);
-    state_put_job(v, child);
+    child->status_description = NULL;
     return child;
 }
 
@@ -109,5 +109,9 @@ void apply_periodic_launch(struct view *v, const Pb__PeriodicLaunch *cmd, Pb__Ou
         out->has_unchanged = out->unchanged = true;
         return;
     }
-    evaluate(v, child != NULL ? child : make_child(v, job, id), out);
+    if (child == NULL) {
+        child = job_make_child(v, job, id);
+        state_put_job(v, child);
+    }
+    evaluate(v, child, out);
 }

@@ -2,6 +2,7 @@
  * the blocked evaluation for what found no room. Whatever planqueue believed, room and ports are
  * looked at again here, so that no over-commitment can ever be committed. */
 #include "apply_internal.h"
+#include "wire/held.h"
 #include "apply_preempt.h"
 #include "apply_rollout.h"
 #include "base/fault.h"
@@ -55,7 +56,7 @@ static bool plan_is_current(struct planning *p)
     Pb__Eval *e = p->eval;
     bool open = e->status == PB__EVAL__STATUS__PENDING || e->status == PB__EVAL__STATUS__BLOCKED;
     bool moved_on = e->plans != plan->eval_plans && !MUTANT("plans-uncounted");
-    if (!open || moved_on) {
+    if (!open || eval_is_held(e) || moved_on) {
         refuse(v, p->out, PB__OUTCOME__CODE__STALE, "the evaluation has moved on");
         return false;
     }

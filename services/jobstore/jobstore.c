@@ -100,6 +100,7 @@ static const char *command_mistake(const Pb__Command *c)
     case PB__COMMAND__BODY_JOB_STABLE:
     case PB__COMMAND__BODY_SCALING_NOTE:
     case PB__COMMAND__BODY_ALLOC_STOP:
+    case PB__COMMAND__BODY_JOB_DISPATCH:
     case PB__COMMAND__BODY_NODE_REGISTER:
     case PB__COMMAND__BODY_NODE_ELIGIBILITY:
     case PB__COMMAND__BODY_NODE_DRAIN:

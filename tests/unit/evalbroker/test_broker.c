@@ -73,6 +73,7 @@ static void put_(struct bed *t, struct a_eval e)
     m.modify_index = ++t->index;
     m.create_index = e.created != 0 ? e.created : t->index;
     m.wait_until = e.wait_until;
+    m.has_snapshot_index = true; /* without one it would wait for other jobs */
     m.snapshot_index = e.snapshot;
     Pb__ClassEligible unfit = PB__CLASS_ELIGIBLE__INIT, *classes = &unfit;
     unfit.class_ = (char *)e.unfit_class;
