@@ -21,6 +21,7 @@ static const struct fallback {
     {"Periodic", "spec_type", NULL, "cron", 0},
     {"Periodic", "time_zone", NULL, "UTC", 0},
     {"ParameterizedJob", "payload", NULL, "optional", 0},
+    {"Dependency", "condition", NULL, "complete", 0},
     {"Affinity", "weight", NULL, NULL, 50},
     {"Spread", "weight", NULL, NULL, 50},
     {"TaskGroup", "count", NULL, NULL, 1},
@@ -330,6 +331,8 @@ void job_canonicalize(struct arena *a, Pb__Job *job)
         fill(a, &job->periodic->base, job->type);
     if (job->parameterized_job != NULL)
         fill(a, &job->parameterized_job->base, job->type);
+    for (size_t i = 0; i < job->n_depends_on; i++)
+        fill(a, &job->depends_on[i]->base, job->type);
     fill_constraints(a, job->affinities, job->n_affinities);
     for (size_t i = 0; i < job->n_spreads; i++)
         fill(a, &job->spreads[i]->base, job->type);

@@ -37,6 +37,9 @@ void validate_group(struct validation *v, const Pb__TaskGroup *group);
 /* Of one task; into errors as one text. */
 void validate_task(struct validation *v, const Pb__TaskGroup *group, const Pb__Task *task,
                    struct texts *errors);
+/* validate_dispatch.c: of the job, which is canonical; the first only if it is parameterized. */
+void validate_parameterized(struct validation *v);
+void validate_dependencies(struct validation *v);
 /* Shared by job, group and task. */
 void validate_constraints(struct texts *errors, Pb__Constraint *const *constraints, size_t count);
 void validate_devices(struct texts *errors, Pb__RequestedDevice *const *devices, size_t count);

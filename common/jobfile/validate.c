@@ -352,11 +352,10 @@ static void validate_needs(struct validation *v)
     if (job->parameterized_job != NULL && !batch)
         texts_add(v->errors, "Parameterized job can only be used with \"batch\" scheduler");
     else if (job->parameterized_job != NULL)
-        texts_add(v->errors, "Parameterized job " NOT_YET);
+        validate_parameterized(v);
     if (job->multiregion_json != NULL)
         texts_add(v->errors, "Multiregion " NOT_YET);
-    if (job->n_depends_on > 0)
-        texts_add(v->errors, "Dependency " NOT_YET);
+    validate_dependencies(v);
 }
 
 /* What chooses among nodes means nothing where all of them are taken. */

@@ -202,6 +202,19 @@ static void validate_templates(struct texts *errors, const Pb__Task *task)
     }
 }
 
+static void validate_payload_file(struct texts *errors, const Pb__DispatchPayload *p)
+{
+    if (p == NULL)
+        return;
+    if (p->file == NULL || p->file[0] == '\0')
+        texts_add(errors,
+                  "Dispatch Payload validation failed: Task dispatch payload must specify a "
+                  "file");
+    else if (escapes(p->file))
+        texts_add(errors, "Dispatch Payload validation failed: destination escapes allocation "
+                          "directory");
+}
+
 /* Without these the task would not be what was asked for. */
 static void validate_task_needs(struct texts *errors, const Pb__Task *task)
 {
@@ -211,7 +224,6 @@ static void validate_task_needs(struct texts *errors, const Pb__Task *task)
     } needs[] = {
         {task->n_artifacts > 0, "artifact"},
         {task->n_volume_mounts > 0, "volume_mount"},
-        {task->dispatch_payload != NULL, "dispatch_payload"},
         {task->csi_plugin_config_json != NULL, "csi_plugin"},
         {task->kind != NULL && strncmp(task->kind, "connect", 7) == 0, "Consul Connect"},
     };
@@ -270,6 +282,7 @@ void validate_task(struct validation *v, const Pb__TaskGroup *group, const Pb__T
     }
     validate_logs(&inner, group, task);
     validate_templates(&inner, task);
+    validate_payload_file(&inner, task->dispatch_payload);
     validate_task_needs(&inner, task);
     texts_nest(errors, &inner, "Task %.60s validation failed: ", text_or_empty(task->name));
     warn_about_task(v, group, task);

@@ -21,6 +21,8 @@ route_fn scaling_policies_list, scaling_policy_get;
 route_fn jobs_put, job_put, job_delete, job_validate_put;
 /* periodic.c */
 route_fn job_periodic_force;
+/* dispatch.c */
+route_fn job_dispatch;
 /* plan.c */
 route_fn job_plan;
 /* why.c */

@@ -21,7 +21,7 @@ static const struct route table[] = {
     {"/v1/job/", "/plan", WRITE, ROUTE_REGION | ROUTE_PREFIX, job_plan},
     {"/v1/job/", "/why", HTTP_GET, ROUTE_REGION | ROUTE_PREFIX, job_why},
     {"/v1/job/", "/evaluate", WRITE, ROUTE_REGION | ROUTE_PREFIX, not_in_this_version},
-    {"/v1/job/", "/dispatch", WRITE, ROUTE_REGION | ROUTE_PREFIX, not_in_this_version},
+    {"/v1/job/", "/dispatch", WRITE, ROUTE_REGION | ROUTE_PREFIX, job_dispatch},
     {"/v1/job/", "/revert", WRITE, ROUTE_REGION | ROUTE_PREFIX, job_revert},
     {"/v1/job/", "/stable", WRITE, ROUTE_REGION | ROUTE_PREFIX, job_stable},
     {"/v1/job/", "/scale", HTTP_GET, ROUTE_REGION | ROUTE_PREFIX, job_scale_get},

@@ -86,8 +86,13 @@ static void on_job(void *owner, const struct response *r)
         answer_text(w->context->x, 404, "job not found");
     else if (r->code != PB__REPLY__CODE__OK || job == NULL)
         answer_failure(w->context->x, r);
-    else
+    else {
+        if (job->status_description != NULL && job->status_description[0] != '\0') {
+            w->told = json_object(); /* for other jobs, or for its turn */
+            json_put(w->told, "Waits", json_text(job->status_description));
+        }
         ask_about(w, job->type, job->namespace_, job->id, job->modify_index);
+    }
 }
 
 void job_why(struct call_context *c)

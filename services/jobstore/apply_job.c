@@ -137,8 +137,7 @@ void apply_job_register(struct view *v, const Pb__JobRegister *cmd, Pb__Outcome 
     if (!has_its_place(v, job, out))
         return;
     if (!index_is_enforced(v, cmd, old, out) || !scaling_is_possible(v, cmd, old, out) ||
-        !keeps_type(v, old, job, out) || !keeps_kind(v, old, job, out) ||
-        !may_wait(v, job, out))
+        !keeps_type(v, old, job, out) || !keeps_kind(v, old, job, out) || !may_wait(v, job, out))
         return;
     keep_own(job, old);
     if (old != NULL && cmd->preserve_counts)

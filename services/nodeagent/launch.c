@@ -136,6 +136,24 @@ static enum err render_templates(struct launch *l, struct reason *why)
     return e;
 }
 
+/* What was sent along when the job was dispatched, where the task asks for it. */
+static enum err write_payload(struct launch *l, struct reason *why)
+{
+    const Pb__DispatchPayload *p = l->task->dispatch_payload;
+    if (p == NULL || p->file == NULL || l->job->payload.len == 0)
+        return OK;
+    const char *path = arena_printf(l->arena, "local/%s", p->file);
+    const char *place = place_of(l->arena, l->alloc_dir, l->run->name, path);
+    if (place == NULL)
+        return reason_set(why, ERR_INVALID,
+                          "dispatch_payload: file \"%.100s\" is outside of the task's directories",
+                          p->file);
+    enum err e = place_write(l->alloc_dir, place, l->job->payload.data, l->job->payload.len, 0644,
+                             l->uid, l->gid, why);
+    l->recoverable = e == ERR_IO;
+    return e;
+}
+
 static enum err make_plan(struct launch *l, struct reason *why)
 {
     if (l->run->kill_signal == 0)
@@ -263,7 +281,9 @@ static void launch(struct launch *l)
         return;
     }
     make_env(l);
-    e = render_templates(l, &why);
+    e = write_payload(l, &why);
+    if (e == OK)
+        e = render_templates(l, &why);
     if (e == OK)
         e = make_plan(l, &why);
     if (e == OK && l->plan.start_delay_ms > 0 && !t->waited) {

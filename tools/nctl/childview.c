@@ -89,19 +89,47 @@ static void print_parameters(const json_t *parameters, bool colors)
     pairs_add(&t, "Payload", "%s", text_at(parameters, "Payload"));
     pairs_add(&t, "Required Metadata", "%s", joined(value_at(parameters, "MetaRequired")));
     pairs_add(&t, "Optional Metadata", "%s", joined(value_at(parameters, "MetaOptional")));
+    if (number_at(parameters, "MaxRunning") > 0)
+        pairs_add(&t, "Running At Once", "%lld", (long long)number_at(parameters, "MaxRunning"));
     table_print(&t, stdout);
     table_free(&t);
 }
 
-static void print_counts(const json_t *children, bool colors)
+/* max_running of its parent leaves it no place yet. */
+static bool waits_for_turn(const json_t *child)
 {
+    static const char turn[] = "waits for its turn";
+    return strncmp(text_at(child, "StatusDescription"), turn, strlen(turn)) == 0;
+}
+
+/* Those that wait for their turn apart, where there may be some. */
+static void print_counts(const json_t *counts, const json_t *children, bool limited, bool colors)
+{
+    const char *running = show("%lld", (long long)number_at(counts, "Running"));
+    const char *dead = show("%lld", (long long)number_at(counts, "Dead"));
+    long long pending = (long long)number_at(counts, "Pending"), waiting = 0;
     struct table t;
-    table_init(&t, "Pending|Running|Dead", colors);
-    TABLE_ROW(&t, show("%lld", (long long)number_at(children, "Pending")),
-              show("%lld", (long long)number_at(children, "Running")),
-              show("%lld", (long long)number_at(children, "Dead")));
+    size_t i;
+    json_t *child;
+    json_array_foreach((json_t *)(uintptr_t)children, i, child) waiting += waits_for_turn(child);
+    if (limited || waiting > 0) {
+        table_init(&t, "Waiting|Pending|Running|Dead", colors);
+        TABLE_ROW(&t, show("%lld", waiting),
+                  show("%lld", pending > waiting ? pending - waiting : 0), running, dead);
+    } else {
+        table_init(&t, "Pending|Running|Dead", colors);
+        TABLE_ROW(&t, show("%lld", pending), running, dead);
+    }
     table_print(&t, stdout);
     table_free(&t);
+}
+
+static const char *child_status(const json_t *child)
+{
+    return show("%s%s", text_at(child, "Status"),
+                flag_at(child, "Stop")  ? " (stopped)"
+                : waits_for_turn(child) ? " (waits for its turn)"
+                                        : "");
 }
 
 void children_print(const json_t *job, const json_t *summary, const json_t *children, bool colors)
@@ -114,7 +142,8 @@ void children_print(const json_t *job, const json_t *summary, const json_t *chil
         print_parameters(value_at(job, "ParameterizedJob"), colors);
     print_section(stdout, colors,
                   dispatched ? "Parameterized Job Summary" : "Children Job Summary");
-    print_counts(value_at(summary, "Children"), colors);
+    print_counts(value_at(summary, "Children"), children,
+                 number_at(value_at(job, "ParameterizedJob"), "MaxRunning") > 0, colors);
     if (json_array_size(children) == 0) {
         printf(dispatched ? "\nNo dispatched instances of parameterized job found\n"
                           : "\nNo instances of periodic job found\n");
@@ -122,9 +151,8 @@ void children_print(const json_t *job, const json_t *summary, const json_t *chil
     }
     print_section(stdout, colors, dispatched ? "Dispatched Jobs" : "Previously Launched Jobs");
     table_init(&t, "ID|Status", colors);
-    json_array_foreach((json_t *)(uintptr_t)children, i, child) TABLE_ROW(
-        &t, text_at(child, "ID"),
-        show("%s%s", text_at(child, "Status"), flag_at(child, "Stop") ? " (stopped)" : ""));
+    json_array_foreach((json_t *)(uintptr_t)children, i, child)
+        TABLE_ROW(&t, text_at(child, "ID"), child_status(child));
     table_print(&t, stdout);
     table_free(&t);
 }

@@ -317,6 +317,8 @@ static void print_job(const json_t *job, bool colors)
                   : next != NULL       ? next
                                        : "none");
     }
+    if (*text_at(job, "StatusDescription") != '\0')
+        pairs_add(&t, "Waiting", "%s", text_at(job, "StatusDescription"));
     table_print(&t, stdout);
     table_free(&t);
     strbuf_free(&dcs);

@@ -42,7 +42,7 @@ extern const struct command commands_job[], commands_history[], commands_plan[],
     commands_scheduler[], commands_alloc[], commands_fs[], commands_node[], commands_drain[],
     commands_eval[], commands_deployment[], commands_scaling[], commands_namespace[],
     commands_purge[], commands_pool[], commands_server[], commands_operator[], commands_tls[],
-    commands_dev[], commands_periodic[];
+    commands_dev[], commands_dispatch[], commands_periodic[];
 
 #define MAX_FLAGS 48
 

@@ -23,13 +23,17 @@ static const struct command commands_main[] = {
 };
 
 static const struct command *const commands[] = {
-    commands_job,       commands_history,   commands_periodic,
-    commands_plan,      commands_alloc,     commands_fs,
-    commands_node,      commands_drain,     commands_purge,
-    commands_pool,      commands_eval,      commands_deployment,
-    commands_scaling,   commands_namespace, commands_server,
-    commands_scheduler, commands_operator,  commands_tls,
-    commands_dev,       commands_main,      NULL,
+    commands_job,        commands_dispatch,
+    commands_history,    commands_periodic,
+    commands_plan,       commands_alloc,
+    commands_fs,         commands_node,
+    commands_drain,      commands_purge,
+    commands_pool,       commands_eval,
+    commands_deployment, commands_scaling,
+    commands_namespace,  commands_server,
+    commands_scheduler,  commands_operator,
+    commands_tls,        commands_dev,
+    commands_main,       NULL,
 };
 
 static void print_flags(const struct flag *flags)

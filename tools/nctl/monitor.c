@@ -237,7 +237,8 @@ static int conclude(struct monitor *m)
             m->alloc_lines_left_out);
     say(m, "==> Evaluation \"%s\" finished with status \"%s\"%s", id(m, m->eval_id), status,
         placed_all ? "" : " but failed to place all allocations:");
-    if (*text_at(m->eval, "StatusDescription") != '\0' && strcmp(status, "failed") == 0)
+    bool held = placed_all && strcmp(status, "blocked") == 0;
+    if (*text_at(m->eval, "StatusDescription") != '\0' && (held || strcmp(status, "failed") == 0))
         say(m, "    %s", text_at(m->eval, "StatusDescription"));
     if (!placed_all && !m->options->quiet)
         print_placement_failures(failed, "    ", true);

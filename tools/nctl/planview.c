@@ -277,6 +277,11 @@ void why_print(const json_t *why, bool verbose, bool colors)
         printf("\nThe job is stopped: nothing is to be placed.\n");
     if (flag_at(why, "Template"))
         printf("\nThe job makes others: what follows is of the next one of them.\n");
+    if (*text_at(why, "Waits") != '\0') {
+        printf("\nNothing is placed now: it ");
+        print_clean(stdout, text_at(why, "Waits"));
+        printf(".\n");
+    }
     for (size_t i = 0; i < json_array_size(groups); i++)
         print_group(json_array_get(groups, i), verbose, colors);
 }

@@ -188,6 +188,51 @@ def recorded_periodic():
         request("DELETE", f"/v1/job/{name}?purge=true")
 
 
+def recorded_dispatch():
+    """In their order. What is random in the children's ids and the indexes is not compared."""
+    children = []
+    put("web")
+    for line in open(f"{DATA}/dispatch.jsonl"):
+        e = json.loads(line)
+        r, data = request(e["method"], e["path"], e.get("body"))
+        ok = r.status == e["status"]
+        if "text" in e:
+            ok = ok and data.decode() == e["text"]
+        elif ok and e["path"].endswith("/dispatch"):
+            have = json.loads(data)
+            children.append(have["DispatchedJobID"])
+            ok = sorted(have) == sorted(e["whole"]) and re.fullmatch(r"greet/dispatch-\d+-[0-9a-f]{8}", children[-1])
+            ok = ok and len(have["EvalID"]) == 36 and have["JobCreateIndex"] > 0
+        elif ok:
+            ok = lasting(json.loads(data)) == lasting(e["whole"]) and json.loads(data)["EvalID"] == ""
+        check(ok, f"recorded: {e['note']}: {e['method']} {e['path']}", (r.status, data.decode(), e.get("whole", e.get("text"))))
+    r, data = request("GET", "/v1/job/greet/summary")
+    check(json.loads(data)["Children"] == {"Pending": 3, "Running": 0, "Dead": 0}, "the parent counts its children", data)
+    r, data = request("GET", f"/v1/job/{children[1]}")
+    child = json.loads(data)
+    check(child["Dispatched"] and child["ParentID"] == "greet" and child["Payload"] == "cGF5bG9hZCB0ZXh0Cg==" and
+          child["Meta"] == {"lang": "fr", "name": "eve"} and "MetaRequired" in child["ParameterizedJob"], "a child is as recorded", data)
+    tokens = [request("PUT", "/v1/job/greet2/dispatch?idempotency_token=x", {"Payload": "aGk=", "Meta": {"name": "a"}})[1] for _ in range(2)]
+    check(json.loads(tokens[0])["DispatchedJobID"] == json.loads(tokens[1])["DispatchedJobID"], "a token is dispatched once", tokens)
+    children.append(json.loads(tokens[0])["DispatchedJobID"])
+    for name in (*children, "greet", "greet2", "web"):
+        request("DELETE", f"/v1/job/{name}?purge=true")
+
+
+def held():
+    """Jobs that wait for others."""
+    put("first", DependsOn=[{"Job": "second"}])
+    r, data = request("PUT", "/v1/jobs", job("second", DependsOn=[{"Job": "first", "Condition": "healthy"}]))
+    check(r.status == 500 and data == b"the job would wait for itself: second -> first -> second", "a circle is refused and shown", data)
+    job_now = json.loads(request("GET", "/v1/job/first")[1])
+    check(job_now["DependsOn"] == [{"Condition": "complete", "Job": "second"}], "the condition is filled in", job_now)
+    text = 'waits for job "second" to be complete (not registered)'
+    evals = json.loads(request("GET", "/v1/job/first/evaluations")[1])
+    check([(e["Status"], e["StatusDescription"]) for e in evals] == [("blocked", text)], "it is held, and says why", evals)
+    check(job_now["StatusDescription"] == text and job_now["Status"] == "pending", "its job says so too", job_now)
+    request("DELETE", "/v1/job/first?purge=true")
+
+
 # ---------------------------------------------------------------- jobs
 
 def jobs():
@@ -746,6 +791,8 @@ try:
     recorded()
     recorded_namespaces()
     recorded_periodic()
+    recorded_dispatch()
+    held()
     documented()
     jobs()
     versions()

@@ -26,11 +26,8 @@ static const struct exception {
     {"artifact without source", TASK("artifact " NOT_YET)},
     {"artifact escape", TASK("artifact " NOT_YET)},
     {"artifact checksum", TASK("artifact " NOT_YET)},
-    {"dispatch payload on a plain job", TASK("dispatch_payload " NOT_YET)},
     {"volume mount of an unknown volume", TASK("volume_mount " NOT_YET)},
     {"connect native without consul", TASK("Consul Connect " NOT_YET)},
-    {"parameterized payload", "1 error occurred:\n\t* Parameterized job " NOT_YET "\n\n"},
-    {"periodic and parameterized", "1 error occurred:\n\t* Parameterized job " NOT_YET "\n\n"},
     {"multiregion is enterprise", "1 error occurred:\n\t* Multiregion " NOT_YET "\n\n"},
     {"system job with scaling",
      "1 error occurred:\n\t* Task groups with job type system do not support "
