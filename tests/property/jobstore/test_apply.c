@@ -8,6 +8,7 @@
 #include "pieces.h"
 #include "query.h"
 #include "query_collect.h"
+#include "rescaling.h"
 #include "wire/grant.h"
 #include "wire/wire.h"
 #include <criterion/criterion.h>
@@ -473,6 +474,9 @@ static void step(struct world *w)
     case 21:
         deploying_command(w->c, &w->chance);
         break;
+    case 20:
+        rescaling_command(w->c, &w->chance, job_name(w));
+        break;
     case 16:
     case 17:
         step_launch(w);
@@ -578,6 +582,10 @@ static void key_of_object(Pb__Object *o, Pb__Key *key)
     case PB__OBJECT__VALUE_SUMMARY:
         key->namespace_ = o->summary->namespace_;
         key->name = o->summary->job_id;
+        return;
+    case PB__OBJECT__VALUE_SCALING_EVENTS:
+        key->namespace_ = o->scaling_events->namespace_;
+        key->name = o->scaling_events->job_id;
         return;
     case PB__OBJECT__VALUE_NODE_POOL:
         key->name = o->node_pool->name;

@@ -3,6 +3,7 @@
 #include "base/err.h"
 #include "base/map.h"
 #include "deploying.h"
+#include "rescaling.h"
 #include "sched/deployment.h"
 #include <criterion/criterion.h>
 #include <string.h>
@@ -53,7 +54,7 @@ static void step_plan(struct world *w)
 
 static void step(struct world *w)
 {
-    switch (below(w, 14)) {
+    switch (below(w, 15)) {
     case 0:
     case 1:
         register_job(w->c, a_job(w->c, some_job(w), 1 + below(w, 3)));
@@ -72,6 +73,9 @@ static void step(struct world *w)
         break;
     case 7:
         deploying_command(w->c, &w->chance);
+        break;
+    case 8:
+        rescaling_command(w->c, &w->chance, some_job(w));
         break;
     default:
         deploying_report(w->c, &w->chance);
