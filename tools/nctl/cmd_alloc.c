@@ -2,6 +2,7 @@
 #include "base/err.h"
 #include "client.h"
 #include "monitor.h"
+#include "rescheduleview.h"
 #include "resolve.h"
 #include "show.h"
 #include "stream.h"
@@ -25,12 +26,12 @@ static void add_deployment(struct table *t, const json_t *a, bool verbose)
         pairs_add(t, "Canary", "true");
 }
 
-static void print_head(const struct args *args, const json_t *a, bool colors)
+static void print_head(struct client *c, const struct args *args, const json_t *a)
 {
     bool verbose = args_has(args, "verbose");
     const json_t *job = value_at(a, "Job"), *metrics = value_at(a, "Metrics");
     struct table t;
-    pairs_init(&t, colors);
+    pairs_init(&t, client_colors(c));
     pairs_add(&t, "ID", "%s", text_at(a, "ID"));
     if (!args_has(args, "short")) {
         pairs_add(&t, "Eval ID", "%s", show_id(text_at(a, "EvalID"), verbose));
@@ -48,6 +49,8 @@ static void print_head(const struct args *args, const json_t *a, bool colors)
     pairs_add(&t, "Created", "%s", show_time(number_at(a, "CreateTime"), verbose));
     pairs_add(&t, "Modified", "%s", show_time(number_at(a, "ModifyTime"), verbose));
     add_deployment(&t, a, verbose);
+    if (!args_has(args, "short"))
+        add_reschedule(c, &t, a);
     if (*text_at(a, "NextAllocation") != '\0')
         pairs_add(&t, "Replacement Alloc ID", "%s", show_id(text_at(a, "NextAllocation"), verbose));
     if (verbose && json_is_object(metrics)) {
@@ -200,7 +203,7 @@ static void print_tasks(struct client *c, const json_t *alloc)
 static void print_alloc(struct client *c, const struct args *args, const json_t *alloc)
 {
     bool colors = client_colors(c), verbose = args_has(args, "verbose");
-    print_head(args, alloc, colors);
+    print_head(c, args, alloc);
     if (args_has(args, "short")) {
         print_short_tasks(alloc, colors);
         return;

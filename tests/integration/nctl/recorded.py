@@ -61,7 +61,7 @@ def normal(text):
 SECTIONS = ('Allocation Resource Utilization', 'Host Resource Utilization')
 
 def forgive(lines, exchanges):
-    """without CSI, resource statistics and reschedule counts, which this version has not; and
+    """without CSI and resource statistics, which this version has not; and
     without what is not in the recorded answers, whose lists were cut short"""
     kept, skipping = [], False
     listed = {i['ID'][:8] for e in exchanges if isinstance(e['body'], list) for i in e['body'] if 'ID' in i}
@@ -77,7 +77,7 @@ def forgive(lines, exchanges):
             continue
         if skipping and (line in ('Allocations', 'Attributes', 'Node Events') or line.startswith('Allocation Addr')):
             skipping = False
-        if skipping or re.match(r'(nomad job run -check-index |CSI |Reschedule Attempts|'
+        if skipping or re.match(r'(nomad job run -check-index |CSI |'
                                 r'error fetching node stats|For additional help|Time Subsystem Message Details|'
                                 r'.*Node registered <none>|ID Eval ID Node ID Task|Error querying node info|'
                                 r"Couldn't retrieve stats|[0-9a-f-]{36} [0-9a-f-]{36} [0-9a-f-]{36} \S+ \d|.* port=\d+,)", line):
