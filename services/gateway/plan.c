@@ -3,6 +3,7 @@
 #include "answer.h"
 #include "asking.h"
 #include "base/id.h"
+#include "jobplace.h"
 #include "names.h"
 #include "nouns.h"
 #include "periodic.h"
@@ -154,14 +155,10 @@ static bool is_of_path(struct call_context *c, const Pb__Job *job)
     return false;
 }
 
-void job_plan(struct call_context *c)
+static void ask(void *owner)
 {
-    struct dry_run *d = arena_alloc(exchange_arena(c->x), sizeof(*d));
-    *d = (struct dry_run){.context = c, .warnings = ""};
-    struct submission *s = &d->submission;
-    if (!submission_read(c, "JobPlanRequest", s) || !is_of_path(c, s->job) ||
-        !submission_check(c, s->job, &d->warnings))
-        return;
+    struct dry_run *d = owner;
+    const struct submission *s = &d->submission;
     Pb__Question q = PB__QUESTION__INIT;
     q.has_kind = 1;
     q.kind = PB__QUESTION__KIND__PLAN;
@@ -173,5 +170,16 @@ void job_plan(struct call_context *c)
     q.preserve_counts = s->preserve_counts;
     q.what_if = s->what_if;
     q.n_what_if = s->what_if_count;
-    ask_scheduler(c->gateway, &q, on_answer, d);
+    ask_scheduler(d->context->gateway, &q, on_answer, d);
+}
+
+void job_plan(struct call_context *c)
+{
+    struct dry_run *d = arena_alloc(exchange_arena(c->x), sizeof(*d));
+    *d = (struct dry_run){.context = c, .warnings = ""};
+    struct submission *s = &d->submission;
+    if (!submission_read(c, "JobPlanRequest", s) || !is_of_path(c, s->job) ||
+        !submission_check(c, s->job, &d->warnings))
+        return;
+    jobplace_check(c, s->job, ask, d);
 }

@@ -74,6 +74,8 @@ bool space_name_is_valid(const char *name, const char *others);
  * may be NULL: any. */
 bool has_live_jobs(struct view *v, const char *ns, const char *pool);
 
+/* Makes the pool if it is not there: of a node that names it, or of a job that goes back to it. */
+void pool_make(struct view *v, const char *name);
 /* Makes the pool that a node names, if it is new. False: refused. apply_pool.c */
 bool node_joins_pool(struct view *v, const Pb__Node *n, Pb__Outcome *out);
 

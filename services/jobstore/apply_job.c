@@ -122,6 +122,7 @@ Pb__Job *job_register_again(struct view *v, const Pb__Job *current, const Pb__Jo
     Pb__Job *job = arena_copy(state_command_arena(v), older, sizeof *job);
     keep_own(job, current);
     stamp(v, job, current);
+    pool_make(v, job->node_pool); /* it may have been deleted since */
     state_put_job(v, job);
     return job;
 }

@@ -78,9 +78,17 @@ void apply_node_pool_delete(struct view *v, const Pb__NodePoolDelete *cmd, Pb__O
         state_delete_node_pool(v, name);
 }
 
-bool node_joins_pool(struct view *v, const Pb__Node *n, Pb__Outcome *out)
+void pool_make(struct view *v, const char *name)
 {
     Pb__NodePool pool = PB__NODE_POOL__INIT;
+    if (name == NULL || name[0] == '\0' || state_has_node_pool(v, name))
+        return;
+    pool.name = text(name);
+    state_put_node_pool(v, &pool);
+}
+
+bool node_joins_pool(struct view *v, const Pb__Node *n, Pb__Outcome *out)
+{
     const char *name = n->node_pool;
     if (name == NULL || name[0] == '\0')
         return true;
@@ -89,9 +97,6 @@ bool node_joins_pool(struct view *v, const Pb__Node *n, Pb__Outcome *out)
                name);
         return false;
     }
-    if (!state_has_node_pool(v, name)) {
-        pool.name = text(name);
-        state_put_node_pool(v, &pool);
-    }
+    pool_make(v, name);
     return true;
 }

@@ -305,6 +305,8 @@ static void print_job(const json_t *job, bool colors)
     pairs_add(&t, "Type", "%s", text_at(job, "Type"));
     pairs_add(&t, "Priority", "%lld", (long long)number_at(job, "Priority"));
     pairs_add(&t, "Datacenters", "%s", strbuf_text(&dcs));
+    if (*text_at(job, "NodePool") != '\0')
+        pairs_add(&t, "Node Pool", "%s", text_at(job, "NodePool"));
     pairs_add(&t, "Namespace", "%s", text_at(job, "Namespace"));
     pairs_add(&t, "Status", "%s", job_status(job));
     bool periodic = job_json_is_periodic(job), parameterized = job_json_is_parameterized(job);

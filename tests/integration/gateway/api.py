@@ -113,6 +113,33 @@ def recorded():
         check(not problems, name, "\n".join(problems))
 
 
+def node_pools():
+    names = lambda path: [p["Name"] for p in json.loads(request("GET", path)[1])]
+    check(names("/v1/node/pools") == ["all", "default"], "two pools are always there", names("/v1/node/pools"))
+    pool = {"Name": "gpu", "Description": "fast", "Meta": {"k": "v"}, "SchedulerConfiguration": {"SchedulerAlgorithm": "spread"}}
+    r, data = request("PUT", "/v1/node/pools", pool)
+    check(r.status == 200 and data == b"", "a pool is made", (r.status, data))
+    have = json.loads(request("GET", "/v1/node/pool/gpu")[1])
+    check(without_indexes(have) == pool and have["CreateIndex"] > 0, "and is as it was made", have)
+    check(names("/v1/node/pools?prefix=g") == ["gpu"] and names("/v1/node/pools") == ["all", "default", "gpu"], "and listed, by prefix too")
+    for body, want in (({"Name": "a b"}, "invalid node pool"), ({"Name": "all"}, 'modifying node pool "all" is not allowed'),
+                       ({"Name": "x", "SchedulerConfiguration": {"MemoryOversubscriptionEnabled": True}}, "a node pool cannot set it"),
+                       ({"Name": "x", "SchedulerConfiguration": {"SchedulerAlgorithm": "magic"}}, "must be"), ([], "must be an object")):
+        r, data = request("PUT", "/v1/node/pools", body)
+        check(r.status in (400, 500) and want in data.decode(), f"refused: {body}", (r.status, data))
+    check(request("PUT", "/v1/node/pool/other", {"Name": "gpu"})[0].status == 400, "the body must not name another")
+    put("in-gpu", NodePool="gpu")
+    put("in-default")
+    check([j["ID"] for j in json.loads(request("GET", "/v1/node/pool/gpu/jobs")[1])] == ["in-gpu"], "the jobs of a pool")
+    check(request("GET", "/v1/node/pool/gpu/nodes")[1] == b"[]", "its nodes")
+    r, data = request("DELETE", "/v1/node/pool/gpu")
+    check(r.status == 500 and b'node pool "gpu" has non-terminal jobs in regions: [global]' in data, "not deleted with a job in it", data)
+    for name in ("in-gpu", "in-default"):
+        request("DELETE", f"/v1/job/{name}?purge=true")
+    check(request("DELETE", "/v1/node/pool/gpu")[0].status == 200 and request("GET", "/v1/node/pool/gpu")[0].status == 404, "deleted")
+    check(request("DELETE", "/v1/node/pool/gpu")[0].status == 404 and request("DELETE", "/v1/node/pool/all")[0].status == 500, "what cannot be deleted")
+
+
 def without_indexes(v):
     if isinstance(v, list):
         return [without_indexes(i) for i in v]
@@ -135,6 +162,10 @@ def recorded_namespaces():
         elif ok and "names" in e:
             ok = [f"{j['ID']}@{j['JobSummary']['Namespace']}" for j in json.loads(data)] == e["names"]
         check(ok, f"recorded: {e['note']}: {e['method']} {path}", (r.status, data[:500], e))
+    for more, what in (({"Namespace": "ghost"}, 'namespace "ghost"'), ({"NodePool": "ghost"}, 'node pool "ghost"')):
+        for method, path in (("PUT", "/v1/jobs"), ("PUT", "/v1/job/astray/plan")):
+            r, data = request(method, path, job("astray", **more))
+            check((r.status, data.decode()) == (500, f'job "astray" is in nonexistent {what}'), f"nonexistent {what}: {path}", (r.status, data))
     i = index_of("/v1/namespace/later")
     r, data, took = timed(f"/v1/namespace/later?index={i}&wait=20s", lambda: request("PUT", "/v1/namespace", {"Name": "later"}))
     check(r.status == 200 and json.loads(data)["Name"] == "later", "a namespace that is yet to come can be waited for", (r.status, data))
@@ -609,6 +640,12 @@ def running():
     check(not missing, "a stub of a node has what Nomad's has", missing)
     missing = same_keys(json.load(open(f"{DATA}/node.json")), json.loads(request("GET", f"/v1/node/{node['ID']}")[1]), (), "node")
     check(not missing, "a node has what Nomad's has", missing)
+    r, data = request("PUT", f"/v1/node/{node['ID']}/evaluate")
+    recorded_keys = ["EvalCreateIndex", "EvalIDs", "Features", "HeartbeatTTL", "Index", "KnownLeader", "LastContact", "LeaderRPCAddr", "NodeModifyIndex", "NumNodes", "Servers"]
+    check(r.status == 200 and sorted(json.loads(data)) == recorded_keys and len(json.loads(data)["EvalIDs"]) >= 1, "a node is looked at again", data)
+    for verb in ("evaluate", "purge"):
+        r, data = request("PUT", f"/v1/node/00000000-0000-0000-0000-000000000000/{verb}")
+        check((r.status, data) == (500, b"node not found"), f"{verb} of an unknown node", (r.status, data))
     check(whole["NodeName"] == node["Name"] and whole["NodeID"] == node["ID"], "the allocation names its node")
     on_node = json.loads(request("GET", f"/v1/node/{node['ID']}/allocations")[1])
     check(len(on_node) == 2 and all(a["Job"]["ID"] == "web" for a in on_node), "a node's allocations are whole")
@@ -790,6 +827,7 @@ try:
     wait_until(lambda: request("GET", "/v1/status/leader")[0].status == 200, "gateway has heard who leads")
     recorded()
     recorded_namespaces()
+    node_pools()
     recorded_periodic()
     recorded_dispatch()
     held()

@@ -336,6 +336,38 @@ Test(deployment, that_reverts_goes_back_to_the_newest_stable_version)
     cr_assert_eq(get_eval(c, ids[n - 1])->job_modify_index, c->index, "of the version put back");
 }
 
+static void pool(const char *name, bool make)
+{
+    Pb__NodePool p = PB__NODE_POOL__INIT;
+    Pb__NodePoolSet set = PB__NODE_POOL_SET__INIT;
+    Pb__NodePoolDelete gone = PB__NODE_POOL_DELETE__INIT;
+    Pb__Command cmd = PB__COMMAND__INIT;
+    p.name = gone.name = arena_strdup(c->arena, name);
+    set.pool = &p;
+    cmd.body_case = make ? PB__COMMAND__BODY_NODE_POOL_SET : PB__COMMAND__BODY_NODE_POOL_DELETE;
+    if (make)
+        cmd.node_pool_set = &set;
+    else
+        cmd.node_pool_delete = &gone;
+    cr_assert_eq(cluster_apply(c, &cmd, 0)->code, PB__OUTCOME__CODE__APPLIED);
+}
+
+Test(deployment, that_reverts_finds_the_node_pool_it_goes_back_to)
+{
+    Pb__Job *job = a_job(c, "web", 1);
+    job->node_pool = arena_strdup(c->arena, "gpu");
+    pool("gpu", true);
+    register_job(c, job);
+    set_stable(0);
+    begin_deployment((struct asked){.total = 2, .auto_revert = true});
+    pool("gpu", false); /* no version that runs names it */
+    report(0, false);
+    cr_assert_str_eq(get_job(c, "web")->node_pool, "gpu");
+    struct view *v = state_read(c->state);
+    cr_assert(state_has_node_pool(v, "gpu"));
+    view_abort(v);
+}
+
 Test(deployment, that_reverts_says_when_there_is_nothing_to_go_back_to)
 {
     begin_deployment((struct asked){.total = 2, .auto_revert = true});
