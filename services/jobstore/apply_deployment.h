@@ -40,7 +40,7 @@ struct verdicts *verdicts_new(struct view *v);
 void verdicts_add(struct verdicts *r, Pb__Alloc *next, bool healthy, int64_t at);
 /* As in the state, or as changed here so far; NULL: there is none. */
 Pb__Deployment *verdicts_deployment(struct verdicts *r, const uint8_t *id);
-/* Stores what was counted, settles it, and makes an evaluation for each that runs or has ended. */
+/* Stores what was counted, settles it, and makes an evaluation for each where something follows. */
 void verdicts_settle(struct verdicts *r);
 void verdicts_free(struct verdicts *r);
 

@@ -191,6 +191,7 @@ void deployment_promote_group(struct view *v, Pb__Deployment *d, Pb__DeploymentG
 struct judged {
     Pb__Deployment *deployment;
     bool counted;
+    bool unwell; /* one was found to be unhealthy */
     struct judged *next;
 };
 
@@ -262,6 +263,7 @@ void verdicts_add(struct verdicts *r, Pb__Alloc *next, bool healthy, int64_t at)
     if (deployment_is_active(w->deployment) && g != NULL) {
         count(r->view, g, was, healthy);
         w->counted = true;
+        w->unwell |= !healthy;
     }
     Pb__DeploymentStatus *s = arena_alloc(a, sizeof *s);
     if (was != NULL)
@@ -275,13 +277,29 @@ void verdicts_add(struct verdicts *r, Pb__Alloc *next, bool healthy, int64_t at)
     next->deployment_status = s;
 }
 
+/* A first version is placed all at once: one more that is well lets nothing else begin. For a job
+ * of many allocations that saves as many evaluations of all of them. */
+static bool has_consequences(const struct judged *w)
+{
+    const Pb__Deployment *d = w->deployment;
+    if (d->status == PB__DEPLOYMENT__STATUS__PAUSED)
+        return false;
+    if (d->status != PB__DEPLOYMENT__STATUS__RUNNING || w->unwell || d->job_version > 0)
+        return true;
+    for (size_t i = 0; i < d->n_task_groups; i++)
+        if (d->task_groups[i]->desired_canaries > 0 ||
+            d->task_groups[i]->placed_allocs < d->task_groups[i]->desired_total)
+            return true;
+    return false;
+}
+
 void verdicts_settle(struct verdicts *r)
 {
     for (struct judged *w = r->first; w != NULL; w = w->next) {
         if (!w->counted)
             continue;
         struct fallback back = deployment_settle(r->view, w->deployment);
-        if (w->deployment->status != PB__DEPLOYMENT__STATUS__PAUSED)
+        if (has_consequences(w))
             deployment_evaluate(r->view, w->deployment, back.job);
     }
 }

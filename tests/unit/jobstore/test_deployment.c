@@ -21,7 +21,7 @@ static size_t alloc_count;
 
 /* What the deployment of a test asks of its only group. */
 struct asked {
-    uint32_t total, canaries;
+    uint32_t total, canaries, placed;
     bool auto_promote, auto_revert, no_deadline;
 };
 
@@ -64,6 +64,8 @@ static Pb__DeploymentGroup *a_group(const struct asked *ask)
         true;
     g->desired_total = ask->total;
     g->desired_canaries = ask->canaries;
+    g->has_placed_allocs = true;
+    g->placed_allocs = ask->placed;
     g->auto_promote = ask->auto_promote;
     g->auto_revert = ask->auto_revert;
     g->has_progress_deadline_ns = g->has_require_progress_by = !ask->no_deadline;
@@ -270,6 +272,25 @@ Test(deployment, of_many_reports_in_one_command_makes_one_evaluation)
     begin_deployment((struct asked){.total = 4});
     report_all(0, 3, true);
     cr_assert_eq(group_now()->healthy_allocs, 3);
+    cr_assert_eq(evals(), 1);
+}
+
+Test(deployment, of_a_first_version_that_is_all_placed_asks_nobody_until_it_ends)
+{
+    begin_deployment((struct asked){.total = 4, .placed = 4});
+    report(0, true);
+    report_all(1, 3, true);
+    cr_assert_eq(evals(), 0);
+    report(3, true);
+    check_status(SUCCESSFUL, "Deployment completed successfully");
+    cr_assert_eq(evals(), 1);
+}
+
+Test(deployment, of_a_later_version_takes_a_step_with_each_that_is_healthy)
+{
+    register_job(c, a_job(c, "web", 3));
+    begin_deployment((struct asked){.total = 2, .placed = 2});
+    report(0, true);
     cr_assert_eq(evals(), 1);
 }
 
