@@ -149,11 +149,22 @@ static bool all_evals_ended(struct collectable *c, const Pb__Job *job)
     return ended;
 }
 
+/* They count for it, and those that wait for their turn are given it by what it says. */
+static bool has_living_children(struct collectable *c, const Pb__Job *job)
+{
+    const Pb__JobSummary *s = state_summary(c->view, c->scratch, job->namespace_, job->id);
+    bool has = s != NULL && s->children != NULL && s->children->pending + s->children->running > 0;
+    arena_reset(c->scratch);
+    return has;
+}
+
 bool collectable_job(struct collectable *c, const Pb__Job *job)
 {
     if (job->status == NULL || strcmp(job->status, "dead") != 0)
         return false;
     if (!job->stop && (job_is_template(job) || !job_is_batch(job)))
+        return false;
+    if (job_is_template(job) && has_living_children(c, job))
         return false;
     return all_evals_ended(c, job) && all_allocs_ended(c, PB__LIST__BY__JOB, job, NULL);
 }

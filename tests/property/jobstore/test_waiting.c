@@ -422,6 +422,10 @@ static void run_seed(uint64_t seed)
         check_dependencies(&w);
         check_queue(&w);
     }
+    struct cluster *replica = cluster_new();
+    cluster_replay(replica, w.c, 7);
+    cr_assert_eq(digest_of(replica), digest_of(w.c), "seed %d: replicas differ", (int)seed);
+    cluster_free(replica);
     cluster_free(w.c);
 }
 

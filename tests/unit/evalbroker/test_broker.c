@@ -51,6 +51,7 @@ struct a_eval {
     int64_t wait_until;
     const char *type, *unfit_class;
     uint8_t blocked_eval;
+    bool never_planned;
 };
 
 static ProtobufCBinaryData id_of(struct bed *t, uint8_t n)
@@ -73,7 +74,7 @@ static void put_(struct bed *t, struct a_eval e)
     m.modify_index = ++t->index;
     m.create_index = e.created != 0 ? e.created : t->index;
     m.wait_until = e.wait_until;
-    m.has_snapshot_index = true; /* without one it would wait for other jobs */
+    m.has_snapshot_index = !e.never_planned;
     m.snapshot_index = e.snapshot;
     Pb__ClassEligible unfit = PB__CLASS_ELIGIBLE__INIT, *classes = &unfit;
     unfit.class_ = (char *)e.unfit_class;
@@ -305,6 +306,17 @@ Test(broker, a_blocked_one_wakes_when_its_class_gets_room)
     node_ready(&t, 3, "new");
     cr_assert_eq(take(&t, &d), 1);
     cr_assert_eq(d.attempt, 1);
+    bed_end(&t);
+}
+
+Test(broker, no_room_wakes_one_that_waits_for_other_jobs)
+{
+    struct bed t = bed();
+    put(&t, .n = 1, .status = PB__EVAL__STATUS__BLOCKED, .never_planned = true);
+    node_ready(&t, 1, "new");
+    cr_assert_eq(take(&t, NULL), 0);
+    put(&t, .n = 1, .never_planned = true); /* the state lets it go on */
+    cr_assert_eq(take(&t, NULL), 1);
     bed_end(&t);
 }
 

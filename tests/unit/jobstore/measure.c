@@ -14,8 +14,61 @@ static double now_ms(void)
     return (double)t.tv_sec * 1e3 + (double)t.tv_nsec / 1e6;
 }
 
+static Pb__Outcome *dispatch(struct cluster *c)
+{
+    Pb__JobDispatch body = PB__JOB_DISPATCH__INIT;
+    Pb__Command cmd = PB__COMMAND__INIT;
+    body.job_id = (char *)(uintptr_t) "parent";
+    cmd.body_case = PB__COMMAND__BODY_JOB_DISPATCH;
+    cmd.job_dispatch = &body;
+    return cluster_apply(c, &cmd, 0);
+}
+
+static double file_bytes(struct cluster *c)
+{
+    return (double)store_file_bytes(state_store(c->state));
+}
+
+/* One child is at work, `waiting` others wait, then 200 more; and 200 end, each of which gives the
+ * next its turn. */
+static void measure_waiting(uint32_t waiting)
+{
+    enum { MORE = 200 };
+    struct state_options o = {.map_bytes = (size_t)8 << 30};
+    struct cluster *c = cluster_new_with(&o);
+    Pb__ParameterizedJob p = PB__PARAMETERIZED_JOB__INIT;
+    Pb__Job *parent = a_job(c, "parent", 1);
+    c->unchecked = true;
+    p.payload = (char *)(uintptr_t) "optional";
+    p.has_max_running = true;
+    p.max_running = 1;
+    parent->type = (char *)(uintptr_t) "batch";
+    parent->parameterized_job = &p;
+    register_job(c, parent);
+    const char *ids[MORE] = {dispatch(c)->child_id};
+    double before = file_bytes(c), at = now_ms();
+    for (uint32_t i = 1; i <= waiting; i++)
+        if (i < MORE)
+            ids[i] = dispatch(c)->child_id;
+        else
+            dispatch(c);
+    double took = now_ms() - at, bytes = file_bytes(c) - before;
+    at = now_ms();
+    for (int i = 0; i < MORE; i++)
+        dispatch(c);
+    printf("%u children wait: %.1f us for each dispatch, the last %d %.1f us; %.0f bytes each; ",
+           waiting, took * 1e3 / waiting, MORE, (now_ms() - at) * 1e3 / MORE, bytes / waiting);
+    at = now_ms();
+    for (int i = 0; i < MORE; i++)
+        deregister_job(c, ids[i], false);
+    printf("%.1f us for each end and the next one's turn\n", (now_ms() - at) * 1e3 / MORE);
+    cluster_free(c);
+}
+
 int main(void)
 {
+    measure_waiting(1000);
+    measure_waiting(100000);
     struct state_options o = {.map_bytes = (size_t)8 << 30};
     struct cluster *c = cluster_new_with(&o);
     c->unchecked = true;
