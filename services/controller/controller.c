@@ -35,8 +35,36 @@ static void on_seen(void *self, struct request *req)
     mark(c);
 }
 
+/* ---- collection */
+
+static void on_collect(void *self, struct request *req)
+{
+    struct controller *c = self;
+    if (c->collector == NULL) {
+        request_fail(req, PB__REPLY__CODE__NOT_LEADER,
+                     "the jobstore of this server does not lead: ask the controller of the one "
+                     "that does");
+        return;
+    }
+    collector_force(c->collector);
+    request_reply(req, NULL, 0);
+}
+
+static struct collector *new_collector(struct controller *c)
+{
+    return collector_new(c->loop, c->client, c->job_gc_interval_ms,
+                         &(struct collect_settings){
+                             .job_threshold_ms = c->job_gc_threshold_ms,
+                             .eval_threshold_ms = c->eval_gc_threshold_ms,
+                             .batch_eval_threshold_ms = c->batch_eval_gc_threshold_ms,
+                             .deployment_threshold_ms = c->deployment_gc_threshold_ms,
+                             .node_threshold_ms = c->node_gc_threshold_ms,
+                         });
+}
+
 static const struct method methods[] = {
     {PB__CONTROLLER__METHOD__SEEN, "seen", &pb__seen__descriptor, on_seen},
+    {PB__CONTROLLER__METHOD__COLLECT, "collect", &pb__empty__descriptor, on_collect},
     DAEMON_METHODS,
     {0, NULL, NULL, NULL},
 };
@@ -204,6 +232,7 @@ static void on_gained(void *self, uint64_t term)
         .settle_ms = SETTLE_MS,
     });
     c->drainer = drainer_new(c->loop, c->client);
+    c->collector = new_collector(c);
     c->launcher = launcher_new(c->loop, c->client);
     c->timekeeper = timekeeper_new(c->loop, c->client);
     log_info("active", "term=%llu", (unsigned long long)term);
@@ -221,6 +250,8 @@ static void drop_everything(struct controller *c)
     timer_cancel(c->loop, &c->timer);
     drainer_free(c->drainer);
     c->drainer = NULL;
+    collector_free(c->collector);
+    c->collector = NULL;
     launcher_free(c->launcher);
     c->launcher = NULL;
     timekeeper_free(c->timekeeper);
@@ -311,6 +342,9 @@ struct metric *controller_metrics(void *self, size_t *count)
          .kind = PB__METRIC__KIND__GAUGE,
          .help = "time between heartbeats told to agents"},
         {.name = "drain.nodes", .kind = PB__METRIC__KIND__GAUGE, .help = "nodes being drained"},
+        {.name = "collect.records",
+         .kind = PB__METRIC__KIND__COUNTER,
+         .help = "records that nobody needed any more"},
         {.name = "periodic.jobs",
          .kind = PB__METRIC__KIND__GAUGE,
          .help = "jobs that are launched by the clock"},
@@ -331,6 +365,7 @@ struct metric *controller_metrics(void *self, size_t *count)
                                c->heard,
                                ttl_ms,
                                c->drainer != NULL ? drainer_count(c->drainer) : 0,
+                               c->collector != NULL ? collector_deleted(c->collector) : 0,
                                c->launcher != NULL ? launcher_count(c->launcher) : 0,
                                c->launcher != NULL ? launcher_launched(c->launcher) : 0,
                                c->timekeeper != NULL ? timekeeper_count(c->timekeeper) : 0};

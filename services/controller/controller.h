@@ -4,6 +4,7 @@
 #define CONTROLLER_CONTROLLER_H
 
 #include "daemon/daemon.h"
+#include "collector.h"
 #include "drainer.h"
 #include "feed/feed.h"
 #include "feed/leadership.h"
@@ -16,12 +17,15 @@
 struct controller {
     /* settings */
     const char *listen, *jobstore, *jobstore_poll;
+    uint64_t job_gc_interval_ms, job_gc_threshold_ms, eval_gc_threshold_ms,
+        batch_eval_gc_threshold_ms, deployment_gc_threshold_ms, node_gc_threshold_ms;
     uint64_t min_heartbeat_ttl_ms, heartbeat_grace_ms, max_heartbeats_per_second;
 
     struct loop *loop;
     struct leadership *leadership;
     struct heartbeat *heartbeat; /* NULL unless the jobstore beside us leads */
     struct drainer *drainer;     /* likewise */
+    struct collector *collector; /* likewise */
     struct launcher *launcher;   /* likewise */
     struct timekeeper *timekeeper;
     struct server *server;

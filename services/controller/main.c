@@ -1,6 +1,6 @@
 /* controller: what time makes happen. Nodes that are silent too long are down, nodes heard again
  * are ready; nodes that are being drained lose their allocations a few at a time; periodic jobs are
- * launched.
+ * launched; what nobody needs any more is collected.
  *
  * Hears     gateway (SEEN: which nodes sent a heartbeat), jobstore (nodes and jobs, by the changes
  * feed) Says      jobstore (APPLY: changes of nodes' status; LIST and JOB_VIEWS and steps of
@@ -23,12 +23,23 @@ static const struct setting settings[] = {
             "a node silent this long beyond its time is down"),
     SETTING(controller, max_heartbeats_per_second, COUNT, "50",
             "of all nodes together; a larger fleet beats less often. 0: no bound"),
+    SETTING(controller, job_gc_interval_ms, MSEC, "5m", "how often to collect what is old"),
+    SETTING(controller, job_gc_threshold_ms, MSEC, "4h",
+            "jobs that ended or were stopped are kept this long"),
+    SETTING(controller, eval_gc_threshold_ms, MSEC, "1h",
+            "evaluations that ended are kept this long, with their allocations"),
+    SETTING(controller, batch_eval_gc_threshold_ms, MSEC, "24h",
+            "the same, of jobs of type batch and sysbatch"),
+    SETTING(controller, deployment_gc_threshold_ms, MSEC, "1h",
+            "deployments that ended are kept this long"),
+    SETTING(controller, node_gc_threshold_ms, MSEC, "24h",
+            "nodes that are down and empty are kept this long"),
     SETTING_END,
 };
 
 const struct service controller_service = {
     .name = "controller",
-    .summary = "does what time makes happen: missed heartbeats, drains, launches",
+    .summary = "does what time makes happen: missed heartbeats, drains, launches, collection",
     .size = sizeof(struct controller),
     .settings = settings,
     .open = controller_open,

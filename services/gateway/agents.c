@@ -748,6 +748,7 @@ void agents_handle(struct agents *a, struct request *req)
         {PB__GATEWAY__METHOD__NODE_POLL, on_poll},
         {PB__GATEWAY__METHOD__ALLOC_UPDATE, on_alloc_update},
         {PB__GATEWAY__METHOD__AGENT_RESULT, on_agent_result},
+        {PB__GATEWAY__METHOD__ALLOCS_KEPT, on_allocs_kept},
     };
     for (size_t i = 0; i < COUNT_OF(table); i++)
         if (table[i].method == request_envelope(req)->method) {
@@ -784,6 +785,7 @@ struct agents *agents_open(struct loop *l, const struct agents_options *o)
 
 static void node_close(struct node *n)
 {
+    known_close(n);
     if (n->poll != NULL)
         request_fail(take_poll(n), PB__REPLY__CODE__UNAVAILABLE, "the gateway is stopping");
     if (n->listing)

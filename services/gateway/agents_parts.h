@@ -26,6 +26,7 @@ struct node {
     struct link asks; /* struct ask.of_node */
     struct call *list_call;
     struct update *queued; /* its report that is in no batch yet; NULL: none */
+    struct known *known; /* NULL, or what its agent asks */
 };
 
 struct agents {
@@ -83,6 +84,10 @@ bool asks_are_waiting(const struct node *n);
 /* Its agent has gone: what was not sent yet fails. */
 void asks_lose_node(struct node *n);
 void asks_close(struct agents *a);
+
+/* ---- agents_known.c */
+void on_allocs_kept(void *self, struct request *req);
+void known_close(struct node *n);
 
 /* ---- agents_update.c */
 void on_alloc_update(void *self, struct request *req);

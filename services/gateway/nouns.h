@@ -37,6 +37,10 @@ route_fn evaluations_list, evaluation_get, job_evaluations;
 /* node_pools.c */
 route_fn node_pools_list, node_pool_get, node_pool_put, node_pool_delete, node_pool_nodes,
     node_pool_jobs;
+/* evaluate.c */
+route_fn job_evaluate;
+/* system.c */
+route_fn system_gc, system_reconcile_summaries;
 /* nodes.c */
 route_fn nodes_list, node_get;
 /* drain.c */

@@ -109,6 +109,9 @@ static void apply_body(struct view *v, const Pb__Command *cmd, Pb__Outcome *out)
     case PB__COMMAND__BODY_RESTORE_PART:
         apply_restore_part(v, cmd->restore_part, out);
         return;
+    case PB__COMMAND__BODY_JOB_EVALUATE:
+        apply_job_evaluate(v, cmd->job_evaluate, out);
+        return;
     case PB__COMMAND__BODY_COLLECT:
         apply_collect(v, cmd->collect, out);
         return;

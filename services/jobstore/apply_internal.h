@@ -36,6 +36,7 @@ void apply_node_pool_set(struct view *v, const Pb__NodePoolSet *cmd, Pb__Outcome
 void apply_node_pool_delete(struct view *v, const Pb__NodePoolDelete *cmd, Pb__Outcome *out);
 void apply_namespace_set(struct view *v, const Pb__NamespaceSet *cmd, Pb__Outcome *out);
 void apply_namespace_delete(struct view *v, const Pb__NamespaceDelete *cmd, Pb__Outcome *out);
+void apply_job_evaluate(struct view *v, const Pb__JobEvaluate *cmd, Pb__Outcome *out);
 void apply_collect(struct view *v, const Pb__Collect *cmd, Pb__Outcome *out);
 void apply_restore_part(struct view *v, const Pb__RestorePart *cmd, Pb__Outcome *out);
 

@@ -95,6 +95,7 @@ static const char *command_mistake(const Pb__Command *c)
     switch (c->body_case) {
     case PB__COMMAND__BODY_JOB_REGISTER:
     case PB__COMMAND__BODY_JOB_DEREGISTER:
+    case PB__COMMAND__BODY_JOB_EVALUATE:
     case PB__COMMAND__BODY_PERIODIC_LAUNCH:
     case PB__COMMAND__BODY_JOB_REVERT:
     case PB__COMMAND__BODY_JOB_STABLE:

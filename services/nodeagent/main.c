@@ -49,6 +49,8 @@ static const struct setting settings[] = {
     SETTING(nodeagent, device_interval_ms, MSEC, "60000", "it is run so often; 0: once"),
     SETTING(nodeagent, device_timeout_ms, MSEC, "5000", "it is killed when it takes longer"),
     SETTING(nodeagent, max_kill_timeout_ms, MSEC, "30000", "a job's kill_timeout is cut to this"),
+    SETTING(nodeagent, gc_interval_ms, MSEC, "5m",
+            "how often to ask whether the servers still know what is over and kept here"),
     SETTING(nodeagent, cgroup, TEXT, "auto",
             "where tasks' cgroups go: auto, none, or the mount point of a hierarchy"),
     SETTING(nodeagent, chroot, LIST,

@@ -363,6 +363,11 @@ enum err nodeagent_start(void *self, struct loop *l, struct reason *why)
     runner_restore(na->runner, na->same_boot);
     uplink_start(na->uplink);
     devicewatch_start(na);
+    na->forget = forget_new(l, &(struct forget_options){.interval_ms = na->gc_interval_ms,
+                                                        .node = na->node,
+                                                        .local = na->local,
+                                                        .runner = na->runner,
+                                                        .uplink = na->uplink});
     return OK;
 }
 
@@ -388,6 +393,7 @@ void nodeagent_close(void *self)
 {
     struct nodeagent *na = self;
     devicewatch_end(na);
+    forget_free(na->forget);
     readers_free(na->readers);
     runner_free(na->runner);
     local_close(na->local);

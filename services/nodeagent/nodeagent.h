@@ -5,6 +5,7 @@
 #include "cgroup.h"
 #include "daemon/daemon.h"
 #include "local.h"
+#include "forget.h"
 #include "readers.h"
 #include "runner.h"
 #include "uplink.h"
@@ -18,7 +19,7 @@ struct nodeagent {
     uint64_t device_interval_ms, device_timeout_ms;
     uint64_t cpu_mhz, memory_mb, disk_mb;
     uint64_t reserved_cpu, reserved_memory_mb, reserved_disk_mb;
-    uint64_t max_kill_timeout_ms;
+    uint64_t max_kill_timeout_ms, gc_interval_ms;
     bool stop_tasks_on_exit;
 
     struct loop *loop;
@@ -31,6 +32,7 @@ struct nodeagent {
     struct local *local;
     struct runner *runner;
     struct uplink *uplink;
+    struct forget *forget;
     struct readers *readers;
     struct devicewatch *devicewatch; /* NULL: no program */
     void (*drained)(void *arg);

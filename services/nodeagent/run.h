@@ -86,6 +86,12 @@ const Pb__TaskGroup *group_of(const Pb__Job *job, const char *name);
 struct task_rules task_rules_of(const Pb__Job *job, const Pb__TaskGroup *group,
                                 const Pb__Task *task, int64_t max_kill_timeout_ns);
 
+/* What the local state has not yet written goes with the next step. */
+void runner_write_soon(struct runner *r);
+
+/* removal.c: the local record and the directories of an allocation that is not in memory. */
+void runner_remove_files(struct runner *r, const uint8_t id[16]);
+
 /* launch.c: makes a process of a task, or says to the core why not. */
 void task_run_launch(struct task_run *t);
 

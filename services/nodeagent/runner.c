@@ -126,6 +126,11 @@ static void alloc_run_free(struct alloc_run *run)
     free(run);
 }
 
+void runner_write_soon(struct runner *r)
+{
+    step_mark(r->loop, &r->step, run_step, r);
+}
+
 void alloc_run_touch(struct alloc_run *run)
 {
     if (!link_is_linked(&run->touched))
@@ -246,45 +251,13 @@ static void carry_out(struct task_run *t)
 
 /* ---- directories that go */
 
-struct removal {
-    struct worker_job job;
-    char *data_dir;
-    uint8_t alloc[16];
-    struct reason why;
-};
-
-static void remove_dirs(struct worker_job *job)
-{
-    struct removal *m = container_of(job, struct removal, job);
-    if (allocdir_destroy(m->data_dir, m->alloc, &m->why) == OK)
-        m->why.text[0] = '\0';
-}
-
-static void removed_dirs(struct worker_job *job)
-{
-    struct removal *m = container_of(job, struct removal, job);
-    if (m->why.text[0] == '\0')
-        log_info("alloc_removed", "alloc=%s", log_id(m->alloc));
-    else
-        log_warn("alloc_not_removed", "alloc=%s reason=%s", log_id(m->alloc),
-                 log_quote(m->why.text));
-    free(m->data_dir);
-    free(m);
-}
-
 static void remove_alloc(struct alloc_run *run)
 {
     struct runner *r = run->runner;
-    struct removal *m = xcalloc(1, sizeof *m);
-    m->job.work = remove_dirs;
-    m->job.done = removed_dirs;
-    m->data_dir = xstrdup(r->options.data_dir);
-    memcpy(m->alloc, run->id, 16);
-    local_delete_alloc(r->options.local, run->id);
+    uint8_t id[16];
+    memcpy(id, run->id, sizeof id);
     alloc_run_free(run);
-    if (r->worker == NULL)
-        r->worker = worker_new(r->loop);
-    worker_submit(r->worker, &m->job);
+    runner_remove_files(r, id);
 }
 
 /* ---- the step */

@@ -55,7 +55,8 @@ const struct dev_program dev_programs[] = {
     {"nodeagent", DEV_STAGE_AGENTS, 5000,
      "    gateway = \"ipc://$RUN/gateway.sock\";\n"
      "    gateway_poll = \"ipc://$RUN/gateway-poll.sock\";\n"
-     "    http_addr = \"127.0.0.1:$PORT\";\n",
+     "    http_addr = \"127.0.0.1:$PORT\";\n"
+     "    gc_interval_ms = \"4s\";\n",
      NULL},
 };
 const size_t dev_program_count = COUNT_OF(dev_programs);

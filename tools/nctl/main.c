@@ -22,6 +22,7 @@ static const struct command commands_main[] = {
     {NULL, NULL, NULL, NULL, NULL, NULL, 0, 0, NULL},
 };
 
+/* clang-format off */
 static const struct command *const commands[] = {
     commands_job,        commands_dispatch,
     commands_history,    commands_periodic,
@@ -34,7 +35,17 @@ static const struct command *const commands[] = {
     commands_scheduler,  commands_operator,
     commands_tls,        commands_dev,
     commands_main,       NULL,
+    commands_job,       commands_history,   commands_periodic,
+    commands_plan,      commands_alloc,     commands_fs,
+    commands_node,      commands_drain,     commands_purge,
+    commands_pool,      commands_eval,      commands_deployment,
+    commands_scaling,   commands_namespace, commands_server,
+    commands_scheduler, commands_operator,  commands_tls,
+    commands_dev,       commands_main,
+    commands_evaluate, commands_system, /* another line for each who adds here */
+    NULL,
 };
+/* clang-format on */
 
 static void print_flags(const struct flag *flags)
 {

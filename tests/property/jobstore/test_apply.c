@@ -411,6 +411,18 @@ static void step_collect_anything(struct world *w)
     collect(w, &body);
 }
 
+static void step_evaluate(struct world *w)
+{
+    Pb__JobEvaluate body = PB__JOB_EVALUATE__INIT;
+    Pb__Command cmd = PB__COMMAND__INIT;
+    body.job_id = (char *)(uintptr_t)job_name(w);
+    body.has_reschedule = true;
+    body.reschedule = below(w, 2) == 0;
+    cmd.body_case = PB__COMMAND__BODY_JOB_EVALUATE;
+    cmd.job_evaluate = &body;
+    cluster_apply(w->c, &cmd, 0);
+}
+
 /* All that is found in pieces of random size. True: something was. */
 static bool collect_round(struct world *w)
 {
@@ -785,6 +797,8 @@ static void run(uint64_t seed)
         step(&w);
         if (below(&w, 20) == 0)
             step_collect(&w);
+        if (below(&w, 20) == 0)
+            step_evaluate(&w);
         if (below(&w, 3) == 0)
             fold_some(&w, &f, false);
         if (i % 25 == 0)

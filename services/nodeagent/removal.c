@@ -1,0 +1,59 @@
+/* Removes all that is left of an allocation: its local record at once, its directories by the
+ * worker. */
+#include "allocdir.h"
+#include "base/log.h"
+#include "run.h"
+#include <stdlib.h>
+#include <string.h>
+
+struct removal {
+    struct worker_job job;
+    char *data_dir;
+    uint8_t alloc[16];
+    struct reason why;
+};
+
+static void remove_dirs(struct worker_job *job)
+{
+    struct removal *m = container_of(job, struct removal, job);
+    if (allocdir_destroy(m->data_dir, m->alloc, &m->why) == OK)
+        m->why.text[0] = '\0';
+}
+
+static void removed_dirs(struct worker_job *job)
+{
+    struct removal *m = container_of(job, struct removal, job);
+    if (m->why.text[0] == '\0')
+        log_info("alloc_removed", "alloc=%s", log_id(m->alloc));
+    else
+        log_warn("alloc_not_removed", "alloc=%s reason=%s", log_id(m->alloc),
+                 log_quote(m->why.text));
+    free(m->data_dir);
+    free(m);
+}
+
+void runner_remove_files(struct runner *r, const uint8_t id[16])
+{
+    struct removal *m = xcalloc(1, sizeof *m);
+    m->job.work = remove_dirs;
+    m->job.done = removed_dirs;
+    m->data_dir = xstrdup(r->options.data_dir);
+    memcpy(m->alloc, id, 16);
+    local_delete_alloc(r->options.local, id);
+    if (r->worker == NULL)
+        r->worker = worker_new(r->loop);
+    worker_submit(r->worker, &m->job);
+}
+
+bool runner_has(const struct runner *r, const uint8_t alloc[16])
+{
+    return map_get_id(r->allocs, alloc) != NULL;
+}
+
+void runner_forget(struct runner *r, const uint8_t alloc[16])
+{
+    if (runner_has(r, alloc))
+        return; /* it has begun anew, or its end is yet to be told */
+    runner_remove_files(r, alloc);
+    runner_write_soon(r);
+}
