@@ -4,6 +4,7 @@
 #include "sched/planner.h"
 #include "sched/specification.h"
 #include "sched/whatif.h"
+#include "wire/wire.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -184,5 +185,77 @@ Pb__Answer *sched_answer(struct arena *a, const struct fleet *f, const Pb__JobVi
         return refuse(a, answer, PB__REPLY__CODE__INVALID, why.text);
     plan_and_explain(answer, a, other != NULL ? other : f, view_after(a, view, answer->job), q, o);
     fleet_free(other); /* the answer has copies of what it says of nodes */
+    return answer;
+}
+
+/* ---- again */
+
+#define MOST_DIFFERENCES 20
+
+static void differs(struct arena *a, Pb__Answer *answer, char *text)
+{
+    if (answer->differences == NULL)
+        answer->differences = arena_array(a, char *, MOST_DIFFERENCES);
+    if (answer->n_differences < MOST_DIFFERENCES)
+        answer->differences[answer->n_differences++] = text;
+}
+
+static void compare_counts(struct arena *a, Pb__Answer *answer, const char *what, size_t was,
+                           size_t now)
+{
+    if (was != now)
+        differs(a, answer, arena_printf(a, "%zu %s then, %zu now", was, what, now));
+}
+
+static void compare_placements(struct arena *a, Pb__Answer *answer, const Pb__Plan *was)
+{
+    const Pb__Plan *now = answer->plan;
+    for (size_t i = 0; i < was->n_placements && i < now->n_placements; i++) {
+        const Pb__Placement *x = was->placements[i], *y = now->placements[i];
+        char then_node[ID_TEXT_SIZE], now_node[ID_TEXT_SIZE];
+        if (wire_equal(&x->base, &y->base))
+            continue;
+        id_format(x->node_id.data, then_node);
+        id_format(y->node_id.data, now_node);
+        differs(a, answer,
+                arena_printf(a, "%s[%u] on node %s then, %s[%u] on node %s now", x->task_group,
+                             x->name_index, then_node, y->task_group, y->name_index, now_node));
+    }
+}
+
+static void compare_plans(struct arena *a, Pb__Answer *answer, const Pb__Plan *was)
+{
+    const Pb__Plan *now = answer->plan;
+    answer->has_same = 1;
+    answer->same = wire_equal(&was->base, &now->base);
+    if (answer->same)
+        return;
+    compare_counts(a, answer, "placements", was->n_placements, now->n_placements);
+    compare_counts(a, answer, "stops", was->n_stops, now->n_stops);
+    compare_counts(a, answer, "updates in place", was->n_in_place, now->n_in_place);
+    compare_counts(a, answer, "groups without room", was->n_failed_groups, now->n_failed_groups);
+    compare_placements(a, answer, was);
+    if (answer->n_differences == 0)
+        differs(a, answer, arena_strdup(a, "what is said about the placements"));
+}
+
+Pb__Answer *sched_answer_again(struct arena *a, const struct fleet *f, const Pb__JobView *view,
+                               const Pb__Eval *eval, uint64_t seed, const struct sched_options *o,
+                               const Pb__Plan *was)
+{
+    Pb__Answer *answer = arena_array(a, Pb__Answer, 1);
+    struct planner p;
+    pb__answer__init(answer);
+    planner_init(&p, a, f, view, eval, seed, o);
+    planner_run(&p);
+    answer->has_index = 1;
+    answer->index = was->snapshot_index;
+    answer->job = answer->was = view->job;
+    answer->eval = (Pb__Eval *)(uintptr_t)eval;
+    answer->plan = p.plan;
+    p.plan->snapshot_index = was->snapshot_index; /* how old the job's view was is not the plan's */
+    count_updates(answer, &p);
+    list_displaced(answer, &p);
+    compare_plans(a, answer, was);
     return answer;
 }

@@ -14,4 +14,10 @@
 Pb__Answer *sched_answer(struct arena *a, const struct fleet *f, const Pb__JobView *view,
                          uint64_t index, const Pb__Question *q, const struct sched_options *o);
 
+/* The same plan as sched_plan with these inputs, told as an answer. was: the one that was made of
+ * them then. */
+Pb__Answer *sched_answer_again(struct arena *a, const struct fleet *f, const Pb__JobView *view,
+                               const Pb__Eval *eval, uint64_t seed, const struct sched_options *o,
+                               const Pb__Plan *was);
+
 #endif

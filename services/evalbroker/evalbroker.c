@@ -189,7 +189,7 @@ static void serve(struct evalbroker *eb)
         size_t ready = broker_ready(eb->broker, ask->types, ask->n_types);
         size_t share = (ready + waiting - 1) / waiting;
         waiting--;
-        if (ready == 0 && !questions_wait(eb, ask->types, ask->n_types))
+        if (ready == 0 && !questions_wait(eb, ask->types, ask->n_types, request_peer(p->req)))
             continue;
         unpark(p);
         answer(eb, p->req, share < wanted(ask) ? (uint32_t)share : wanted(ask));

@@ -6,6 +6,9 @@
     300 /* an answer must yet travel: so long before the end it is given up                        \
          */
 
+#define OTHERS_MS  2000 /* for another worker to come and be asked */
+#define MOST_ASKED 64   /* workers, of a past evaluation */
+
 /* Lives in its request's arena. */
 struct question {
     struct link link;
@@ -13,7 +16,10 @@ struct question {
     struct evalbroker *broker;
     struct request *req;
     bool handed_out;
-    uint32_t peer; /* to whom */
+    uint32_t peer;                 /* to whom */
+    uint32_t ignorant[MOST_ASKED]; /* those that know nothing of it */
+    size_t ignorant_count;
+    const char *reason; /* what the last of them said */
 };
 
 static const Pb__Question *body_of(const struct question *k)
@@ -37,7 +43,9 @@ static void on_time_over(void *owner)
 {
     struct question *k = owner;
     forget(k);
-    if (k->handed_out)
+    if (k->ignorant_count > 0)
+        request_fail(k->req, PB__REPLY__CODE__NOT_FOUND, "%s", k->reason);
+    else if (k->handed_out)
         request_fail(k->req, PB__REPLY__CODE__TIMEOUT, "the scheduler did not answer in time");
     else
         request_fail(k->req, PB__REPLY__CODE__UNAVAILABLE,
@@ -86,12 +94,21 @@ static bool serves(char *const *types, size_t count, const char *type)
     return false;
 }
 
-bool questions_wait(const struct evalbroker *eb, char *const *types, size_t type_count)
+static bool was_asked(const struct question *k, uint32_t peer)
+{
+    for (size_t i = 0; i < k->ignorant_count; i++)
+        if (k->ignorant[i] == peer)
+            return true;
+    return false;
+}
+
+bool questions_wait(const struct evalbroker *eb, char *const *types, size_t type_count,
+                    uint32_t peer)
 {
     struct question *k;
     list_each(&eb->questions, struct question, link, k)
     {
-        if (!k->handed_out && serves(types, type_count, type_of(k)))
+        if (!k->handed_out && serves(types, type_count, type_of(k)) && !was_asked(k, peer))
             return true;
     }
     return false;
@@ -106,7 +123,7 @@ void questions_hand_out(struct evalbroker *eb, const Pb__Dequeue *ask, uint32_t 
     struct question *k;
     list_each(&eb->questions, struct question, link, k)
     {
-        if (k->handed_out || !serves(ask->types, ask->n_types, type_of(k)))
+        if (k->handed_out || !serves(ask->types, ask->n_types, type_of(k)) || was_asked(k, peer))
             continue;
         Pb__Question *q = arena_copy(a, body_of(k), sizeof(*q));
         q->has_id = 1;
@@ -140,6 +157,20 @@ static void pass_on(struct question *k, const Pb__Answer *answer)
         request_reply(req, &answer->base, answer->index);
 }
 
+/* Another worker may have planned it. */
+static bool ask_another(struct question *k, const Pb__Answer *answer)
+{
+    if (body_of(k)->kind != PB__QUESTION__KIND__REPLAY ||
+        answer->code != PB__REPLY__CODE__NOT_FOUND || k->ignorant_count == MOST_ASKED)
+        return false;
+    k->reason = arena_strdup(request_arena(k->req), answer->reason != NULL ? answer->reason : "");
+    k->ignorant[k->ignorant_count++] = k->peer;
+    k->handed_out = false;
+    timer_arm(k->broker->loop, &k->timer, OTHERS_MS, on_time_over, k);
+    evalbroker_mark(k->broker);
+    return true;
+}
+
 void questions_on_answer(void *self, struct request *req)
 {
     struct evalbroker *eb = self;
@@ -148,7 +179,7 @@ void questions_on_answer(void *self, struct request *req)
     list_each(&eb->questions, struct question, link, k)
     {
         const Pb__Answer *answer = find_answer(answers, request_id(k->req));
-        if (answer != NULL)
+        if (answer != NULL && !ask_another(k, answer))
             pass_on(k, answer);
     }
     request_reply(req, NULL, 0);

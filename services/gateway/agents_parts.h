@@ -26,7 +26,7 @@ struct node {
     struct link asks; /* struct ask.of_node */
     struct call *list_call;
     struct update *queued; /* its report that is in no batch yet; NULL: none */
-    struct known *known; /* NULL, or what its agent asks */
+    struct known *known;   /* NULL, or what its agent asks */
 };
 
 struct agents {

@@ -14,4 +14,10 @@ void ask_failed(struct exchange *x, const struct response *r);
 /* {group: metrics}; null where there are none. A new reference. */
 json_t *metrics_by_group(Pb__PlacementMetrics **groups, size_t count);
 
+/* ---- plan.c. New references. */
+/* {group: what happens to its allocations} */
+json_t *plan_updates_json(const Pb__Answer *a);
+/* One line for each group and node; sorts the plan's placements. */
+json_t *plan_where_json(struct gateway *g, const Pb__Plan *plan);
+
 #endif

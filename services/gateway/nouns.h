@@ -37,6 +37,8 @@ route_fn evaluations_list, evaluation_get, job_evaluations;
 /* node_pools.c */
 route_fn node_pools_list, node_pool_get, node_pool_put, node_pool_delete, node_pool_nodes,
     node_pool_jobs;
+/* replay.c */
+route_fn evaluation_replay;
 /* evaluate.c */
 route_fn job_evaluate;
 /* system.c */

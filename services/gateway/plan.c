@@ -19,7 +19,7 @@ struct dry_run {
     const char *warnings;
 };
 
-static json_t *updates_json(const Pb__Answer *a)
+json_t *plan_updates_json(const Pb__Answer *a)
 {
     json_t *all = json_object();
     for (size_t i = 0; i < a->n_updates; i++) {
@@ -76,7 +76,7 @@ static int by_where(const void *a, const void *b)
 }
 
 /* Where the placements would go: one line for each group and node. */
-static json_t *where_json(struct gateway *g, const Pb__Plan *plan)
+json_t *plan_where_json(struct gateway *g, const Pb__Plan *plan)
 {
     json_t *all = json_array();
     size_t n = plan->n_placements;
@@ -116,7 +116,7 @@ static json_t *displaced_json(struct gateway *g, const Pb__Answer *a)
 static json_t *plan_json(const struct dry_run *d, const Pb__Answer *a)
 {
     json_int_t index = a->was != NULL ? (json_int_t)a->was->job_modify_index : 0;
-    json_t *annotations = json_pack("{so,so}", "DesiredTGUpdates", updates_json(a),
+    json_t *annotations = json_pack("{so,so}", "DesiredTGUpdates", plan_updates_json(a),
                                     "PreemptedAllocs", displaced_json(d->context->gateway, a));
     json_t *tree = json_pack("{so,so,so,so,sI,sI,so,so}", "Annotations", annotations,
                              "CreatedEvals", created_json(d->context->gateway, a), "Diff",
@@ -126,7 +126,7 @@ static json_t *plan_json(const struct dry_run *d, const Pb__Answer *a)
                              next_launch_json(a->job, loop_wall_ns(d->context->gateway->loop)),
                              "Warnings", json_text(d->warnings));
     if (d->submission.where)
-        json_put(tree, "Where", where_json(d->context->gateway, a->plan));
+        json_put(tree, "Where", plan_where_json(d->context->gateway, a->plan));
     return tree;
 }
 

@@ -39,6 +39,7 @@ static const struct route table[] = {
     {"/v1/evaluations", NULL, HTTP_GET, ROUTE_REGION, evaluations_list},
     {"/v1/evaluation/", "/allocations", HTTP_GET, ROUTE_REGION | ROUTE_PREFIX,
      evaluation_allocations},
+    {"/v1/evaluation/", "/replay", HTTP_GET, ROUTE_REGION | ROUTE_PREFIX, evaluation_replay},
     {"/v1/evaluation/", "/why", HTTP_GET, ROUTE_REGION | ROUTE_PREFIX, evaluation_why},
     {"/v1/evaluation/", NULL, HTTP_GET, ROUTE_REGION | ROUTE_PREFIX, evaluation_get},
     {"/v1/deployments", NULL, HTTP_GET, ROUTE_REGION, deployments_list},

@@ -158,10 +158,38 @@ static void on_late(void *owner)
     free_asked(k);
 }
 
+/* From what was kept: there is nothing to wait for. */
+static void answer_again(struct schedworker *w, const Pb__Question *q)
+{
+    struct history_plan p;
+    struct arena *a = arena_new(ANSWER_CAP);
+    if (q->eval_id.len != ID_SIZE || !history_find(w->history, a, q->eval_id.data, &p)) {
+        refuse(
+            w, q, PB__REPLY__CODE__NOT_FOUND,
+            "no scheduler has kept what the evaluation was planned on: each keeps its last plans "
+            "(replay_plans) until it is stopped");
+        arena_free(a);
+        return;
+    }
+    Pb__Answer *x = sched_answer_again(a, p.fleet, p.inputs.view, p.inputs.eval, p.inputs.seed,
+                                       p.inputs.options, p.plan);
+    x->has_id = x->has_plans = 1;
+    x->id = q->id;
+    x->plans = p.count;
+    tell(w, x);
+    fleet_free(p.fleet);
+    arena_free(a);
+    metric_add(&w->metrics[SCHEDWORKER_ANSWERS], 1);
+}
+
 void asked_take(struct schedworker *w, const Pb__Question *q)
 {
     if (q->id.len != ID_SIZE || q->job_id == NULL)
         return;
+    if (q->kind == PB__QUESTION__KIND__REPLAY) {
+        answer_again(w, q);
+        return;
+    }
     if (w->asked_count >= MOST_ASKED) {
         refuse(w, q, PB__REPLY__CODE__BUSY, "the scheduler has too many questions: try again");
         return;

@@ -21,12 +21,20 @@ void work_set_eval(struct work *k, const Pb__Eval *eval)
         k->min_index = eval->modify_index;
 }
 
+void work_release(struct work *k)
+{
+    fleet_release(k->worker->fleet, k->hold);
+    history_release(k->worker->history, k->plan_number);
+    k->hold = NULL;
+    k->plan_number = 0;
+}
+
 void work_free(struct work *k)
 {
     struct schedworker *w = k->worker;
     list_remove(&k->link);
     w->work_count--;
-    fleet_release(w->fleet, k->hold);
+    work_release(k);
     others_free(k->others);
     arena_free(k->arena);
     free(k);

@@ -35,6 +35,10 @@ static const struct setting settings[] = {
     SETTING(schedworker, wait_ms, MSEC, "30s", "how long one question to evalbroker may wait"),
     SETTING(schedworker, view_timeout_ms, MSEC, "10s",
             "how long to wait for the view to be new enough before giving evaluations back"),
+    SETTING(schedworker, replay_plans, COUNT, "100",
+            "plans kept with all they were made from, for `nctl eval replay`; 0: none"),
+    SETTING(schedworker, replay_bytes, SIZE, "32MiB",
+            "memory for them at most, beside one copy of the nodes' records"),
     SETTING_END,
 };
 

@@ -24,14 +24,16 @@ static void keep_until_seen(struct work *k, uint64_t index)
 {
     struct schedworker *w = k->worker;
     if (index <= fleet_index(w->fleet)) {
-        fleet_release(w->fleet, k->hold);
-    } else {
-        struct planned *p = xcalloc(1, sizeof(*p));
-        p->hold = k->hold;
-        p->index = index;
-        list_push_back(&w->planned, &p->link);
+        work_release(k);
+        return;
     }
+    struct planned *p = xcalloc(1, sizeof(*p));
+    p->hold = k->hold;
+    p->number = k->plan_number;
+    p->index = index;
+    list_push_back(&w->planned, &p->link);
     k->hold = NULL;
+    k->plan_number = 0;
 }
 
 static void raise_min_index(struct work *k, uint64_t index)
@@ -62,15 +64,13 @@ static void take_result(struct work *k, const Pb__PlanResult *r)
         work_attempt_failed(k);
         break;
     case PB__PLAN_RESULT__CODE__REFUSED:
-        fleet_release(k->worker->fleet, k->hold);
-        k->hold = NULL;
+        work_release(k);
         k->eval->plans += r->index > 0; /* refused by jobstore, not before: it counted */
         raise_min_index(k, newest);
         work_attempt_failed(k);
         break;
     default:
-        fleet_release(k->worker->fleet, k->hold);
-        k->hold = NULL;
+        work_release(k);
         raise_min_index(k, newest); /* whatever overtook it is to be seen */
         k->check = true;
     }
@@ -108,8 +108,7 @@ static void on_results(void *self, const struct response *r)
         }
         k->submitted = false;
         k->check = !untouched;
-        fleet_release(w->fleet, k->hold);
-        k->hold = NULL;
+        work_release(k);
     }
     if (!ok) {
         log_warn("submit_failed", "reason=%s", log_quote(r->reason));
@@ -129,8 +128,7 @@ static bool is_unsure(const Pb__Plan *plan, size_t placed_before)
 
 static void leave_for_next_round(struct work *k)
 {
-    fleet_release(k->worker->fleet, k->hold);
-    k->hold = NULL;
+    work_release(k);
     k->submitted = false;
 }
 
@@ -175,6 +173,12 @@ static Pb__Plan *plan_work(struct work *k, struct arena *a, const Pb__JobView *v
     /* The fleet may have moved on since the job was read: the plan is as old as the older. */
     if (views->index < plan->snapshot_index)
         plan->snapshot_index = views->index;
+    const struct history_inputs in = {.view = view,
+                                      .eval = k->eval,
+                                      .seed = seed,
+                                      .fleet_index = fleet_index(w->fleet),
+                                      .options = &o};
+    k->plan_number = history_made(w->history, &in, plan);
     k->hold = fleet_hold(w->fleet, plan);
     k->last_plan = plan->has_status != 0;
     k->submitted = true;

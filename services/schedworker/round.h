@@ -27,6 +27,7 @@ struct work {
     bool check;            /* its plan was stale: read it again */
     struct others *others; /* what might be displaced for it; NULL: nobody has looked */
     struct hold *hold;     /* of the plan that was submitted */
+    uint64_t plan_number;  /* of that plan, in history.h */
 };
 
 /* What evalbroker is still to be told. */
@@ -42,6 +43,7 @@ struct ending {
 struct planned {
     struct link link;
     struct hold *hold;
+    uint64_t number; /* in history.h */
     uint64_t index;
 };
 
@@ -53,6 +55,8 @@ void round_pause(struct schedworker *w);
 
 void work_set_eval(struct work *k, const Pb__Eval *eval);
 void work_free(struct work *k);
+/* The plan that was submitted is held no more. */
+void work_release(struct work *k);
 /* Takes k. ack: it is brought to an end, else it is given back. */
 void work_end(struct work *k, bool ack, uint64_t index);
 /* Given back when it has failed too often: k may be gone. */

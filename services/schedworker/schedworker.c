@@ -61,12 +61,14 @@ static void on_reset(void *self)
 {
     struct schedworker *w = self;
     fleet_reset(w->fleet);
+    history_reset(w->history);
 }
 
 static void on_object(void *self, const Pb__Object *o, uint64_t index)
 {
     struct schedworker *w = self;
     fleet_set_object(w->fleet, o);
+    history_object(w->history, o);
 }
 
 static void on_synced(void *self, uint64_t index)
@@ -80,6 +82,7 @@ static void on_synced(void *self, uint64_t index)
             continue;
         list_remove(&p->link);
         fleet_release(w->fleet, p->hold);
+        history_release(w->history, p->number);
         free(p);
     }
     asked_synced(w);
@@ -257,6 +260,7 @@ enum err schedworker_start(void *self, struct loop *l, struct reason *why)
     struct schedworker *w = self;
     w->loop = l;
     w->fleet = fleet_new();
+    w->history = history_new(w->replay_plans, w->replay_bytes);
     list_init(&w->works);
     list_init(&w->ended);
     list_init(&w->planned);
@@ -321,6 +325,7 @@ void schedworker_close(void *self)
     for (size_t i = 0; i < w->type_count; i++)
         free(w->type_names[i]);
     free(w->type_names);
+    history_free(w->history);
     fleet_free(w->fleet);
 }
 

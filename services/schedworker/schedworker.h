@@ -10,6 +10,7 @@
 #include "daemon/daemon.h"
 #include "feed/feed.h"
 #include "sched/fleet.h"
+#include "schedworker/history.h"
 #include "schedworker/where.h"
 
 enum schedworker_metric {
@@ -36,7 +37,8 @@ enum phase {
 struct schedworker {
     /* settings */
     const char *evalbroker, *planqueue, *jobstore, *jobstore_poll, *gateway, *servers, *types;
-    uint64_t batch, max_changes, max_round_changes, max_attempts, wait_ms, view_timeout_ms;
+    uint64_t batch, max_changes, max_round_changes, max_attempts, wait_ms, view_timeout_ms,
+        replay_plans, replay_bytes;
 
     bool idle_beside_leader;
 
@@ -45,6 +47,7 @@ struct schedworker {
     struct client *broker, *queue, *store; /* NULL: it is not known yet who leads */
     struct feed *feed;
     struct fleet *fleet;
+    struct history *history;
     char **type_names;
     size_t type_count;
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Collection: what nobody needs goes when it is asked for, with all that is left of it on the node; what runs stays.
 . "$(dirname "$0")/lib.sh"
-suite_start ''
+suite_start '' -workers 2
 ready() { [ "$(api GET /v1/nodes | jq '[.[] | select(.Status == "ready")] | length')" = 1 ]; }
 wait_for 60 'the node is ready' ready
 
@@ -59,4 +59,14 @@ grep -q 'finished with status "complete"' "$WORK/out" || fail "says: $(cat "$WOR
 [ "$(status_of PUT /v1/job/web/evaluate --data '{}')" = 400 ] || fail 'no job is evaluated'
 [ "$(cat "$WORK/body")" = 'Job ID must be specified' ] || fail "says: $(cat "$WORK/body")"
 [ "$(status_of POST /v1/job/web/evaluate)" = 200 ] || fail "without a body: $(cat "$WORK/body")"
+
+note 'an evaluation is planned again, by whichever worker planned it'
+for job in web sum; do
+  for eval in $(api GET "/v1/job/$job/evaluations" | jq -r '.[] | select(.Status == "complete") | .ID'); do
+    "$NCTL" eval replay "$eval" >"$WORK/out" 2>&1 || fail "replay of an evaluation of $job: $(cat "$WORK/out")"
+    grep -q '^The same plan as was made then.$' "$WORK/out" || fail "says: $(cat "$WORK/out")"
+  done
+done
+api GET "/v1/evaluation/$eval/replay" | jq -e '.Same and .JobID == "sum" and .Where[0].Count == 1 and .Annotations.DesiredTGUpdates.group.Place == 1' \
+  >/dev/null || fail "$(api GET "/v1/evaluation/$eval/replay")"
 suite_stop

@@ -38,7 +38,7 @@ struct command {
 };
 
 /* Of each cmd_<noun>.c. Ends with one whose name is NULL. */
-extern const struct command commands_evaluate[], commands_system[];
+extern const struct command commands_evaluate[], commands_system[], commands_replay[];
 extern const struct command commands_job[], commands_history[], commands_plan[],
     commands_scheduler[], commands_alloc[], commands_fs[], commands_node[], commands_drain[],
     commands_eval[], commands_deployment[], commands_scaling[], commands_namespace[],

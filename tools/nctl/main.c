@@ -42,7 +42,7 @@ static const struct command *const commands[] = {
     commands_scaling,   commands_namespace, commands_server,
     commands_scheduler, commands_operator,  commands_tls,
     commands_dev,       commands_main,
-    commands_evaluate, commands_system, /* another line for each who adds here */
+    commands_evaluate, commands_replay, commands_system, /* another line for each who adds here */
     NULL,
 };
 /* clang-format on */

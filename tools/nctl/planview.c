@@ -87,6 +87,26 @@ static void print_where(const json_t *where, bool verbose, bool colors)
     table_free(&t);
 }
 
+void replay_print_plan(const json_t *replay, bool verbose, bool colors)
+{
+    const json_t *failed = value_at(replay, "FailedTGAllocs");
+    const char *group;
+    json_t *u;
+    print_head_line(colors, "Plan:");
+    json_object_foreach(value_at(value_at(replay, "Annotations"), "DesiredTGUpdates"), group, u)
+    {
+        printf("- ");
+        print_clean(stdout, group);
+        for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
+            if (number_at(u, kinds[i].key) > 0)
+                printf(", %lld %s", (long long)number_at(u, kinds[i].key), kinds[i].word);
+        printf("\n");
+    }
+    if (json_object_size(failed) > 0)
+        print_placement_failures(failed, "  ", true);
+    print_where(value_at(replay, "Where"), verbose, colors);
+}
+
 static void print_displaced(const json_t *allocs, bool colors)
 {
     struct table t;
