@@ -396,3 +396,30 @@ const char *pieces_missing(const struct pieces *p, struct arena *a, const struct
     }
     return "devices"; /* each request alone would find its own */
 }
+
+/* ---- memory_max */
+
+static Pb__TaskGrant *grant_for(struct arena *a, Pb__Placement *at, const Pb__Task *task)
+{
+    for (size_t i = 0; i < at->n_grants; i++)
+        if (strcmp(at->grants[i]->task, task->name) == 0) /* a copy: a plan's grants are its own */
+            return at->grants[i] = arena_copy(a, at->grants[i], sizeof(*at->grants[i]));
+    Pb__TaskGrant *g = arena_array(a, Pb__TaskGrant, 1);
+    pb__task_grant__init(g);
+    g->task = arena_strdup(a, task->name);
+    at->grants[at->n_grants++] = g;
+    return g;
+}
+
+void pieces_allow_memory_max(struct arena *a, const Pb__TaskGroup *group, Pb__Placement *at)
+{
+    Pb__TaskGrant **grants = arena_array(a, Pb__TaskGrant *, at->n_grants + group->n_tasks + 1);
+    if (at->n_grants > 0)
+        memcpy(grants, at->grants, at->n_grants * sizeof(*grants));
+    at->grants = grants;
+    for (size_t i = 0; i < group->n_tasks; i++) {
+        const Pb__Resources *r = group->tasks[i]->resources;
+        if (r != NULL && r->memory_max_mb > r->memory_mb)
+            grant_allow_memory_max(a, grant_for(a, at, group->tasks[i]));
+    }
+}

@@ -48,4 +48,7 @@ struct given *pieces_give(const struct pieces *p, struct arena *a, const struct 
 const char *pieces_missing(const struct pieces *p, struct arena *a, const struct fleet *f,
                            uint32_t slot, const struct given *given);
 
+/* Lets each task that has a memory_max use it, in the placement's grants. */
+void pieces_allow_memory_max(struct arena *a, const Pb__TaskGroup *group, Pb__Placement *at);
+
 #endif

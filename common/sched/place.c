@@ -196,6 +196,8 @@ static Pb__Placement *place_at(struct planner *p, const Pb__TaskGroup *group, st
         n->n_grants = given->count;
         r->given[i] = given;
     }
+    if (p->options.memory_over)
+        pieces_allow_memory_max(p->arena, group, n);
     note_placed(p, r, i, n);
     return n;
 }

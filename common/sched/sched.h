@@ -13,6 +13,7 @@ struct sched_options {
     uint32_t max_changes; /* placements, stops and updates of one plan; 0: SCHED_MAX_CHANGES */
     uint32_t scores;      /* how many of the best nodes are reported per group; 0: SCHED_SCORES */
     bool spreads_load;    /* the algorithm "spread", where the job says nothing */
+    bool memory_over;     /* tasks may use memory up to their memory_max */
     /* Allocations of other jobs: those of less important ones may be displaced. */
     Pb__Alloc *const *others;
     size_t other_count;

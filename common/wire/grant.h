@@ -4,6 +4,7 @@
 #ifndef WIRE_GRANT_H
 #define WIRE_GRANT_H
 
+#include "base/arena.h"
 #include "types.pb-c.h"
 #include <stdbool.h>
 #include <stddef.h>
@@ -30,6 +31,14 @@ struct grant_visitor {
     void (*device)(void *self, const char *name); /* as device_name writes it */
 };
 void grants_each(Pb__TaskGrant *const *grants, size_t count, const struct grant_visitor *v);
+
+/* A task may use memory up to its memory_max: said by a granted "device" of this name that has no
+ * instances, so it counts for nothing. */
+#define MEMORY_GRANT_VENDOR "norn"
+#define MEMORY_GRANT_TYPE   "memory"
+#define MEMORY_GRANT_NAME   "over"
+void grant_allow_memory_max(struct arena *a, Pb__TaskGrant *g);
+bool grants_allow_memory_max(Pb__TaskGrant *const *grants, size_t count, const char *task);
 
 /* NULL: they can be counted. Else what is wrong: a core that no node can have, a text that is
  * missing, empty, too long, or holds a '/' or what is not printable. */

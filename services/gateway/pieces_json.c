@@ -129,6 +129,8 @@ json_t *granted_devices_json(const Pb__TaskGrant *g)
     json_t *list = json_array();
     for (size_t i = 0; i < g->n_devices; i++) {
         const Pb__GrantedDevice *d = g->devices[i];
+        if (d->n_device_ids == 0)
+            continue; /* no device: it says that memory_max holds */
         json_t *ids = json_array();
         for (size_t k = 0; k < d->n_device_ids; k++)
             json_array_append_new(ids, json_text(d->device_ids[k]));
@@ -136,7 +138,10 @@ json_t *granted_devices_json(const Pb__TaskGrant *g)
                                               json_text(d->name), "Type", json_text(d->type),
                                               "Vendor", json_text(d->vendor)));
     }
-    return list;
+    if (json_array_size(list) > 0)
+        return list;
+    json_decref(list);
+    return json_null();
 }
 
 /* What is left of the whole beside the tasks that asked for MHz is that of the cores. */

@@ -142,7 +142,8 @@ static void put_places(struct taskenv *e, const struct taskenv_input *in)
         put_number(e, "CPU_LIMIT", in->task->resources->cpu);
     if (in->task->resources->memory_mb != 0)
         put_number(e, "MEMORY_LIMIT", in->task->resources->memory_mb);
-    if (in->task->resources->memory_max_mb != 0)
+    if (in->task->resources->memory_max_mb != 0 &&
+        grants_allow_memory_max(in->alloc->grants, in->alloc->n_grants, in->task->name))
         put_number(e, "MEMORY_MAX_LIMIT", in->task->resources->memory_max_mb);
 }
 
@@ -190,7 +191,8 @@ static void put_grants(struct taskenv *e, const struct taskenv_input *in)
             continue;
         put_cores(e, g);
         for (size_t k = 0; k < g->n_devices; k++)
-            put_device(e, in->node, g->devices[k]);
+            if (g->devices[k]->n_device_ids > 0)
+                put_device(e, in->node, g->devices[k]);
     }
 }
 

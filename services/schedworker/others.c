@@ -44,6 +44,7 @@ struct sched_options others_options(struct others **o, const Pb__SchedulerConfig
     struct sched_options options = {.spreads_load =
                                         config != NULL && config->scheduler_algorithm != NULL &&
                                         strcmp(config->scheduler_algorithm, "spread") == 0};
+    options.memory_over = config != NULL && config->memory_oversubscription_enabled;
     if (!may_displace(config, job))
         return options;
     if (*o == NULL) {

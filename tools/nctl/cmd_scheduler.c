@@ -5,7 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define CONFIGURATION "/v1/operator/scheduler/configuration"
+#define OVERSUBSCRIPTION "MemoryOversubscriptionEnabled"
+#define CONFIGURATION    "/v1/operator/scheduler/configuration"
 
 static const struct {
     const char *flag, *key, *title;
@@ -22,6 +23,8 @@ static void print_config(const json_t *config, bool colors)
     struct table t;
     pairs_init(&t, colors);
     pairs_add(&t, "Scheduler Algorithm", "%s", text_at(config, "SchedulerAlgorithm"));
+    pairs_add(&t, "Memory Oversubscription", "%s",
+              flag_at(config, OVERSUBSCRIPTION) ? "true" : "false");
     for (size_t i = 0; i < SWITCHES; i++)
         pairs_add(&t, switches[i].title, "%s",
                   flag_at(value_at(config, "PreemptionConfig"), switches[i].key) ? "true"
@@ -31,6 +34,22 @@ static void print_config(const json_t *config, bool colors)
     table_free(&t);
 }
 
+/* What the flag says of this key, if it is given. False: said. */
+static bool change_switch(json_t *object, const char *key, const struct args *args,
+                          const char *flag)
+{
+    const char *text = args_text(args, flag, "");
+    bool yes = strcmp(text, "true") == 0;
+    if (*text == '\0')
+        return true;
+    if (!yes && strcmp(text, "false") != 0) {
+        fprintf(stderr, "-%s is true or false, not \"%s\"\n", flag, text);
+        return false;
+    }
+    json_object_set_new(object, key, json_boolean(yes));
+    return true;
+}
+
 /* What the flags say, over what there is. False: said. */
 static bool change(json_t *config, const struct args *args)
 {
@@ -38,17 +57,10 @@ static bool change(json_t *config, const struct args *args)
     const char *algorithm = args_text(args, "scheduler-algorithm", "");
     if (*algorithm != '\0')
         json_object_set_new(config, "SchedulerAlgorithm", json_string(algorithm));
-    for (size_t i = 0; i < SWITCHES; i++) {
-        const char *text = args_text(args, switches[i].flag, "");
-        if (*text == '\0')
-            continue;
-        if (strcmp(text, "true") != 0 && strcmp(text, "false") != 0) {
-            fprintf(stderr, "-%s is true or false, not \"%s\"\n", switches[i].flag, text);
+    for (size_t i = 0; i < SWITCHES; i++)
+        if (!change_switch(p, switches[i].key, args, switches[i].flag))
             return false;
-        }
-        json_object_set_new(p, switches[i].key, json_boolean(strcmp(text, "true") == 0));
-    }
-    return true;
+    return change_switch(config, OVERSUBSCRIPTION, args, "memory-oversubscription");
 }
 
 /* Only if nobody else has changed it since it was read. */
@@ -117,6 +129,8 @@ static const struct flag get_flags[] = {
 static const struct flag set_flags[] = {
     {"scheduler-algorithm", FLAG_TEXT, "NAME",
      "binpack (full nodes first) or spread (empty ones), where a job says nothing"},
+    {"memory-oversubscription", FLAG_TEXT, "BOOL",
+     "may tasks use memory up to their memory_max? (of those placed from then on)"},
     {"preempt-service-scheduler", FLAG_TEXT, "BOOL",
      "may service jobs displace others, whose priority is at least 10 lower?"},
     {"preempt-batch-scheduler", FLAG_TEXT, "BOOL", "may batch jobs?"},

@@ -4,6 +4,7 @@
  * Config: command, args, cpu_hard_limit, pids_limit, io_weight, ulimit. */
 #include "driver.h"
 #include "nodeagent/devices.h"
+#include "wire/grant.h"
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -162,7 +163,9 @@ static enum err read_limits(const struct driver_ask *ask, struct shim_limits *l,
     if (hard)
         l->cpu_quota_us = quota_us(ask);
     l->memory_bytes = r->memory_mb * MIB;
-    if (r->memory_max_mb > r->memory_mb) {
+    const Pb__Alloc *alloc = ask->alloc;
+    if (r->memory_max_mb > r->memory_mb && alloc != NULL &&
+        grants_allow_memory_max(alloc->grants, alloc->n_grants, ask->task->name)) {
         l->memory_reserved_bytes = l->memory_bytes;
         l->memory_bytes = r->memory_max_mb * MIB;
     }

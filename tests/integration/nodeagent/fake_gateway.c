@@ -407,6 +407,10 @@ int fake_place(struct fake *f, Pb__Job *job)
     a->client_status = PB__ALLOC__CLIENT_STATUS__PENDING;
     a->has_deployment_id = f->deployment.len > 0;
     a->deployment_id = f->deployment;
+    if (f->grant != NULL) {
+        a->grants = arena_array(f->arena, Pb__TaskGrant *, 1);
+        a->grants[a->n_grants++] = f->grant;
+    }
     cr_assert(f->alloc_count < MAX_ALLOCS);
     f->allocs[f->alloc_count++] = (struct fake_alloc){.alloc = a, .job = job, .index = ++f->index};
     answer_poll(f);

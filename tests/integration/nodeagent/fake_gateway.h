@@ -34,6 +34,7 @@ struct fake {
     struct fake_alloc allocs[MAX_ALLOCS];
     int alloc_count;
     ProtobufCBinaryData deployment; /* what is placed is part of it; empty: of none */
+    Pb__TaskGrant *grant;           /* what is placed has it; NULL: nothing */
     struct request *parked;         /* a poll */
     uint64_t parked_since;
     uint64_t registered_at,

@@ -2,6 +2,7 @@
  * to get away, and that nothing of it stays. */
 #include "base/id.h"
 #include "fake_gateway.h"
+#include "wire/grant.h"
 #include <criterion/criterion.h>
 #include <dirent.h>
 #include <signal.h>
@@ -202,6 +203,12 @@ Test(exec, memory_max_lets_it_use_more)
     r->has_memory_max_mb = true;
     r->memory_max_mb = 256;
     int i = fake_place(f, job);
+    cr_assert(fake_await(f, i, FAILED, 30000), "without a grant it is ignored");
+    f->grant = arena_alloc(f->arena, sizeof *f->grant);
+    pb__task_grant__init(f->grant);
+    f->grant->task = job->task_groups[0]->tasks[0]->name;
+    grant_allow_memory_max(f->arena, f->grant);
+    i = fake_place(f, job);
     cr_assert(fake_await(f, i, COMPLETE, 30000), "%s", fake_events(f, i, "t"));
     cr_assert_str_eq(output(i), "alive");
 }

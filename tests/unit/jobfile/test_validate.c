@@ -120,3 +120,57 @@ Test(validate, all_at_once_is_for_what_one_plan_can_hold)
                                  "step: at most 10000");
     arena_free(a);
 }
+
+/* What is wrong with the resources of the one task; in a. */
+static const char *mistakes_of(struct arena *a, const char *resources)
+{
+    struct reason why;
+    struct job_problems p = {0};
+    Pb__Job *job;
+    char *text = arena_printf(
+        a,
+        "{\"ID\":\"j\",\"Datacenters\":[\"*\"],\"TaskGroups\":[{\"Name\":\"g\",\"Tasks\":[{"
+        "\"Name\":\"t\",\"Driver\":\"mock\",\"Config\":{},\"Resources\":%s}]}]}",
+        resources);
+    cr_assert_eq(jobfile_parse(a, JOBFILE_JSON, "j", text, strlen(text), &job, &why), OK, "%s",
+                 why.text);
+    job_canonicalize(a, job);
+    job_validate(a, job, &p);
+    struct texts errors = {a, p.count, p.count, p.texts};
+    return p.count > 0 ? texts_join(&errors) : "";
+}
+
+Test(validate, cores_and_devices_may_be_asked_for)
+{
+    static const struct {
+        const char *resources, *words; /* words NULL: nothing is wrong */
+    } cases[] = {
+        {"{\"Cores\":2,\"MemoryMB\":50}", NULL},
+        {"{\"CPU\":50,\"MemoryMB\":50,\"Devices\":[{\"Name\":\"nvidia/gpu\",\"Count\":2,"
+         "\"Constraints\":[{\"LTarget\":\"${device.attr.memory}\",\"Operand\":\">=\",\"RTarget\":"
+         "\"10 GiB\"}],\"Affinities\":[{\"LTarget\":\"${device.model}\",\"RTarget\":\"x\","
+         "\"Weight\":50}]}]}",
+         NULL},
+        {"{\"Devices\":[{\"Name\":\"\"}]}", "device name must be given as one of the following"},
+        {"{\"Devices\":[{\"Name\":\"a/b/c/d\"}]}", "device name must be given"},
+        {"{\"Devices\":[{\"Name\":\"a//c\"}]}", "device name must be given"},
+        {"{\"Devices\":[{\"Name\":\"gpu\",\"Count\":0}]}", "device count must be 1 to 1024"},
+        {"{\"Devices\":[{\"Name\":\"gpu\",\"Constraints\":[{\"LTarget\":\"${attr.x}\",\"RTarget\":"
+         "\"1\"}]}]}",
+         "\"${attr.x}\" names nothing that a device has"},
+        {"{\"Devices\":[{\"Name\":\"gpu\",\"Constraints\":[{\"Operand\":\"distinct_hosts\"}]}]}",
+         "using unsupported operand \"distinct_hosts\""},
+        {"{\"Devices\":[{\"Name\":\"gpu\",\"Affinities\":[{\"LTarget\":\"${device.vendor}\","
+         "\"RTarget\":\"x\",\"Weight\":0}]}]}",
+         "Affinity weight cannot be zero"},
+    };
+    struct arena *a = arena_new(64 << 20);
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        const char *got = mistakes_of(a, cases[i].resources);
+        if (cases[i].words == NULL)
+            cr_expect_str_eq(got, "", "%s\n%s", cases[i].resources, got);
+        else
+            cr_expect_not_null(strstr(got, cases[i].words), "%s\n%s", cases[i].resources, got);
+    }
+    arena_free(a);
+}

@@ -232,6 +232,32 @@ Test(pieces, an_update_without_room_waits_for_the_cores_of_the_old_one)
     onejob_fini(&c);
 }
 
+Test(pieces, memory_max_is_granted_where_the_region_allows_it)
+{
+    struct onejob c;
+    onejob_init(&c);
+    a_node_with_pieces(&c);
+    Pb__Job *job = onejob_set_job(&c, "service", 1, 0, 100);
+    Pb__Resources *ask = job->task_groups[0]->tasks[0]->resources;
+    ask->has_memory_max_mb = 1;
+    ask->memory_max_mb = 200;
+    ask_for_cores(&c, 1);
+    struct fleet *f = onejob_fleet(&c);
+    for (int over = 0; over < 2; over++) {
+        const struct sched_options o = {.memory_over = over == 1};
+        Pb__Plan *plan = sched_plan(c.arena, f, &c.view, &c.eval, c.index, &o);
+        const Pb__Placement *at = plan->placements[0];
+        cr_assert_eq(at->resources->memory_mb, 100, "memory is what counts");
+        cr_assert_eq(at->n_grants, 1);
+        cr_assert_eq(at->grants[0]->n_cores, 1);
+        cr_assert_eq(grants_allow_memory_max(at->grants, at->n_grants, "t"), over == 1);
+        cr_assert_null(grants_mistake(at->grants, at->n_grants));
+        cr_assert_eq(fleet_grants_fit(f, fleet_slot(f, at->node_id.data), at->grants, 1), FIT);
+    }
+    fleet_free(f);
+    onejob_fini(&c);
+}
+
 Test(pieces, a_node_lists_what_can_be_counted)
 {
     struct arena *a = arena_new(1 << 20);
