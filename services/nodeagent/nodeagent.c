@@ -127,6 +127,28 @@ static enum err read_device_file(struct nodeagent *na, struct reason *why)
     return e == OK ? OK : reason_add(why, e, "device_file %s", na->device_file);
 }
 
+/* Names that jobs choose by, as they would be misread there. */
+static enum err check_names(const struct nodeagent *na, struct reason *why)
+{
+    static const char letters[] =
+        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_";
+    size_t len = strlen(na->node_pool);
+    if (strpbrk(na->datacenter, "*?") != NULL)
+        return reason_set(
+            why, ERR_INVALID,
+            "datacenter \"%s\": in a job * and ? stand for other letters, so a node's "
+            "must be without them",
+            na->datacenter);
+    if (len == 0 || len > 128 || strspn(na->node_pool, letters) != len)
+        return reason_set(why, ERR_INVALID,
+                          "node_pool \"%.150s\": must be 1 to 128 letters, digits, - and _",
+                          na->node_pool);
+    if (strcmp(na->node_pool, "all") == 0)
+        return reason_set(why, ERR_INVALID,
+                          "node_pool \"all\" stands for every node: name another, or \"default\"");
+    return OK;
+}
+
 static enum err describe_node(struct nodeagent *na, struct reason *why)
 {
     struct arena *a = na->arena;
@@ -345,7 +367,9 @@ enum err nodeagent_open(void *self, struct loop *l, struct reason *why)
     if (e != OK)
         return e;
     cgroups_init(&na->cgroups, na->cgroup);
-    e = describe_node(na, why);
+    e = check_names(na, why);
+    if (e == OK)
+        e = describe_node(na, why);
     if (e != OK)
         return e;
     /* Shims are our children while we live: none of them is to become a zombie, and we never ask

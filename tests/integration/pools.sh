@@ -46,6 +46,16 @@ write_job lost gpu 'dc1' 1
 "$NCTL" run -detach "$WORK/lost.json" >"$WORK/out" 2>&1 && fail 'it was taken'
 grep -q 'job "lost" is in nonexistent node pool "gpu"' "$WORK/out" || fail "$(cat "$WORK/out")"
 
+note 'names that a node cannot have'
+refused() { # refused SETTING VALUE
+  local code=0
+  timeout 30 "$BIN/nodeagent" --config "$DIR/dev.conf" --data-dir "$WORK/wrong" "--${1/_/-}" "$2" >"$WORK/out" 2>&1 || code=$?
+  [ "$code" = 2 ] && grep -q "why=\"$1 " "$WORK/out" || fail "$1 $2: exits $code: $(cat "$WORK/out")"
+}
+refused node_pool all
+refused node_pool a/b
+refused datacenter 'dc*'
+
 note 'a node makes its pool'
 agent gpu-1 gpu eu-1
 gpu_agent=$AGENT
