@@ -242,9 +242,11 @@ Pb__GroupWhy *explain_group(struct planner *p, const struct contest *c, size_t p
     Pb__GroupWhy *w = arena_array(p->arena, Pb__GroupWhy, 1);
     pb__group_why__init(w);
     w->task_group = c->group->name;
-    w->has_count = w->has_staying = w->has_placed = w->has_missing = w->has_nodes_unready = 1;
+    w->has_count = w->has_staying = w->has_placed = w->has_missing = w->has_nodes_unready =
+        w->has_held = 1;
     w->count = c->group->count;
     w->staying = (uint32_t)p->changes.groups[place].staying_count;
+    w->held = (uint32_t)p->changes.groups[place].held;
     w->placed = placed;
     w->missing = failed;
     w->ask = c->ask.amount;

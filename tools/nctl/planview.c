@@ -230,6 +230,9 @@ static void print_group(const json_t *group, bool verbose, bool colors)
         printf(", %lld to be placed", (long long)number_at(group, "Placed"));
     if (number_at(group, "Missing") > 0)
         printf(", %lld find no place", (long long)number_at(group, "Missing"));
+    if (number_at(group, "Held") > 0)
+        printf("\n  %lld of an older version wait for the deployment to take its next step",
+               (long long)number_at(group, "Held"));
     printf("\n  one asks for ");
     print_amount(value_at(group, "Ask"), ", ");
     printf("\n");
