@@ -64,7 +64,7 @@ static const char *const v2_names[SHIM_CONTROLLERS] = {[SHIM_MEMORY] = "memory",
 
 static bool put_text(const char *dir, const char *file, const char *text)
 {
-    char path[512];
+    char path[700];
     snprintf(path, sizeof path, "%s/%s", dir, file);
     FILE *f = fopen(path, "we");
     if (f == NULL)
