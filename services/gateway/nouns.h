@@ -52,7 +52,7 @@ route_fn node_evaluate_put, node_purge_put;
 /* fs.c */
 route_fn fs_any;
 /* status.c */
-route_fn status_leader, status_peers, regions_list, not_in_this_version;
+route_fn status_leader, status_peers, regions_list;
 /* namespaces.c */
 route_fn namespaces_list, namespace_get, namespace_put, namespace_delete;
 /* agent.c */

@@ -112,8 +112,3 @@ void regions_list(struct call_context *c)
     const struct gateway *g = c->gateway;
     answer_json(c->x, regions_known(g, roster_members(g->roster)), c->params.pretty);
 }
-
-void not_in_this_version(struct call_context *c)
-{
-    answer_text(c->x, 501, "%s is not in this version of Norn", exchange_path(c->x));
-}
