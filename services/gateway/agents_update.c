@@ -5,7 +5,7 @@
 
 #define MAX_BATCH       2000 /* allocations in one log entry */
 #define MAX_UNDER_WAY   4
-#define MAX_QUEUED      50000 /* allocations in reports that wait: some seconds' work */
+#define MAX_QUEUED      100000 /* allocations in reports that wait: what agents have patience for */
 #define BATCH_BUDGET_MS 20000
 
 /* A report that waits for its batch; in its request's arena. */

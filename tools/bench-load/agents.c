@@ -8,12 +8,16 @@
 #include <string.h>
 
 enum { POLL_WAIT_MS = 60000, BUDGET_MS = 60000, RETRY_MS = 500, REGISTER_WINDOW = 64, RACKS = 20 };
-enum { MAX_REPORT = 1000 /* allocations */, REPORT_BUDGET_MS = 10000 /* a real agent's */ };
+enum { MAX_REPORT = 1000 /* allocations */ };
+/* As a real agent's: how long a report may take, and how long it pauses after one that was not
+ * taken. */
+enum { REPORT_BUDGET_MS = 10000, FIRST_PAUSE_MS = 50, LAST_PAUSE_MS = 5000 };
 
 struct node {
     struct agents *agents;
     struct client *door, *poll;
     struct timer heartbeat, retry, report_again;
+    uint64_t report_pause_ms; /* after one that was not taken */
     uint8_t id[ID_SIZE], secret[ID_SIZE];
     uint64_t since;
     size_t number;
@@ -167,9 +171,13 @@ static void on_reported(void *owner, const struct response *r)
         for (size_t i = 0; i < n->told.count; i++)
             to_report(n->told.of[i]);
         n->told.count = 0;
-        timer_arm(a->loop, &n->report_again, RETRY_MS, on_report_again, n);
+        uint64_t pause = n->report_pause_ms > 0 ? 2 * n->report_pause_ms : FIRST_PAUSE_MS;
+        n->report_pause_ms = pause < LAST_PAUSE_MS ? pause : LAST_PAUSE_MS;
+        pause = n->report_pause_ms + loop_random(a->loop) % n->report_pause_ms;
+        timer_arm(a->loop, &n->report_again, pause, on_report_again, n);
         return;
     }
+    n->report_pause_ms = 0;
     bool ok = good(a, r, "alloc update");
     for (size_t i = 0; i < n->told.count && ok; i++) {
         if (!n->told.of[i]->told_over)

@@ -381,7 +381,7 @@ Test(door, what_a_worker_that_died_had_in_hand_comes_again_at_once)
 
 /* ---- reports while jobstore stands still */
 
-enum { UNDER_WAY = 4, REPORT_MOST = 2000, QUEUE_MOST = 50000 };
+enum { UNDER_WAY = 4, REPORT_MOST = 2000, QUEUE_MOST = 100000 };
 
 struct reporter {
     pthread_t thread;
