@@ -94,7 +94,7 @@ void rollout_judge_canary(struct reconciler *r, struct judged *j, const Pb__Task
 void rollout_init(struct rollout *o, struct reconciler *r, const struct judged *j, size_t count,
                   size_t place, size_t gaps);
 /* What is to be replaced beyond the limit waits. Returns what is left of it. */
-size_t hold_back(struct judged *j, size_t count, size_t limit);
+size_t hold_back(struct judged *j, size_t count, size_t left);
 void rollout_want_canaries(const struct rollout *o, struct reconciler *r, const struct judged *j,
                            size_t count, struct group_changes *g);
 /* What becomes of the deployments. */
