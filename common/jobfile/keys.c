@@ -43,7 +43,8 @@ static const struct rule {
     {"TaskGroup", "networks", "network", 0, 0},
     {"TaskGroup", "restart_policy", "restart", 0, 0},
     {"TaskGroup", "reschedule_policy", "reschedule", 0, 0},
-    {"TaskGroup", "volumes_json", NULL, 0, 0},
+    {"TaskGroup", "volumes", NULL, 0, 0},
+    {"TaskGroup", "max_run_duration_ns", NULL, 0, 0},
     {"TaskGroup", "services_json", NULL, 0, 0},
     {"TaskGroup", "consul_json", NULL, 0, 0},
     {"Task", "restart_policy", "restart", 0, 0},
@@ -59,6 +60,7 @@ static const struct rule {
     {"Task", "volume_mounts", "volume_mounts", 0, 0},
     {"Task", "volume_mounts", "volume_mount", 0, 0},
     {"Task", "services_json", NULL, 0, 0},
+    {"Task", "max_run_duration_ns", NULL, 0, 0},
     {"Task", "vault_json", NULL, 0, 0},
     {"Task", "scaling_policies_json", NULL, 0, 0},
     {"Task", "csi_plugin_config_json", NULL, 0, 0},
@@ -90,6 +92,8 @@ static const struct rule {
     {"Network", "device", NULL, 0, 0},
     {"Network", "cidr", NULL, 0, 0},
     {"Network", "ip", NULL, 0, 0},
+    {"Network", "hostname", NULL, 0, 0},
+    {"Network", "cni_args", NULL, 0, 0},
     {"Port", "value", "static", 0, 65535},
     {"Port", "to", "to", 0, 65535},
     {"Resources", "cpu", "cpu", 0, 10000000},
@@ -108,16 +112,23 @@ static const struct rule {
     {"EphemeralDisk", "size_mb", "size", 0, 1000000000},
     {"LogConfig", "max_files", "max_files", 0, 100000},
     {"LogConfig", "max_file_size_mb", "max_file_size", 0, 1000000},
+    {"LogConfig", "disabled", NULL, 0, 0},
+    {"LogConfig", "forward", NULL, 0, 0},
     {"Template", "source_path", "source", 0, 0},
     {"Template", "dest_path", "destination", 0, 0},
     {"Template", "embedded_tmpl", "data", 0, 0},
     {"Template", "left_delim", "left_delimiter", 0, 0},
     {"Template", "right_delim", "right_delimiter", 0, 0},
     {"Template", "envvars", "env", 0, 0},
+    {"Template", "uid", NULL, 0, 0},
+    {"Template", "gid", NULL, 0, 0},
+    {"Template", "err_missing_key", NULL, 0, 0},
     {"Artifact", "getter_source", "source", 0, 0},
     {"Artifact", "getter_options", "options", 0, 0},
     {"Artifact", "getter_headers", "headers", 0, 0},
     {"Artifact", "getter_mode", "mode", 0, 0},
+    {"Artifact", "getter_insecure", NULL, 0, 0},
+    {"Artifact", "chown", NULL, 0, 0},
     {"Artifact", "relative_dest", "destination", 0, 0},
     {"Periodic", "spec", "cron", 0, 0},
     {"Periodic", "specs", "crons", 0, 0},
@@ -142,6 +153,8 @@ static enum value_kind kind_of(const ProtobufCFieldDescriptor *f)
 {
     if (f->type == PROTOBUF_C_TYPE_MESSAGE && f->descriptor == &pb__key_value__descriptor)
         return VALUE_PAIRS;
+    if (f->type == PROTOBUF_C_TYPE_MESSAGE && f->descriptor == &pb__volume_request__descriptor)
+        return VALUE_NAMED;
     return has_suffix(f->name, "_ns")     ? VALUE_DURATION
            : has_suffix(f->name, "_json") ? VALUE_JSON
                                           : VALUE_PLAIN;

@@ -13,6 +13,7 @@ enum value_kind {
     VALUE_DURATION, /* *_ns: "5s" in the native form, integer nanoseconds in JSON */
     VALUE_JSON,     /* *_json: anything, kept as JSON text */
     VALUE_PAIRS,    /* repeated KeyValue: a group of texts */
+    VALUE_NAMED,    /* repeated message with a name: a list, or {name: message} in JSON */
     VALUE_PORTS, /* network.ports: those with `static` are reserved_ports, the others dynamic_ports
                   */
     VALUE_OPERAND, /* constraint { version = ">= 4"; }: operand and r_target in one */

@@ -197,6 +197,44 @@ static enum err map_messages(struct map_run *r, const ProtobufCMessageDescriptor
     return OK;
 }
 
+static char **text_field(ProtobufCMessage *m, const char *name)
+{
+    const ProtobufCFieldDescriptor *f =
+        protobuf_c_message_descriptor_get_field_by_name(m->descriptor, name);
+    return field_at(m, f);
+}
+
+static int compare_names(const void *a, const void *b)
+{
+    return strcmp(((const struct node *)a)->key, ((const struct node *)b)->key);
+}
+
+/* {name: message}: sorted by the name, which is the message's, whatever it says itself. */
+static enum err map_named(struct map_run *r, const ProtobufCMessageDescriptor *d,
+                          const struct node *n, ProtobufCMessage ***out, size_t *count)
+{
+    if (n->kind != NODE_MAP)
+        return wrong_kind(r, n, "an object of objects");
+    struct node *sorted = arena_array(r->arena, struct node, n->count);
+    if (n->count > 0)
+        memcpy(sorted, n->items, n->count * sizeof(*sorted));
+    qsort(sorted, n->count, sizeof(*sorted), compare_names);
+    *out = arena_array(r->arena, ProtobufCMessage *, n->count);
+    *count = 0;
+    for (size_t i = 0; i < n->count; i++) {
+        if (sorted[i].kind == NODE_NULL)
+            continue;
+        size_t before = path_push(r, ".", sorted[i].key, i);
+        ProtobufCMessage **m = &(*out)[(*count)++];
+        enum err e = map_message(r, d, &sorted[i], m);
+        if (e != OK)
+            return e;
+        *text_field(*m, "name") = (char *)sorted[i].key;
+        path_pop(r, before);
+    }
+    return OK;
+}
+
 static enum err map_texts(struct map_run *r, const struct node *n, char ***out, size_t *count)
 {
     if (n->kind != NODE_LIST)
@@ -282,13 +320,6 @@ static enum err map_ports(struct map_run *r, Pb__Network *net, const struct node
     return OK;
 }
 
-static char **text_field(ProtobufCMessage *m, const char *name)
-{
-    const ProtobufCFieldDescriptor *f =
-        protobuf_c_message_descriptor_get_field_by_name(m->descriptor, name);
-    return field_at(m, f);
-}
-
 /* version = ">= 4" and the like: the key is the operator. */
 static enum err map_operand(struct map_run *r, ProtobufCMessage *m, const struct job_key *key,
                             const struct node *n)
@@ -321,6 +352,8 @@ static enum err map_list_field(struct map_run *r, ProtobufCMessage *m, const str
     enum err e;
     if (key->kind == VALUE_PAIRS)
         e = map_pairs(r, n, (Pb__KeyValue ***)&items, &count);
+    else if (key->kind == VALUE_NAMED && !r->native)
+        e = map_named(r, f->descriptor, n, (ProtobufCMessage ***)&items, &count);
     else if (f->type == PROTOBUF_C_TYPE_STRING)
         e = map_texts(r, n, (char ***)&items, &count);
     else

@@ -471,7 +471,7 @@ void validate_group(struct validation *v, const Pb__TaskGroup *group)
     validate_scaling(&errors, group);
     validate_networks(&network, group->networks, group->n_networks, "taskgroup network");
     texts_nest(&errors, &network, "Task group network validation failed: ");
-    if (group->volumes_json != NULL)
+    if (group->n_volumes > 0)
         texts_add(&errors, "volume " NOT_YET);
     if (group->n_tasks > MOST_TASKS)
         texts_add(&errors, "%zu tasks are too many for a group: at most %d", group->n_tasks,

@@ -248,7 +248,8 @@ static json_t *map_to_json(const struct json_field *f, const void *first, size_t
         const void *key, *value;
         const char *name = values_of(elements[i], f->key, &key) > 0 ? *(char *const *)key : "";
         if (f->kind == JSON_KEYED)
-            json_put(object, name, message_to_json(elements[i], f->key));
+            json_put(object, name,
+                     message_to_json(elements[i], (f->flags & JSON_KEEP_KEY) != 0 ? NULL : f->key));
         else if (values_of(elements[i], f->value, &value) > 0)
             json_put(object, name, scalar_to_json(f->value, value));
         else

@@ -28,6 +28,7 @@ enum json_flag {
     JSON_FLOATS = 32,      /* VERBATIM: integers are printed as reals (1 -> 1.0) */
     JSON_NO_INPUT = 64,    /* printed, not read: the servers' own */
     JSON_NO_OUTPUT = 128,  /* read, not printed: a short form that others replace */
+    JSON_KEEP_KEY = 256,   /* KEYED: the key stands in the message too */
 };
 
 struct json_field {

@@ -40,7 +40,8 @@ static void forget_opaque(Pb__Job *job)
     job->multiregion_json = NULL;
     for (size_t g = 0; g < job->n_task_groups; g++) {
         Pb__TaskGroup *group = job->task_groups[g];
-        group->services_json = group->scaling_json = group->volumes_json = NULL;
+        group->services_json = group->scaling_json = NULL;
+        group->n_volumes = 0;
         if (group->consul_json != NULL && strcmp(group->consul_json, "{\"Namespace\":\"\"}") == 0)
             group->consul_json = NULL;
         for (size_t t = 0; t < group->n_tasks; t++)
