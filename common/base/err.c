@@ -20,6 +20,7 @@ const char *err_name(enum err e)
         [ERR_NO_SPACE] = "no space",
         [ERR_IO] = "input/output error",
         [ERR_CORRUPT] = "corrupt",
+        [ERR_AGAIN] = "under way",
     };
     return (size_t)e < COUNT_OF(names) ? names[e] : "unknown error";
 }

@@ -19,6 +19,7 @@ enum err {
     ERR_NO_SPACE, /* disk or map full */
     ERR_IO,
     ERR_CORRUPT,
+    ERR_AGAIN, /* it is under way: who said so tells when to ask again */
 };
 
 const char *err_name(enum err e); /* "not found" */

@@ -1,6 +1,8 @@
 #include "allocdir.h"
 #include "base/id.h"
 #include "base/log.h"
+#include "healthwatch.h"
+#include "launch.h"
 #include "remains.h"
 #include "run.h"
 #include <dirent.h>
@@ -108,7 +110,7 @@ static struct supervisor_handlers handlers_of(struct task_run *t)
     return (struct supervisor_handlers){task_run_on_state, task_run_on_lost, t};
 }
 
-void task_run_adopt(struct task_run *t, bool same_boot)
+static void task_run_adopt(struct task_run *t, bool same_boot)
 {
     struct supervisor_handlers h = handlers_of(t);
     struct runner *r = t->alloc->runner;
@@ -188,7 +190,7 @@ static void look_through_alloc(struct runner *r, const char *path, const uint8_t
         closedir(d);
 }
 
-void runner_adopt_orphans(struct runner *r)
+static void adopt_orphans(struct runner *r)
 {
     struct dirent *entry;
     char path[4096];
@@ -205,4 +207,58 @@ void runner_adopt_orphans(struct runner *r)
     }
     if (d != NULL)
         closedir(d);
+}
+
+/* ---- all that the local state holds */
+
+static void restore_one(void *owner, const Pb__LocalAlloc *saved)
+{
+    struct runner *r = owner;
+    bool live = saved->n_tasks == 0 || saved->unreported;
+    for (size_t i = 0; i < saved->n_tasks; i++)
+        live |= saved->tasks[i]->phase != TASK_DEAD;
+    if (!live || saved->alloc == NULL || saved->alloc->id.len != 16)
+        return;
+    struct arena *a = arena_new(RUN_ARENA_CAP);
+    Pb__Job *job = local_job(r->options.local, a, saved->alloc);
+    struct alloc_run *run = alloc_run_new(r, saved->alloc, job);
+    alloc_run_load(run, saved, job);
+    healthwatch_restore(run, saved, job);
+    alloc_steps_restore(run, saved);
+    run->status = alloc_run_status(run).status;
+    run->changed = 1;
+    run->acknowledged = saved->unreported ? 0 : 1;
+    arena_free(a);
+    alloc_run_touch(run);
+}
+
+static void resume_task(struct task_run *t, bool same_boot)
+{
+    switch (t->core.phase) {
+    case TASK_STARTING:
+    case TASK_RUNNING:
+    case TASK_DELAYING:
+    case TASK_STOPPING:
+        task_run_adopt(t, same_boot);
+        break;
+    default:
+        break;
+    }
+    t->todo |= task_resume(&t->core);
+}
+
+void runner_restore(struct runner *r, bool same_boot)
+{
+    const void *key;
+    void *value;
+    local_each_alloc(r->options.local, restore_one, r);
+    for (size_t i = 0; map_next(r->allocs, &i, &key, NULL, &value);) {
+        struct alloc_run *run = value;
+        for (size_t k = 0; k < run->task_count; k++)
+            resume_task(&run->tasks[k], same_boot);
+    }
+    if (same_boot)
+        adopt_orphans(r);
+    local_drop_unused_jobs(r->options.local);
+    runner_write_soon(r);
 }

@@ -1,12 +1,8 @@
+#include "launch.h"
 #include "allocdir.h"
 #include "base/log.h"
-#include "drivers/driver.h"
 #include "fingerprint.h"
 #include "pinning.h"
-#include "place.h"
-#include "run.h"
-#include "taskenv.h"
-#include "template.h"
 #include <errno.h>
 #include <grp.h>
 #include <pwd.h>
@@ -15,29 +11,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#define ARENA_CAP           (64u << 20)
 #define DEFAULT_LOG_FILES   10
 #define DEFAULT_LOG_FILE_MB 10
-
-/* Everything that starting one task needs, for the time of starting it. */
-struct launch {
-    struct arena *arena;
-    struct task_run *run;
-    Pb__LocalAlloc *local;
-    Pb__Job *job;
-    const Pb__TaskGroup *group;
-    const Pb__Task *task;
-    const struct driver *driver;
-    char *alloc_dir, *task_dir, *shim_dir;
-    struct driver_plan plan;
-    bool set_user;
-    uid_t uid;
-    gid_t gid;
-    gid_t groups[SHIM_MAX_GROUPS];
-    int group_count;
-    struct taskenv *env;
-    bool recoverable;
-};
 
 static enum err find_task(struct launch *l, struct reason *why)
 {
@@ -107,54 +82,7 @@ static void make_env(struct launch *l)
     l->env = taskenv_new(l->arena, &in);
 }
 
-static enum err render_template(struct launch *l, const Pb__Template *t, struct reason *why)
-{
-    struct strbuf text = STRBUF_INIT;
-    const char *path = taskenv_expand(l->env, l->arena, t->dest_path == NULL ? "" : t->dest_path);
-    const char *place = place_of(l->arena, l->alloc_dir, l->run->name, path);
-    mode_t mode = t->perms == NULL ? 0644 : (mode_t)strtoul(t->perms, NULL, 8);
-    if (place == NULL)
-        return reason_set(why, ERR_INVALID,
-                          "template: destination \"%.100s\" is outside of the task's directories",
-                          path);
-    enum err e = template_render(l->env, l->arena, t, &text, why);
-    if (e == OK)
-        e = place_write(l->alloc_dir, place, strbuf_text(&text), text.len, mode, l->uid, l->gid,
-                        why);
-    if (e == OK && t->envvars)
-        e = template_set_variables(l->env, l->arena, strbuf_text(&text), why);
-    strbuf_free(&text);
-    l->recoverable = e == ERR_IO;
-    return e;
-}
-
-static enum err render_templates(struct launch *l, struct reason *why)
-{
-    enum err e = OK;
-    for (size_t i = 0; e == OK && i < l->task->n_templates; i++)
-        e = render_template(l, l->task->templates[i], why);
-    return e;
-}
-
-/* What was sent along when the job was dispatched, where the task asks for it. */
-static enum err write_payload(struct launch *l, struct reason *why)
-{
-    const Pb__DispatchPayload *p = l->task->dispatch_payload;
-    if (p == NULL || p->file == NULL || l->job->payload.len == 0)
-        return OK;
-    const char *path = arena_printf(l->arena, "local/%s", p->file);
-    const char *place = place_of(l->arena, l->alloc_dir, l->run->name, path);
-    if (place == NULL)
-        return reason_set(why, ERR_INVALID,
-                          "dispatch_payload: file \"%.100s\" is outside of the task's directories",
-                          p->file);
-    enum err e = place_write(l->alloc_dir, place, l->job->payload.data, l->job->payload.len, 0644,
-                             l->uid, l->gid, why);
-    l->recoverable = e == ERR_IO;
-    return e;
-}
-
-static enum err make_plan(struct launch *l, struct reason *why)
+static enum err make_plan(struct launch *l, void **slot, struct reason *why)
 {
     if (l->run->kill_signal == 0)
         return reason_set(why, ERR_INVALID, "kill_signal \"%s\" is not a signal",
@@ -191,7 +119,7 @@ static void find_controllers(const struct launch *l, struct supervisor_spec *spe
     }
 }
 
-static enum err spawn(struct launch *l, struct reason *why)
+static enum err spawn(struct launch *l, void **slot, struct reason *why)
 {
     struct task_run *t = l->run;
     struct runner *r = t->alloc->runner;
@@ -247,9 +175,33 @@ static void on_waited(void *owner)
 {
     struct task_run *t = owner;
     t->waited = true;
-    if (t->core.phase == TASK_STARTING)
-        task_run_launch(t);
+    task_run_launch(t);
 }
+
+/* The driver may want to wait before it starts. */
+static enum err wait_for_driver(struct launch *l, void **slot, struct reason *why)
+{
+    struct task_run *t = l->run;
+    if (l->plan.start_delay_ms == 0 || t->waited)
+        return OK;
+    timer_arm(t->alloc->runner->loop, &t->launch, l->plan.start_delay_ms, on_waited, t);
+    return ERR_AGAIN;
+}
+
+static void stop_waiting(struct task_run *t, void **slot)
+{
+    t->waited = false;
+    timer_cancel(t->alloc->runner->loop, &t->launch);
+}
+
+/* In the order in which they are done. */
+static const struct launch_step plan_step = {.name = "plan", .ready = make_plan};
+static const struct launch_step delay_step = {
+    .name = "delay", .ready = wait_for_driver, .settle = stop_waiting};
+static const struct launch_step spawn_step = {
+    .name = "spawn", .failure = TASK_IN_START_FAILED, .ready = spawn};
+static const struct launch_step *const steps[LAUNCH_STEPS + 1] = {
+    &payload_step, &template_step, &plan_step, &delay_step, &spawn_step, NULL};
 
 static void refuse(struct launch *l, enum task_input_kind kind, const struct reason *why)
 {
@@ -259,48 +211,74 @@ static void refuse(struct launch *l, enum task_input_kind kind, const struct rea
                                .kind = kind, .text = why->text, .recoverable = l->recoverable});
 }
 
-static void launch(struct launch *l)
+static enum task_input_kind failure_of(enum err e)
 {
-    struct task_run *t = l->run;
-    struct runner *r = t->alloc->runner;
-    struct reason why = {""};
-    enum err e = find_task(l, &why);
+    return e == ERR_INVALID ? TASK_IN_INVALID : TASK_IN_START_FAILED;
+}
+
+static enum err make_dirs(struct launch *l, struct reason *why)
+{
+    const struct task_run *t = l->run;
+    const char *data_dir = t->alloc->runner->options.data_dir;
+    l->alloc_dir = allocdir_path(l->arena, data_dir, t->alloc->id);
+    l->task_dir = allocdir_task_path(l->arena, data_dir, t->alloc->id, t->name);
+    l->shim_dir = allocdir_shim_path(l->arena, data_dir, t->alloc->id, t->name);
+    l->recoverable = true;
+    return allocdir_make(data_dir, t->alloc->id, t->name, l->uid, l->gid, why);
+}
+
+/* *kind: what the task hears, if it is neither OK nor ERR_AGAIN. */
+static enum err prepare(struct launch *l, enum task_input_kind *kind, struct reason *why)
+{
+    enum err e = find_task(l, why);
     if (e == OK)
-        e = find_user(l, l->task, &why);
-    if (e != OK) {
-        refuse(l, e == ERR_INVALID ? TASK_IN_INVALID : TASK_IN_START_FAILED, &why);
-        return;
-    }
-    l->alloc_dir = allocdir_path(l->arena, r->options.data_dir, t->alloc->id);
-    l->task_dir = allocdir_task_path(l->arena, r->options.data_dir, t->alloc->id, t->name);
-    l->shim_dir = allocdir_shim_path(l->arena, r->options.data_dir, t->alloc->id, t->name);
-    e = allocdir_make(r->options.data_dir, t->alloc->id, t->name, l->uid, l->gid, &why);
-    if (e != OK) {
-        l->recoverable = true;
-        refuse(l, TASK_IN_SETUP_FAILED, &why);
-        return;
-    }
-    make_env(l);
-    e = write_payload(l, &why);
-    if (e == OK)
-        e = render_templates(l, &why);
-    if (e == OK)
-        e = make_plan(l, &why);
-    if (e == OK && l->plan.start_delay_ms > 0 && !t->waited) {
-        timer_arm(r->loop, &t->launch, l->plan.start_delay_ms, on_waited, t);
-        return;
-    }
-    t->waited = false;
-    bool invalid = e == ERR_INVALID;
-    if (e == OK)
-        e = spawn(l, &why);
+        e = find_user(l, l->task, why);
+    *kind = failure_of(e);
     if (e != OK)
-        refuse(l, invalid ? TASK_IN_INVALID : TASK_IN_START_FAILED, &why);
+        return e;
+    *kind = TASK_IN_SETUP_FAILED;
+    e = make_dirs(l, why);
+    if (e == OK)
+        e = alloc_steps_ready(l, why);
+    return e;
+}
+
+static enum err take_steps(struct launch *l, enum task_input_kind *kind, struct reason *why)
+{
+    enum err e = OK;
+    make_env(l);
+    l->recoverable = false;
+    for (size_t i = 0; e == OK && steps[i] != NULL; i++) {
+        e = steps[i]->ready(l, &l->run->slots[i], why);
+        *kind = steps[i]->failure != 0 ? steps[i]->failure : failure_of(e);
+    }
+    return e;
 }
 
 void task_run_launch(struct task_run *t)
 {
-    struct launch l = {.arena = arena_new(ARENA_CAP), .run = t};
-    launch(&l);
+    struct launch l = {.arena = arena_new(RUN_ARENA_CAP), .run = t};
+    enum task_input_kind kind;
+    struct reason why = {""};
+    enum err e = prepare(&l, &kind, &why);
+    if (e == OK)
+        e = take_steps(&l, &kind, &why);
+    if (e != OK && e != ERR_AGAIN)
+        refuse(&l, kind, &why);
     arena_free(l.arena);
+}
+
+void task_run_settle(struct task_run *t)
+{
+    for (size_t i = 0; steps[i] != NULL; i++)
+        if (steps[i]->settle != NULL)
+            steps[i]->settle(t, &t->slots[i]);
+}
+
+void task_run_free_steps(struct task_run *t)
+{
+    task_run_settle(t);
+    for (size_t i = 0; steps[i] != NULL; i++)
+        if (steps[i]->free != NULL)
+            steps[i]->free(t->slots[i]);
 }

@@ -1,5 +1,5 @@
-/* What runner.c, launch.c and adopt.c share: the allocations in memory. Those that are over and
- * reported live only in the local state. */
+/* What runner.c, news.c, reports.c, launch.c and adopt.c share: the allocations in memory. Those
+ * that are over and reported live only in the local state. */
 #ifndef NODEAGENT_RUN_H
 #define NODEAGENT_RUN_H
 
@@ -9,6 +9,11 @@
 #include "health.h"
 #include "runner.h"
 #include "supervisor.h"
+
+#define RUN_ARENA_CAP (64u << 20) /* of what handles one allocation and its job */
+
+/* How many steps there may be (launch.h). */
+enum { LAUNCH_STEPS = 12, ALLOC_STEPS = 6 };
 
 struct alloc_run;
 
@@ -21,10 +26,11 @@ struct task_run {
     int kill_signal; /* 0: the job names one that does not exist */
     unsigned todo;   /* TASK_DO_... decided, not yet done */
     struct supervisor *shim;
-    struct timer timer;  /* of the core */
-    struct timer launch; /* the driver wants to wait before it starts */
-    bool waited;         /* and has */
-    bool own_cores;      /* pinning.h */
+    struct timer timer;        /* of the core */
+    struct timer launch;       /* the driver wants to wait before it starts */
+    bool waited;               /* and has */
+    void *slots[LAUNCH_STEPS]; /* launch.h */
+    bool own_cores;            /* pinning.h */
 };
 
 struct alloc_run {
@@ -34,6 +40,7 @@ struct alloc_run {
     struct task_run *tasks;
     struct group_member *members; /* the same tasks, as group.h sees them */
     bool stopping;
+    bool ended;   /* all tasks are dead, and what they shared is taken down */
     bool removed; /* forgotten by the servers: when all is dead, everything goes */
     bool refused; /* its tasks cannot be run by anybody; it has none here, and has failed */
     bool dirty;   /* differs from the local state */
@@ -48,7 +55,8 @@ struct alloc_run {
     struct core_set *cores; /* its tasks' own: pinning.h. NULL: none */
     struct health health;   /* healthwatch.h */
     struct timer health_timer;
-    bool health_sent; /* with the update under way */
+    bool health_sent;         /* with the update under way */
+    void *slots[ALLOC_STEPS]; /* launch.h */
 };
 
 /* A shim that no task of ours claims: it is told to kill and go. */
@@ -78,8 +86,17 @@ struct runner {
 
 /* runner.c */
 struct alloc_run *alloc_run_new(struct runner *r, const Pb__Alloc *alloc, const Pb__Job *job);
+void alloc_run_free(struct alloc_run *run);
+/* Its tasks, as they were saved. */
+void alloc_run_load(struct alloc_run *run, const Pb__LocalAlloc *saved, const Pb__Job *job);
+void alloc_run_save(struct alloc_run *run); /* into what the next commit writes */
+/* Something about it has moved: the next step looks at it. */
 void alloc_run_touch(struct alloc_run *run);
+/* All tasks are dead; `ended`: and what they shared is gone, so that others may have it. */
 bool alloc_run_is_over(const struct alloc_run *run);
+/* Over, and the servers know: from now on it lives in the local state only. */
+bool alloc_run_is_settled(const struct alloc_run *run);
+struct group_status alloc_run_status(const struct alloc_run *run);
 /* Steps the core and notes what is to be done. now_ns 0: now. */
 void task_run_input(struct task_run *t, struct task_input in);
 const Pb__TaskGroup *group_of(const Pb__Job *job, const char *name);
@@ -92,16 +109,18 @@ void runner_write_soon(struct runner *r);
 /* removal.c: the local record and the directories of an allocation that is not in memory. */
 void runner_remove_files(struct runner *r, const uint8_t id[16]);
 
-/* launch.c: makes a process of a task, or says to the core why not. */
+/* launch.c: takes the steps from where they are to a process of the task, or says to the core why
+ * not. Of a task in phase STARTING. */
 void task_run_launch(struct task_run *t);
+/* The task starts no more: it has, or need not. */
+void task_run_settle(struct task_run *t);
+void task_run_free_steps(struct task_run *t);
+/* Of all tasks that are STARTING. */
+void alloc_run_launch(struct alloc_run *run);
 
 /* adopt.c */
 void task_run_on_state(void *owner, const struct shim_message *m);
 void task_run_on_lost(void *owner);
-/* Finds the shim of a task that was read back. */
-void task_run_adopt(struct task_run *t, bool same_boot);
-/* Shims of which no task knows. */
-void runner_adopt_orphans(struct runner *r);
 void orphan_free(struct orphan *o);
 
 #endif

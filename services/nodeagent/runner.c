@@ -3,16 +3,15 @@
 #include "base/log.h"
 #include "drivers/driver.h"
 #include "healthwatch.h"
+#include "launch.h"
 #include "pinning.h"
 #include "run.h"
 #include "waiting.h"
-#include "wire/wire.h"
 
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define ARENA_CAP       (64u << 20)
 #define COMMIT_RETRY_MS 1000
 #define SECOND_NS       1000000000ll
 
@@ -105,17 +104,18 @@ struct alloc_run *alloc_run_new(struct runner *r, const Pb__Alloc *alloc, const 
     return run;
 }
 
-static void alloc_run_free(struct alloc_run *run)
+void alloc_run_free(struct alloc_run *run)
 {
     struct runner *r = run->runner;
     for (size_t i = 0; i < run->task_count; i++) {
         struct task_run *t = &run->tasks[i];
         timer_cancel(r->loop, &t->timer);
-        timer_cancel(r->loop, &t->launch);
+        task_run_free_steps(t);
         supervisor_close(t->shim);
         task_fini(&t->core);
         free(t->name);
     }
+    alloc_steps_free(run);
     timer_cancel(r->loop, &run->health_timer);
     waiting_forget(run);
     pinning_forget(run);
@@ -152,14 +152,28 @@ void task_run_input(struct task_run *t, struct task_input in)
     t->todo |= todo;
     if (todo != 0 || before != t->core.phase || in.kind >= TASK_IN_KILL)
         t->alloc->dirty = true;
-    if (t->core.phase != TASK_STARTING)
-        timer_cancel(r->loop, &t->launch);
+    if (before == TASK_STARTING && t->core.phase != TASK_STARTING)
+        task_run_settle(t);
     alloc_run_touch(t->alloc);
+}
+
+void alloc_run_load(struct alloc_run *run, const Pb__LocalAlloc *saved, const Pb__Job *job)
+{
+    const Pb__TaskGroup *group = job == NULL ? NULL : group_of(job, saved->alloc->task_group);
+    int64_t now_ns = loop_wall_ns(run->runner->loop);
+    for (size_t i = 0; group != NULL && i < run->task_count; i++) {
+        struct task_rules rules =
+            task_rules_of(job, group, group->tasks[i], run->runner->options.max_kill_timeout_ns);
+        if (i < saved->n_tasks)
+            task_load(&run->tasks[i].core, &rules, saved->tasks[i]);
+        else
+            task_init(&run->tasks[i].core, &rules, now_ns);
+    }
 }
 
 /* ---- the step: cores, then the local state, then deeds */
 
-static struct group_status status_of(const struct alloc_run *run)
+struct group_status alloc_run_status(const struct alloc_run *run)
 {
     if (run->refused)
         return (struct group_status){PB__ALLOC__CLIENT_STATUS__FAILED,
@@ -175,6 +189,14 @@ bool alloc_run_is_over(const struct alloc_run *run)
     return true;
 }
 
+/* One that has no process yet gets none: what prepares it stops. */
+static void kill_task(struct task_run *t, const struct group_kill *kill)
+{
+    task_run_input(t, (struct task_input){.kind = kill->why, .text = kill->sibling});
+    if (t->core.phase == TASK_STARTING && t->shim == NULL)
+        task_run_input(t, (struct task_input){.kind = TASK_IN_NEVER_STARTED});
+}
+
 /* What one task's end means for the others, until nothing more follows. */
 static void settle_group(struct alloc_run *run)
 {
@@ -187,7 +209,7 @@ static void settle_group(struct alloc_run *run)
             enum task_phase before = t->core.phase;
             if (group_must_kill(run->members, run->task_count, i, run->stopping, &kill) &&
                 !t->core.kill_wanted)
-                task_run_input(t, (struct task_input){.kind = kill.why, .text = kill.sibling});
+                kill_task(t, &kill);
             if (t->core.phase == TASK_NEW && !waits &&
                 group_may_begin(run->members, run->task_count, i))
                 task_run_input(t, (struct task_input){.kind = TASK_IN_BEGIN});
@@ -196,10 +218,10 @@ static void settle_group(struct alloc_run *run)
     }
 }
 
-static void save(struct alloc_run *run)
+void alloc_run_save(struct alloc_run *run)
 {
     struct runner *r = run->runner;
-    struct arena *a = arena_new(ARENA_CAP);
+    struct arena *a = arena_new(RUN_ARENA_CAP);
     Pb__LocalAlloc *saved = local_alloc(r->options.local, a, run->id);
     if (saved != NULL) {
         saved->n_tasks = run->task_count;
@@ -209,6 +231,7 @@ static void save(struct alloc_run *run)
         saved->has_unreported = true;
         saved->unreported = run->acknowledged != run->changed;
         saved->health = health_save(a, &run->health);
+        alloc_steps_save(run, a, saved);
         local_put_alloc(r->options.local, saved);
     }
     arena_free(a);
@@ -262,17 +285,17 @@ static void remove_alloc(struct alloc_run *run)
 
 /* ---- the step */
 
-/* Over, and the servers know: from now on it lives in the local state only. */
-static bool is_settled(const struct alloc_run *run)
+bool alloc_run_is_settled(const struct alloc_run *run)
 {
-    return alloc_run_is_over(run) && !run->removed && !run->under_way &&
-           run->changed == run->acknowledged;
+    return run->ended && !run->removed && !run->under_way && run->changed == run->acknowledged;
 }
 
 /* True: it has something to tell the servers soon. */
 static bool note_status(struct alloc_run *run, bool *urgent)
 {
-    struct group_status now = status_of(run);
+    struct group_status now = alloc_run_status(run);
+    if (alloc_run_is_over(run) && !run->ended)
+        return false; /* its end is told when others may have what it had */
     if (now.status != run->status) {
         log_info("alloc_status", "alloc=%s status=%s", log_id(run->id), log_quote(now.description));
         run->status = now.status;
@@ -286,7 +309,7 @@ static bool all_dead(const struct runner *r)
     const void *key;
     void *value;
     for (size_t i = 0; map_next(r->allocs, &i, &key, NULL, &value);)
-        if (!alloc_run_is_over(value))
+        if (!((struct alloc_run *)value)->ended)
             return false;
     return true;
 }
@@ -298,6 +321,15 @@ static void finish_if_stopped(struct runner *r)
     void (*stopped)(void *) = r->stopped;
     r->stopped = NULL;
     stopped(r->stopped_owner);
+}
+
+/* What its tasks shared goes when they are dead: only then may others have it. */
+static void end_if_over(struct alloc_run *run)
+{
+    if (run->ended || !alloc_run_is_over(run) || alloc_steps_end(run) == ERR_AGAIN)
+        return;
+    run->ended = true;
+    waiting_wake(run->runner);
 }
 
 /* Deeds may lead to further inputs (a driver that refuses): those mark the next step. */
@@ -316,10 +348,11 @@ static void act(struct runner *r)
         for (size_t i = 0; i < run->task_count; i++)
             carry_out(&run->tasks[i]);
         healthwatch_arm(run);
+        end_if_over(run);
         tell |= note_status(run, &urgent);
-        if (run->removed && alloc_run_is_over(run))
+        if (run->removed && run->ended)
             remove_alloc(run);
-        else if (is_settled(run))
+        else if (alloc_run_is_settled(run))
             alloc_run_free(run);
     }
     if (tell && !r->stopping_all)
@@ -333,7 +366,7 @@ static void act(struct runner *r)
 /* True if it was never written down: then nothing has been done for it either. */
 static bool is_unwritten(const struct alloc_run *run)
 {
-    struct arena *a = arena_new(ARENA_CAP);
+    struct arena *a = arena_new(RUN_ARENA_CAP);
     bool missing = local_alloc(run->runner->options.local, a, run->id) == NULL;
     arena_free(a);
     return missing;
@@ -362,16 +395,12 @@ static void run_step(void *owner)
     list_each(&r->touched, struct alloc_run, touched, run)
     {
         settle_group(run);
-        if (alloc_run_is_over(run))
-            waiting_wake(r);
     }
-    if (r->waiting_count > 0) /* those who were woken stand behind those who woke them */
-        list_each(&r->touched, struct alloc_run, touched, run) settle_group(run);
     list_each(&r->touched, struct alloc_run, touched, run)
     {
         healthwatch_step(run);
         if (run->dirty)
-            save(run);
+            alloc_run_save(run);
     }
     if (local_commit(r->options.local, &why) == OK)
         act(r);
@@ -380,268 +409,7 @@ static void run_step(void *owner)
     pinning_step(r); /* who has ended gives its cores back to all */
 }
 
-/* ---- what the servers want */
-
-static const Pb__Job *job_in(const Pb__NodeNews *news, const Pb__Alloc *alloc)
-{
-    for (size_t i = 0; i < news->n_jobs; i++) {
-        const Pb__Job *j = news->jobs[i];
-        if (j->id != NULL && alloc->job_id != NULL && strcmp(j->id, alloc->job_id) == 0 &&
-            j->version == alloc->job_version && j->create_index == alloc->job_create_index)
-            return j;
-    }
-    return NULL;
-}
-
-static bool is_terminal(Pb__Alloc__ClientStatus s)
-{
-    return s == PB__ALLOC__CLIENT_STATUS__COMPLETE || s == PB__ALLOC__CLIENT_STATUS__FAILED ||
-           s == PB__ALLOC__CLIENT_STATUS__LOST;
-}
-
-static void put_record(struct runner *r, struct arena *a, const Pb__Alloc *alloc)
-{
-    Pb__LocalAlloc *saved = local_alloc(r->options.local, a, alloc->id.data);
-    if (saved == NULL) {
-        saved = arena_alloc(a, sizeof *saved);
-        pb__local_alloc__init(saved);
-    }
-    saved->alloc = (Pb__Alloc *)(uintptr_t)alloc;
-    local_put_alloc(r->options.local, saved);
-}
-
-static void load_tasks(struct alloc_run *run, const Pb__LocalAlloc *saved, const Pb__Job *job)
-{
-    const Pb__TaskGroup *group = job == NULL ? NULL : group_of(job, saved->alloc->task_group);
-    int64_t now_ns = loop_wall_ns(run->runner->loop);
-    for (size_t i = 0; group != NULL && i < run->task_count; i++) {
-        struct task_rules rules =
-            task_rules_of(job, group, group->tasks[i], run->runner->options.max_kill_timeout_ns);
-        if (i < saved->n_tasks)
-            task_load(&run->tasks[i].core, &rules, saved->tasks[i]);
-        else
-            task_init(&run->tasks[i].core, &rules, now_ns);
-    }
-}
-
-/* One that is over here, but that the servers do not know to be. */
-static void tell_again(struct runner *r, struct arena *a, const Pb__LocalAlloc *saved)
-{
-    const Pb__Job *job = local_job(r->options.local, a, saved->alloc);
-    struct alloc_run *run = alloc_run_new(r, saved->alloc, job);
-    load_tasks(run, saved, job);
-    healthwatch_restore(run, saved, job);
-    run->changed++;
-    run->dirty = true;
-    alloc_run_touch(run);
-}
-
-static void begin(struct runner *r, const Pb__Alloc *alloc, const Pb__Job *job)
-{
-    struct alloc_run *run = alloc_run_new(r, alloc, job);
-    const Pb__TaskGroup *group = job == NULL ? NULL : group_of(job, alloc->task_group);
-    int64_t now_ns = loop_wall_ns(r->loop);
-    for (size_t i = 0; group != NULL && i < run->task_count; i++) {
-        struct task_rules rules =
-            task_rules_of(job, group, group->tasks[i], r->options.max_kill_timeout_ns);
-        task_init(&run->tasks[i].core, &rules, now_ns);
-    }
-    healthwatch_note(run, alloc, job);
-    log_info("alloc_received", "alloc=%s job=%s group=%s", log_id(run->id),
-             log_quote(alloc->job_id), log_quote(alloc->task_group));
-    run->changed++;
-    run->dirty = true;
-    alloc_run_touch(run);
-}
-
-static void apply_alloc(struct runner *r, struct arena *a, const Pb__NodeNews *news,
-                        const Pb__Alloc *alloc)
-{
-    struct alloc_run *run = map_get_id(r->allocs, alloc->id.data);
-    const Pb__LocalAlloc *saved =
-        run != NULL ? NULL : local_alloc(r->options.local, a, alloc->id.data);
-    bool terminal_there = is_terminal(alloc->client_status);
-    if (run == NULL && saved == NULL && terminal_there)
-        return; /* over before we knew of it, or lost while we were away */
-    const Pb__Job *job = job_in(news, alloc);
-    if (job != NULL)
-        local_put_job(r->options.local, job);
-    else
-        job = local_job(r->options.local, a, alloc);
-    if (job == NULL && run == NULL && alloc->desired == PB__ALLOC__DESIRED__RUN) {
-        log_error("job_missing", "alloc=%s job=%s version=%llu", log_id(alloc->id.data),
-                  log_quote(alloc->job_id), (unsigned long long)alloc->job_version);
-        return;
-    }
-    put_record(r, a, alloc);
-    if (run != NULL) {
-        run->seen = true;
-        if (alloc->desired != PB__ALLOC__DESIRED__RUN || terminal_there)
-            run->stopping = true;
-        healthwatch_note(run, alloc, job);
-        if (alloc->client_status == PB__ALLOC__CLIENT_STATUS__UNREACHABLE) {
-            run->changed++; /* the servers had given us up: tell them how it is */
-            run->dirty = true;
-        }
-        alloc_run_touch(run);
-    } else if (saved == NULL) {
-        begin(r, alloc, job);
-        ((struct alloc_run *)map_get_id(r->allocs, alloc->id.data))->seen = true;
-    } else if (!terminal_there) {
-        tell_again(r, a, saved);
-        ((struct alloc_run *)map_get_id(r->allocs, alloc->id.data))->seen = true;
-    }
-    step_mark(r->loop, &r->step, run_step, r);
-}
-
-static void drop_missing(struct runner *r)
-{
-    const void *key;
-    void *value;
-    for (size_t i = 0; map_next(r->allocs, &i, &key, NULL, &value);) {
-        struct alloc_run *run = value;
-        /* One that is over is not listed, although it is still known: its end must yet be told. */
-        if (run->seen || alloc_run_is_over(run))
-            continue;
-        log_info("alloc_gone", "alloc=%s", log_id(run->id));
-        run->removed = run->stopping = true;
-        alloc_run_touch(run);
-    }
-}
-
-void runner_apply(struct runner *r, const Pb__NodeNews *news)
-{
-    const void *key;
-    void *value;
-    if (r->stopping_all)
-        return;
-    for (size_t i = 0; map_next(r->allocs, &i, &key, NULL, &value);)
-        ((struct alloc_run *)value)->seen = false;
-    struct arena *a = arena_new(ARENA_CAP);
-    for (size_t i = 0; i < news->n_allocs; i++) {
-        if (news->allocs[i]->id.len == 16)
-            apply_alloc(r, a, news, news->allocs[i]);
-        arena_reset(a);
-    }
-    arena_free(a);
-    if (news->full)
-        drop_missing(r);
-}
-
-/* ---- what the servers hear */
-
-static Pb__AllocUpdate *update_of(struct arena *a, struct alloc_run *run)
-{
-    struct group_status status = status_of(run);
-    Pb__AllocUpdate *u = arena_alloc(a, sizeof *u);
-    pb__alloc_update__init(u);
-    u->has_alloc_id = u->has_client_status = u->has_sequence = true;
-    u->alloc_id = wire_id(a, run->id);
-    u->sequence = (uint64_t)run->runner->options.starts << 32 | ++run->runner->reports;
-    u->client_status = status.status;
-    u->client_description = arena_strdup(a, status.description);
-    u->n_tasks = run->task_count;
-    u->tasks = arena_array(a, Pb__TaskState *, run->task_count);
-    for (size_t i = 0; i < run->task_count; i++)
-        u->tasks[i] = task_state(a, &run->tasks[i].core, run->tasks[i].name);
-    healthwatch_tell(run, u);
-    return u;
-}
-
-Pb__AllocUpdates *runner_updates(struct runner *r, struct arena *a, size_t max)
-{
-    const void *key;
-    void *value;
-    if (r->stopping_all)
-        return NULL;
-    Pb__AllocUpdates *all = arena_alloc(a, sizeof *all);
-    pb__alloc_updates__init(all);
-    all->allocs = arena_array(a, Pb__AllocUpdate *, max);
-    for (size_t i = 0; all->n_allocs < max && map_next(r->allocs, &i, &key, NULL, &value);) {
-        struct alloc_run *run = value;
-        if (run->changed == run->acknowledged || run->removed)
-            continue;
-        run->sent = run->changed;
-        run->under_way = true;
-        all->allocs[all->n_allocs++] = update_of(a, run);
-    }
-    return all->n_allocs == 0 ? NULL : all;
-}
-
-void runner_sent(struct runner *r, bool acknowledged)
-{
-    const void *key;
-    void *value;
-    for (size_t i = 0; map_next(r->allocs, &i, &key, NULL, &value);) {
-        struct alloc_run *run = value;
-        if (!run->under_way)
-            continue;
-        run->under_way = false;
-        healthwatch_told(run, acknowledged);
-        if (!acknowledged)
-            continue;
-        run->acknowledged = run->sent;
-        if (run->changed != run->acknowledged)
-            continue;
-        save(run); /* written with the next step: hearing it twice does no harm */
-        step_mark(r->loop, &r->step, run_step, r);
-        if (is_settled(run) && !link_is_linked(&run->touched))
-            alloc_run_free(run);
-    }
-}
-
 /* ---- beginning and end */
-
-static void restore_one(void *owner, const Pb__LocalAlloc *saved)
-{
-    struct runner *r = owner;
-    bool live = saved->n_tasks == 0 || saved->unreported;
-    for (size_t i = 0; i < saved->n_tasks; i++)
-        live |= saved->tasks[i]->phase != TASK_DEAD;
-    if (!live || saved->alloc == NULL || saved->alloc->id.len != 16)
-        return;
-    struct arena *a = arena_new(ARENA_CAP);
-    Pb__Job *job = local_job(r->options.local, a, saved->alloc);
-    struct alloc_run *run = alloc_run_new(r, saved->alloc, job);
-    load_tasks(run, saved, job);
-    healthwatch_restore(run, saved, job);
-    run->status = status_of(run).status;
-    run->changed = 1;
-    run->acknowledged = saved->unreported ? 0 : 1;
-    arena_free(a);
-    alloc_run_touch(run);
-}
-
-static void resume_task(struct task_run *t, bool same_boot)
-{
-    switch (t->core.phase) {
-    case TASK_STARTING:
-    case TASK_RUNNING:
-    case TASK_DELAYING:
-    case TASK_STOPPING:
-        task_run_adopt(t, same_boot);
-        break;
-    default:
-        break;
-    }
-    t->todo |= task_resume(&t->core);
-}
-
-void runner_restore(struct runner *r, bool same_boot)
-{
-    const void *key;
-    void *value;
-    local_each_alloc(r->options.local, restore_one, r);
-    for (size_t i = 0; map_next(r->allocs, &i, &key, NULL, &value);) {
-        struct alloc_run *run = value;
-        for (size_t k = 0; k < run->task_count; k++)
-            resume_task(&run->tasks[k], same_boot);
-    }
-    if (same_boot)
-        runner_adopt_orphans(r);
-    local_drop_unused_jobs(r->options.local);
-    step_mark(r->loop, &r->step, run_step, r);
-}
 
 struct runner *runner_new(struct loop *l, const struct runner_options *o)
 {
@@ -688,7 +456,7 @@ void runner_stop_all(struct runner *r, void (*stopped)(void *owner), void *owner
 
 enum runner_lookup runner_find(struct runner *r, const uint8_t alloc[16], const char *task)
 {
-    struct arena *a = arena_new(ARENA_CAP);
+    struct arena *a = arena_new(RUN_ARENA_CAP);
     enum runner_lookup found = RUNNER_NO_ALLOC;
     const Pb__LocalAlloc *saved = local_alloc(r->options.local, a, alloc);
     if (saved != NULL && allocdir_exists(r->options.data_dir, alloc))

@@ -29,7 +29,7 @@ bool waiting_is_on(const struct alloc_run *run)
 {
     for (size_t i = 0; i < run->after_count; i++) {
         const struct alloc_run *other = map_get_id(run->runner->allocs, run->after[i].bytes);
-        if (other != NULL && !alloc_run_is_over(other))
+        if (other != NULL && !other->ended)
             return true;
     }
     return false;
