@@ -14,7 +14,8 @@
 #define MISSING_JOB_MS  2000u
 #define NEWS_ARENA      (64u << 20)
 #define LIST_AGAIN_MS   200u
-#define PORTION         32 /* of answers with news, in a millisecond */
+#define PORTION         16 /* of answers with news, in a millisecond */
+#define AFTER_CLIENTS   10 /* ms that all but the first portion wait */
 #define FEW_CHANGES     16 /* are told at once; of many, more is likely to follow for each node */
 
 static void poll_step(struct node *n);
@@ -559,8 +560,8 @@ static void poll_step(struct node *n)
     }
 }
 
-/* Thousands of nodes have news at once when a large plan was committed. Told in portions, they do
- * not keep a client waiting for its answer. */
+/* Thousands of nodes have news at once when a large plan was committed. Told in portions, after
+ * those clients who wait for the same change, they do not keep anybody waiting. */
 static void on_news_due(void *owner)
 {
     struct node *n = owner;
@@ -574,7 +575,7 @@ static void on_news_due(void *owner)
     if (turns == 0)
         poll_step(n);
     else
-        timer_arm(a->loop, &n->news_due, turns, on_news_due, n);
+        timer_arm(a->loop, &n->news_due, AFTER_CLIENTS + turns, on_news_due, n);
 }
 
 void node_has_news(struct node *n, uint64_t delay_ms)

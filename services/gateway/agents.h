@@ -27,7 +27,8 @@ struct agents_options {
     void *self;
     void (*reach)(void *self, uint64_t index); /* hurry the feed: an agent has seen that index */
     uint64_t heartbeat_batch_ms;               /* 0: 500 */
-    uint64_t update_batch_ms; /* 0: 10; updates of many agents go into one log entry */
+    uint64_t update_batch_ms; /* 0: 10; updates of many agents go into one log entry; five times as
+                                 long while they come in storms */
     uint64_t news_delay_ms;   /* 0: 5; changes of one node within it go out in one answer */
     uint64_t ask_timeout_ms;  /* 0: 20000; a reader waits so long for the agent's next piece */
     uint64_t max_nodes;       /* 0: 20000; connected at once */

@@ -57,6 +57,7 @@ struct agents {
     struct timer updates_due;
     struct link batches; /* struct batch, under way */
     size_t batch_count;
+    size_t last_batch; /* allocations in the last one */
 };
 
 /* Who speaks, as its request says. */

@@ -7,6 +7,8 @@
 #define MAX_UNDER_WAY   4
 #define MAX_QUEUED      100000 /* allocations in reports that wait: what agents have patience for */
 #define BATCH_BUDGET_MS 20000
+#define STORM           64 /* allocations in a batch: the next one gathers for longer */
+#define STORM_FACTOR    5
 
 /* A report that waits for its batch; in its request's arena. */
 struct update {
@@ -109,6 +111,7 @@ static void send_batch(void *owner)
         add_allocs(&all, u->body, arena);
         b->allocs += u->body->n_allocs;
     }
+    a->last_batch = b->allocs;
     Pb__Command command = PB__COMMAND__INIT;
     command.body_case = PB__COMMAND__BODY_ALLOC_UPDATES;
     command.alloc_updates = &all;
@@ -165,7 +168,9 @@ static void alloc_update(struct node *n, struct request *req)
     if (a->update_count >= MAX_BATCH)
         send_batch(a);
     else if (!timer_is_armed(&a->updates_due))
-        timer_arm(a->loop, &a->updates_due, a->options.update_batch_ms, send_batch, a);
+        timer_arm(a->loop, &a->updates_due,
+                  a->options.update_batch_ms * (a->last_batch >= STORM ? STORM_FACTOR : 1),
+                  send_batch, a);
 }
 
 void on_alloc_update(void *self, struct request *req)
