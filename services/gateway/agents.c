@@ -329,14 +329,13 @@ static void on_fetched(void *owner, const struct response *r)
                  object->value_case == PB__OBJECT__VALUE_JOB;
     if (found)
         jobcache_put(a->jobs, object->job);
-    const Pb__Job *job;
     uint64_t now = loop_now_ms(a->loop);
     f->call = NULL;
     if (!found && r->code != PB__REPLY__CODE__NOT_FOUND) {
         timer_arm(a->loop, &f->again, LIST_AGAIN_MS, fetch_start, f);
         return;
     }
-    if (!jobcache_get(a->jobs, f->ref, now, &job)) /* gone, or another job of that name */
+    if (!jobcache_knows(a->jobs, f->ref, now)) /* gone, or another job of that name */
         jobcache_put_missing(a->jobs, f->ref, now + MISSING_JOB_MS);
     struct node **nodes = f->nodes;
     size_t count = f->count;
@@ -436,18 +435,33 @@ static uint64_t index_reached(const struct node *n)
     return n->agents->feed_index > n->box.since ? n->agents->feed_index : n->box.since;
 }
 
-static void add_job(Pb__NodeNews *news, const Pb__Job *job)
+static bool has_job(const Pb__NodeNews *news, struct job_ref ref)
 {
     for (size_t i = 0; i < news->n_jobs; i++)
-        if (news->jobs[i] == job)
-            return;
-    news->jobs[news->n_jobs++] = (Pb__Job *)job;
+        if (job_ref_equal(job_ref_of(news->jobs[i]), ref))
+            return true;
+    return false;
+}
+
+/* False: it is missing and being fetched. */
+static bool add_job(struct node *n, struct arena *arena, Pb__NodeNews *news, struct job_ref ref)
+{
+    struct agents *a = n->agents;
+    Pb__Job *job;
+    if (has_job(news, ref))
+        return true;
+    if (!jobcache_get(a->jobs, ref, loop_now_ms(a->loop), arena, &job)) {
+        fetch_job(n, ref);
+        return false;
+    }
+    if (job != NULL)
+        news->jobs[news->n_jobs++] = job;
+    return true;
 }
 
 /* False: a job is missing and being fetched. */
 static bool fill_allocs(struct node *n, struct arena *arena, Pb__NodeNews *news)
 {
-    struct agents *a = n->agents;
     bool complete = true;
     news->allocs = arena_array(arena, Pb__Alloc *, n->box.count + 1);
     news->jobs = arena_array(arena, Pb__Job *, n->box.count + 1);
@@ -455,15 +469,8 @@ static bool fill_allocs(struct node *n, struct arena *arena, Pb__NodeNews *news)
         const struct outbox_entry *e = &n->box.entries[i];
         Pb__Alloc *alloc = WIRE_UNPACK(arena, Pb__Alloc, pb__alloc, e->packed, e->len);
         must(alloc != NULL);
-        const Pb__Job *job = NULL;
-        struct job_ref ref = alloc_job_ref(alloc);
-        if (!jobcache_get(a->jobs, ref, loop_now_ms(a->loop), &job)) {
-            fetch_job(n, ref);
-            complete = false;
-        }
         news->allocs[news->n_allocs++] = alloc;
-        if (job != NULL)
-            add_job(news, job);
+        complete &= add_job(n, arena, news, alloc_job_ref(alloc));
     }
     return complete;
 }

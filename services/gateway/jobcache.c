@@ -1,17 +1,16 @@
 #include "jobcache.h"
-#include "base/arena.h"
 #include "base/err.h"
 #include "base/list.h"
 #include "base/map.h"
 #include "base/strbuf.h"
 #include "wire/wire.h"
 #include <stdlib.h>
+#include <string.h>
 
 struct cached {
     struct link link; /* the most recently used first */
-    struct arena *arena;
-    const Pb__Job *job; /* NULL: there is none */
-    uint64_t until_ms;
+    uint8_t *packed;  /* NULL: there is none */
+    uint64_t job_modify_index, until_ms;
     size_t bytes, key_len;
     char key[];
 };
@@ -32,6 +31,17 @@ static struct job_ref ref_of(const char *namespace, const char *id, uint64_t ver
 struct job_ref alloc_job_ref(const Pb__Alloc *alloc)
 {
     return ref_of(alloc->namespace_, alloc->job_id, alloc->job_version, alloc->job_create_index);
+}
+
+struct job_ref job_ref_of(const Pb__Job *job)
+{
+    return ref_of(job->namespace_, job->id, job->version, job->create_index);
+}
+
+bool job_ref_equal(struct job_ref a, struct job_ref b)
+{
+    return a.version == b.version && a.create_index == b.create_index && strcmp(a.id, b.id) == 0 &&
+           strcmp(a.namespace, b.namespace) == 0;
 }
 
 static struct strbuf key_of(struct job_ref ref)
@@ -61,7 +71,7 @@ static void forget(struct jobcache *c, struct cached *j)
     map_remove(c->by_key, j->key, j->key_len);
     list_remove(&j->link);
     c->bytes -= j->bytes;
-    arena_free(j->arena);
+    free(j->packed);
     free(j);
 }
 
@@ -87,7 +97,7 @@ static struct cached *put(struct jobcache *c, struct job_ref ref, size_t bytes)
     struct cached *j = xcalloc(1, sizeof(*j) + key.len);
     j->bytes = bytes;
     j->key_len = key.len;
-    __builtin_memcpy(j->key, key.data, key.len);
+    memcpy(j->key, key.data, key.len);
     c->bytes += bytes;
     map_put(c->by_key, j->key, j->key_len, j);
     list_push_front(&c->used, &j->link);
@@ -95,17 +105,24 @@ static struct cached *put(struct jobcache *c, struct job_ref ref, size_t bytes)
     return j;
 }
 
+static struct cached *find(const struct jobcache *c, struct job_ref ref)
+{
+    struct strbuf key = key_of(ref);
+    struct cached *j = map_get(c->by_key, key.data, key.len);
+    strbuf_free(&key);
+    return j;
+}
+
 void jobcache_put(struct jobcache *c, const Pb__Job *job)
 {
-    struct job_ref ref = ref_of(job->namespace_, job->id, job->version, job->create_index);
-    const Pb__Job *known;
-    if (jobcache_get(c, ref, 0, &known) && known != NULL &&
-        known->job_modify_index == job->job_modify_index)
+    struct job_ref ref = job_ref_of(job);
+    const struct cached *known = find(c, ref);
+    if (known != NULL && known->packed != NULL && known->job_modify_index == job->job_modify_index)
         return; /* its specification is the same: agents look at nothing else */
-    size_t bytes = protobuf_c_message_get_packed_size(&job->base);
-    struct cached *j = put(c, ref, bytes);
-    j->arena = arena_new(WIRE_MAX_UNPACKED);
-    j->job = (const Pb__Job *)wire_clone(j->arena, &job->base);
+    struct cached *j = put(c, ref, protobuf_c_message_get_packed_size(&job->base));
+    j->job_modify_index = job->job_modify_index;
+    j->packed = xmalloc(j->bytes);
+    protobuf_c_message_pack(&job->base, j->packed);
 }
 
 void jobcache_put_missing(struct jobcache *c, struct job_ref ref, uint64_t until_ms)
@@ -113,16 +130,25 @@ void jobcache_put_missing(struct jobcache *c, struct job_ref ref, uint64_t until
     put(c, ref, 0)->until_ms = until_ms;
 }
 
-bool jobcache_get(struct jobcache *c, struct job_ref ref, uint64_t now_ms, const Pb__Job **out)
+bool jobcache_knows(const struct jobcache *c, struct job_ref ref, uint64_t now_ms)
 {
-    struct strbuf key = key_of(ref);
-    struct cached *j = map_get(c->by_key, key.data, key.len);
-    strbuf_free(&key);
-    if (j == NULL || (j->job == NULL && now_ms >= j->until_ms))
+    const struct cached *j = find(c, ref);
+    return j != NULL && (j->packed != NULL || now_ms < j->until_ms);
+}
+
+bool jobcache_get(struct jobcache *c, struct job_ref ref, uint64_t now_ms, struct arena *a,
+                  Pb__Job **out)
+{
+    if (!jobcache_knows(c, ref, now_ms))
         return false;
+    struct cached *j = find(c, ref);
     list_remove(&j->link);
     list_push_front(&c->used, &j->link);
-    *out = j->job;
+    *out = NULL;
+    if (j->packed == NULL)
+        return true;
+    *out = WIRE_UNPACK(a, Pb__Job, pb__job, j->packed, j->bytes);
+    must(*out != NULL);
     return true;
 }
 
