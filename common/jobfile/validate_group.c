@@ -57,12 +57,40 @@ static void collect_ports(struct texts *errors, const Pb__Network *n, Pb__Port *
         all[(*count)++] = n->dynamic_ports[i];
 }
 
+static bool has_own_network(const Pb__Network *n)
+{
+    return n->mode != NULL && n->mode[0] != '\0' && strcmp(n->mode, "host") != 0;
+}
+
 static void validate_mode(struct texts *errors, const Pb__Network *n)
 {
-    if (n->mode != NULL && strcmp(n->mode, "host") != 0)
-        texts_add(errors, "Network mode \"%.60s\" " NOT_YET ": use \"host\"", n->mode);
-    if (n->dns != NULL)
-        texts_add(errors, "Network dns " NOT_YET);
+    if (has_own_network(n) && strcmp(n->mode, "bridge") != 0 && strcmp(n->mode, "none") != 0)
+        texts_add(errors,
+                  "Network mode \"%.60s\" " NOT_YET ": use \"host\", \"bridge\" or \"none\"",
+                  n->mode);
+    if (n->hostname != NULL && n->hostname[0] != '\0' && !has_own_network(n))
+        texts_add(errors,
+                  "Network hostname \"%.60s\" needs a network of its own: set mode to "
+                  "\"bridge\" or \"none\"",
+                  n->hostname);
+}
+
+/* Becomes a part of a line of resolv.conf. */
+static void validate_dns_part(struct texts *errors, const char *what, char *const *list, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (list[i][0] == '\0' || strpbrk(list[i], " \t\r\n") != NULL)
+            texts_add(errors, "Network dns: \"%.60s\" cannot be one of the %s: spaces divide them",
+                      list[i], what);
+}
+
+static void validate_dns(struct texts *errors, const Pb__Dns *dns)
+{
+    if (dns == NULL)
+        return;
+    validate_dns_part(errors, "servers", dns->servers, dns->n_servers);
+    validate_dns_part(errors, "searches", dns->searches, dns->n_searches);
+    validate_dns_part(errors, "options", dns->options, dns->n_options);
 }
 
 void validate_networks(struct texts *errors, Pb__Network *const *networks, size_t count,
@@ -75,6 +103,7 @@ void validate_networks(struct texts *errors, Pb__Network *const *networks, size_
     Pb__Port **fixed = arena_array(errors->arena, Pb__Port *, room + 1);
     for (size_t i = 0; i < count; i++) {
         validate_mode(errors, networks[i]);
+        validate_dns(errors, networks[i]->dns);
         collect_ports(errors, networks[i], all, &labels, fixed, &values);
     }
     size_t named = 0;

@@ -57,13 +57,27 @@ static const char *missing_network(const struct texts *t, struct arena *a, Pb__P
     return NULL;
 }
 
+/* As an agent says it can: in Node.networks. */
+static const char *missing_mode(const struct texts *t, struct arena *a, const char *mode)
+{
+    char key[256];
+    if (mode == NULL || mode[0] == '\0' || strcmp(mode, "host") == 0)
+        return NULL;
+    int len = snprintf(key, sizeof(key), "!mode.%s", mode);
+    if (len < (int)sizeof(key) && texts_get(t, key) != NULL)
+        return NULL;
+    return arena_printf(a, "missing network mode \"%s\"", mode);
+}
+
 static const char *judge_networks(const struct texts *t, struct arena *a,
                                   const Pb__TaskGroup *group)
 {
     const char *wrong = NULL;
     for (size_t i = 0; wrong == NULL && i < group->n_networks; i++) {
         const Pb__Network *n = group->networks[i];
-        wrong = missing_network(t, a, n->reserved_ports, n->n_reserved_ports);
+        wrong = missing_mode(t, a, n->mode);
+        if (wrong == NULL)
+            wrong = missing_network(t, a, n->reserved_ports, n->n_reserved_ports);
         if (wrong == NULL)
             wrong = missing_network(t, a, n->dynamic_ports, n->n_dynamic_ports);
     }

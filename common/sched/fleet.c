@@ -64,10 +64,13 @@ static void kind_texts(struct strbuf *b, const Pb__Node *node)
                      : !d->healthy ? "unhealthy"
                                    : "healthy");
     }
-    for (size_t i = 0; i < node->n_networks; i++)
+    for (size_t i = 0; i < node->n_networks; i++) {
+        add_text(b, "!mode.", node->networks[i]->mode == NULL ? "host" : node->networks[i]->mode,
+                 "");
         for (size_t k = 0; k < node->networks[i]->n_addresses; k++)
             if (node->networks[i]->addresses[k]->alias != NULL)
                 add_text(b, "!network.", node->networks[i]->addresses[k]->alias, "");
+    }
     add_models(b, node);
     add_pairs(b, "attr.", node->attributes, node->n_attributes, false);
     add_pairs(b, "meta.", node->meta, node->n_meta, false);

@@ -229,6 +229,18 @@ json_t *alloc_stub_json(const struct alloc_parts *p, bool with_resources, bool w
     return tree;
 }
 
+/* Empty where it uses the node's network. */
+static json_t *network_status_json(const struct alloc_parts *p)
+{
+    const Pb__NetworkStatus none = PB__NETWORK_STATUS__INIT;
+    const Pb__NetworkStatus *s =
+        p->tasks != NULL && p->tasks->network_status != NULL ? p->tasks->network_status : &none;
+    json_t *tree = wire_to_json(&s->base);
+    if (s->address_ipv6 == NULL)
+        json_object_del(tree, "AddressIPv6");
+    return tree;
+}
+
 json_t *alloc_full_json(const struct alloc_parts *p)
 {
     json_t *tree = common_json(p, true);
@@ -237,8 +249,7 @@ json_t *alloc_full_json(const struct alloc_parts *p)
     json_put(tree, "Metrics", metrics_json(p));
     if (has_transition(p->alloc))
         json_put(tree, "DesiredTransition", transition_json(p->alloc));
-    json_put(tree, "NetworkStatus",
-             json_pack("{ss,sn,ss}", "Address", "", "DNS", "InterfaceName", ""));
+    json_put(tree, "NetworkStatus", network_status_json(p));
     json_put(tree, "Resources", flat_resources_json(p, false));
     json_put(tree, "SharedResources", flat_resources_json(p, true));
     json_put(tree, "TaskResources", flat_tasks_json(p));

@@ -110,6 +110,9 @@ static void update_one(struct view *v, const Pb__AllocUpdate *u, struct job_set 
         tasks.sequence = u->sequence;
         tasks.n_tasks = u->n_tasks;
         tasks.tasks = u->tasks;
+        tasks.network_status = u->network_status != NULL ? u->network_status
+                               : known != NULL           ? known->network_status
+                                                         : NULL;
         state_put_alloc_tasks(v, &tasks);
     }
     Pb__Alloc *alloc = arena_copy(a, old, sizeof *old);

@@ -1,8 +1,9 @@
 #include "base/log.h"
 #include "launch.h"
+#include "networks.h"
 
 /* In the order in which they are made; taken down the other way round. */
-static const struct alloc_step *const steps[ALLOC_STEPS + 1] = {NULL};
+static const struct alloc_step *const steps[ALLOC_STEPS + 1] = {&network_step, NULL};
 
 enum err alloc_steps_ready(struct launch *l, struct reason *why)
 {
@@ -41,6 +42,14 @@ void alloc_steps_free(struct alloc_run *run)
     for (size_t i = 0; steps[i] != NULL; i++)
         if (steps[i]->free != NULL)
             steps[i]->free(run->slots[i]);
+}
+
+void *alloc_steps_slot(const struct alloc_run *run, const struct alloc_step *step)
+{
+    size_t i = 0;
+    while (steps[i] != step)
+        must(steps[i++] != NULL);
+    return run->slots[i];
 }
 
 void alloc_run_launch(struct alloc_run *run)

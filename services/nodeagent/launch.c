@@ -2,6 +2,7 @@
 #include "allocdir.h"
 #include "base/log.h"
 #include "fingerprint.h"
+#include "networks.h"
 #include "pinning.h"
 #include <errno.h>
 #include <grp.h>
@@ -74,6 +75,7 @@ static void make_env(struct launch *l)
         .node = r->options.node,
         .region = r->options.region,
         .ip = fingerprint_address(r->options.node),
+        .network = networks_made(l->run->alloc),
         .alloc_dir = own_root ? "/alloc" : arena_printf(l->arena, "%s/alloc", l->alloc_dir),
         .task_dir = own_root ? "/local" : arena_printf(l->arena, "%s/local", l->task_dir),
         .secrets_dir = own_root ? "/secrets" : arena_printf(l->arena, "%s/secrets", l->task_dir),
@@ -162,6 +164,7 @@ static enum err spawn(struct launch *l, void **slot, struct reason *why)
         .mounts = l->plan.mounts,
         .mount_count = l->plan.mount_count,
     };
+    networks_fill_spec(l, &spec);
     if (has_limits(&l->plan.limits))
         find_controllers(l, &spec);
     enum err e = pinning_spec(t, l->local->alloc, l->task, l->arena, &spec, why);

@@ -62,5 +62,7 @@ enum err alloc_steps_end(struct alloc_run *run);
 void alloc_steps_save(struct alloc_run *run, struct arena *a, Pb__LocalAlloc *out);
 void alloc_steps_restore(struct alloc_run *run, const Pb__LocalAlloc *saved);
 void alloc_steps_free(struct alloc_run *run);
+/* What the step has in its slot. */
+void *alloc_steps_slot(const struct alloc_run *run, const struct alloc_step *step);
 
 #endif

@@ -279,19 +279,20 @@ static struct client *result_client(void *owner)
 }
 
 /* Beside our own program, unless it is set. */
-static enum err find_taskshim(struct nodeagent *na, struct reason *why)
+static enum err find_program(struct nodeagent *na, const char *name, const char **path,
+                             struct reason *why)
 {
     char self[PATH_MAX];
-    if (na->taskshim[0] == '\0') {
+    if ((*path)[0] == '\0') {
         ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
         self[n < 0 ? 0 : n] = '\0';
         char *slash = strrchr(self, '/');
         if (slash != NULL)
             *slash = '\0';
-        na->taskshim = arena_printf(na->arena, "%s/taskshim", self);
+        *path = arena_printf(na->arena, "%s/%s", self, name);
     }
-    if (access(na->taskshim, X_OK) != 0)
-        return reason_errno(why, ERR_NOT_FOUND, "taskshim %s", na->taskshim);
+    if (access(*path, X_OK) != 0)
+        return reason_errno(why, ERR_NOT_FOUND, "%s %s", name, *path);
     return OK;
 }
 
@@ -327,6 +328,7 @@ static enum err open_parts(struct nodeagent *na, struct reason *why)
         .shim = na->taskshim,
         .region = na->region,
         .cgroups = &na->cgroups,
+        .networks = na->networks,
         .host = &na->host,
         .node = na->node,
         .local = na->local,
@@ -348,6 +350,14 @@ static enum err open_parts(struct nodeagent *na, struct reason *why)
     return OK;
 }
 
+static struct networks_options networks_settings(const struct nodeagent *na)
+{
+    return (struct networks_options){.tasknet = na->tasknet,
+                                     .data_dir = na->data_dir,
+                                     .bridge = na->bridge_network_name,
+                                     .subnet = na->bridge_network_subnet};
+}
+
 enum err nodeagent_open(void *self, struct loop *l, struct reason *why)
 {
     struct nodeagent *na = self;
@@ -357,7 +367,9 @@ enum err nodeagent_open(void *self, struct loop *l, struct reason *why)
     pb__node__init(na->node);
     enum err e = make_absolute(na, why);
     if (e == OK)
-        e = find_taskshim(na, why);
+        e = find_program(na, "taskshim", &na->taskshim, why);
+    if (e == OK)
+        e = find_program(na, "tasknet", &na->tasknet, why);
     if (e == OK)
         e = local_open(&na->local, na->data_dir, why);
     if (e == OK)
@@ -372,6 +384,11 @@ enum err nodeagent_open(void *self, struct loop *l, struct reason *why)
         e = describe_node(na, why);
     if (e != OK)
         return e;
+    const struct networks_options networks = networks_settings(na);
+    e = networks_new(&na->networks, l, &networks, why);
+    if (e != OK)
+        return e;
+    networks_fingerprint(&networks, na->arena, na->node);
     /* Shims are our children while we live: none of them is to become a zombie, and we never ask
      * how they ended. */
     sigaction(SIGCHLD, &(struct sigaction){.sa_handler = SIG_DFL, .sa_flags = SA_NOCLDWAIT}, NULL);
@@ -385,6 +402,7 @@ enum err nodeagent_start(void *self, struct loop *l, struct reason *why)
     log_info("node", "id=%s name=%s data_dir=%s tree=%s", log_id(na->node->id.data),
              log_quote(na->node->name), log_quote(na->data_dir), trees[na->cgroups.kind]);
     runner_restore(na->runner, na->same_boot);
+    networks_start(na->networks, na->runner);
     uplink_start(na->uplink);
     devicewatch_start(na);
     na->forget = forget_new(l, &(struct forget_options){.interval_ms = na->gc_interval_ms,
@@ -420,6 +438,7 @@ void nodeagent_close(void *self)
     forget_free(na->forget);
     readers_free(na->readers);
     runner_free(na->runner);
+    networks_free(na->networks);
     local_close(na->local);
     cgroups_fini(&na->cgroups);
     uplink_close(na->uplink); /* last: it may not return in time */

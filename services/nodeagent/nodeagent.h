@@ -6,6 +6,7 @@
 #include "daemon/daemon.h"
 #include "local.h"
 #include "forget.h"
+#include "networks.h"
 #include "readers.h"
 #include "runner.h"
 #include "uplink.h"
@@ -15,6 +16,7 @@ struct nodeagent {
     const char *gateway, *gateway_poll, *servers, *data_dir, *name, *datacenter, *node_pool,
         *node_class, *meta, *region;
     const char *network_interface, *taskshim, *cgroup, *chroot, *http_addr, *reserved_ports;
+    const char *tasknet, *bridge_network_name, *bridge_network_subnet;
     const char *reserved_cores, *device_file, *device_program;
     uint64_t device_interval_ms, device_timeout_ms;
     uint64_t cpu_mhz, memory_mb, disk_mb;
@@ -30,6 +32,7 @@ struct nodeagent {
     struct cgroups cgroups;
     struct driver_host host;
     struct local *local;
+    struct networks *networks;
     struct runner *runner;
     struct uplink *uplink;
     struct forget *forget;

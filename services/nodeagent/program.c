@@ -18,9 +18,8 @@ static int64_t now_ms(void)
 }
 
 /* In a group of its own, so that all of it can be killed. */
-static enum err start(const char *program, int output, pid_t *pid, struct reason *why)
+static enum err start(char *const argv[], int output, pid_t *pid, struct reason *why)
 {
-    char *argv[] = {(char *)(uintptr_t)program, NULL};
     posix_spawn_file_actions_t actions;
     posix_spawnattr_t attributes;
     posix_spawn_file_actions_init(&actions);
@@ -32,11 +31,11 @@ static enum err start(const char *program, int output, pid_t *pid, struct reason
     sigset_t none;
     sigemptyset(&none);
     posix_spawnattr_setsigmask(&attributes, &none); /* a worker blocks them all */
-    int error = posix_spawn(pid, program, &actions, &attributes, argv, environ);
+    int error = posix_spawn(pid, argv[0], &actions, &attributes, argv, environ);
     posix_spawnattr_destroy(&attributes);
     posix_spawn_file_actions_destroy(&actions);
     errno = error;
-    return error == 0 ? OK : reason_errno(why, ERR_IO, "start %s", program);
+    return error == 0 ? OK : reason_errno(why, ERR_IO, "start %s", argv[0]);
 }
 
 static enum err read_all(const char *program, int fd, int timeout_ms, size_t most,
@@ -62,20 +61,27 @@ static enum err read_all(const char *program, int fd, int timeout_ms, size_t mos
     }
 }
 
-enum err program_output(const char *program, int timeout_ms, size_t most, struct strbuf *out,
-                        struct reason *why)
+enum err program_run(char *const argv[], int timeout_ms, size_t most, struct strbuf *out,
+                     struct reason *why)
 {
     int ends[2];
     pid_t pid;
     if (pipe2(ends, O_CLOEXEC) != 0)
         return reason_errno(why, ERR_IO, "make a pipe");
-    enum err e = start(program, ends[1], &pid, why);
+    enum err e = start(argv, ends[1], &pid, why);
     close(ends[1]);
     if (e == OK) {
-        e = read_all(program, ends[0], timeout_ms, most, out, why);
+        e = read_all(argv[0], ends[0], timeout_ms, most, out, why);
         kill(-pid, SIGKILL);
         waitpid(pid, NULL, 0); /* where children are not waited for, only until it is dead */
     }
     close(ends[0]);
     return e;
+}
+
+enum err program_output(const char *program, int timeout_ms, size_t most, struct strbuf *out,
+                        struct reason *why)
+{
+    char *argv[] = {(char *)(uintptr_t)program, NULL};
+    return program_run(argv, timeout_ms, most, out, why);
 }

@@ -1,5 +1,6 @@
 /* What the servers hear, and what they have acknowledged. */
 #include "healthwatch.h"
+#include "networks.h"
 #include "run.h"
 #include "wire/wire.h"
 
@@ -18,6 +19,7 @@ static Pb__AllocUpdate *update_of(struct arena *a, struct alloc_run *run)
     for (size_t i = 0; i < run->task_count; i++)
         u->tasks[i] = task_state(a, &run->tasks[i].core, run->tasks[i].name);
     healthwatch_tell(run, u);
+    networks_tell(run, a, u);
     return u;
 }
 

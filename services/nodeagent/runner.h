@@ -14,11 +14,13 @@
 #include "local.h"
 #include "loop/loop.h"
 
+struct networks;
 struct runner;
 
 struct runner_options {
     const char *data_dir, *shim, *region;
     const struct cgroups *cgroups;
+    struct networks *networks;
     const struct driver_host *host;
     const Pb__Node *node; /* for ${node...}, ${attr...} and the address of ports */
     struct local *local;

@@ -83,10 +83,11 @@ static int spec_memory(const struct supervisor_spec *s, struct reason *why)
     for (size_t i = 0; i < s->group_count && i < SHIM_MAX_GROUPS; i++)
         head.groups[head.group_count++] = s->groups[i];
     strbuf_add(&b, &head, sizeof head);
-    const char *fields[] = {s->dir,    s->log_dir,      s->task,    s->cwd,
-                            s->cgroup, s->shims_cgroup, s->program, s->cpus != NULL ? s->cpus : ""};
+    const char *fields[] = {s->dir,    s->log_dir,      s->task,       s->cwd,
+                            s->cgroup, s->shims_cgroup, s->program,    s->cpus,
+                            s->netns,  s->hostname,     s->resolv_conf};
     for (size_t i = 0; i < COUNT_OF(fields); i++)
-        add_string(&b, fields[i]);
+        add_string(&b, fields[i] == NULL ? "" : fields[i]);
     for (size_t i = 0; i < SHIM_CONTROLLERS; i++)
         add_string(&b, s->controllers[i] == NULL ? "" : s->controllers[i]);
     for (size_t i = 0; i < s->mount_count; i++) {

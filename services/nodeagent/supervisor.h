@@ -29,6 +29,8 @@ struct supervisor_spec {
     const char *program;
     const char *cpus; /* "": any; controllers[SHIM_CPUSET] is kept to them */
     bool own_cores;   /* it must not start without them */
+    /* NULL: the node's. A network namespace by its path, a name, a file for /etc/resolv.conf. */
+    const char *netns, *hostname, *resolv_conf;
     char *const *argv;
     size_t argc;
     char *const *envp;

@@ -196,24 +196,32 @@ static void put_grants(struct taskenv *e, const struct taskenv_input *in)
     }
 }
 
-static void put_port(struct taskenv *e, const char *ip, const Pb__Port *p)
+static char *address_of(struct arena *a, const char *ip, const char *port)
+{
+    bool v6 = strchr(ip, ':') != NULL;
+    return arena_printf(a, "%s%s%s:%s", v6 ? "[" : "", ip, v6 ? "]" : "", port);
+}
+
+/* In a network of its own a task listens on the port inside, and has an address there; the node's
+ * leads to it. */
+static void put_port(struct taskenv *e, const struct taskenv_input *in, const Pb__Port *p)
 {
     struct arena *a = e->arena;
-    bool v6 = strchr(ip, ':') != NULL;
+    const Pb__NetworkStatus *own = in->network != NULL ? in->network->status : NULL;
+    const char *ip = in->ip, *own_ip = own != NULL && own->address != NULL ? own->address : ip;
     char *port = arena_printf(a, "%u", p->value);
     char *inside = p->to > 0 ? arena_printf(a, "%d", p->to) : port;
-    const char *open = v6 ? "[" : "", *close = v6 ? "]" : "";
-    char *host_address = arena_printf(a, "%s%s%s:%s", open, ip, close, port);
-    char *address = arena_printf(a, "%s%s%s:%s", open, ip, close, inside);
     put_ours(e, arena_printf(a, "IP_%s", p->label), ip);
-    put_ours(e, arena_printf(a, "PORT_%s", p->label), port);
-    put_ours(e, arena_printf(a, "ADDR_%s", p->label), host_address);
+    put_ours(e, arena_printf(a, "PORT_%s", p->label), in->network != NULL ? inside : port);
+    put_ours(e, arena_printf(a, "ADDR_%s", p->label), address_of(a, ip, port));
     put_ours(e, arena_printf(a, "HOST_IP_%s", p->label), ip);
     put_ours(e, arena_printf(a, "HOST_PORT_%s", p->label), port);
-    put_ours(e, arena_printf(a, "HOST_ADDR_%s", p->label), host_address);
+    put_ours(e, arena_printf(a, "HOST_ADDR_%s", p->label), address_of(a, ip, port));
     put_ours(e, arena_printf(a, "ALLOC_PORT_%s", p->label), inside);
-    put_ours(e, arena_printf(a, "ALLOC_IP_%s", p->label), ip);
-    put_ours(e, arena_printf(a, "ALLOC_ADDR_%s", p->label), address);
+    put_ours(e, arena_printf(a, "ALLOC_IP_%s", p->label), own_ip);
+    put_ours(e, arena_printf(a, "ALLOC_ADDR_%s", p->label), address_of(a, own_ip, inside));
+    if (own != NULL)
+        put_ours(e, arena_printf(a, "ALLOC_INTERFACE_%s", p->label), own->interface_name);
 }
 
 /* As they are written and in capitals. The task's win over the group's, the group's over the job's.
@@ -259,7 +267,7 @@ struct taskenv *taskenv_new(struct arena *a, const struct taskenv_input *in)
     put_grants(e, in);
     for (size_t i = 0; i < in->alloc->n_ports; i++)
         if (in->alloc->ports[i]->label != NULL)
-            put_port(e, in->ip, in->alloc->ports[i]);
+            put_port(e, in, in->alloc->ports[i]);
     put_meta(e, in->job->meta, in->job->n_meta);
     put_meta(e, in->group->meta, in->group->n_meta);
     put_meta(e, in->task->meta, in->task->n_meta);

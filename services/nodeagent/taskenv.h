@@ -5,6 +5,7 @@
 #define NODEAGENT_TASKENV_H
 
 #include "base/arena.h"
+#include "nodeagent.pb-c.h"
 #include "types.pb-c.h"
 
 struct taskenv;
@@ -19,6 +20,7 @@ struct taskenv_input {
     const char *ip;                                 /* what ports are reached at */
     const char *alloc_dir, *task_dir, *secrets_dir; /* alloc/, TASK/local, TASK/secrets */
     char *const *host; /* "KEY=value", ends with NULL; secrets of the agent are left out */
+    const Pb__LocalNetwork *network; /* NULL: it uses the node's */
 };
 
 struct taskenv *taskenv_new(struct arena *a, const struct taskenv_input *in);

@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
@@ -192,6 +193,17 @@ static bool bring_in_devices(const struct spec_view *v, struct failure *f)
     return true;
 }
 
+/* Where the host's name leads to: a link of it was brought in as a link. */
+static bool bring_in_resolv_conf(const struct spec_view *v)
+{
+    char place[4096]; /* PATH_MAX; limits.h is ours here */
+    if (v->resolv_conf[0] == '\0')
+        return true;
+    if (realpath("/etc/resolv.conf", place) == NULL)
+        snprintf(place, sizeof place, "/etc/resolv.conf");
+    return bring_in(&(struct spec_mount){.source = v->resolv_conf, .place = place + 1});
+}
+
 static bool make_root(const struct spec_view *v, struct failure *f)
 {
     const char *at = v->mounts;
@@ -203,6 +215,8 @@ static bool make_root(const struct spec_view *v, struct failure *f)
         if (!m.device && !bring_in(&m))
             return fails(f, "mount", m.source);
     }
+    if (!bring_in_resolv_conf(v))
+        return fails(f, "mount", v->resolv_conf);
     if (!make_system(!v->head->set_user || v->head->uid == 0))
         return fails(f, "mount /proc, /sys and /dev", "");
     if (!bring_in_devices(v, f))

@@ -15,7 +15,7 @@
 enum { SHIM_FD_SPEC = 3, SHIM_FD_LISTEN = 4, SHIM_FD_AGENT = 5 };
 
 #define SHIM_MAGIC         0x4d484953u /* "SHIM" */
-#define SHIM_VERSION       3
+#define SHIM_VERSION       4
 #define SHIM_MAX_GROUPS    64
 #define SHIM_MAX_SPEC      (4u << 20)
 #define SHIM_MAX_MOUNTS    128
@@ -45,7 +45,8 @@ struct shim_ulimit {
 };
 
 /* Strings follow, each ending in NUL: dir, log_dir, task, cwd, cgroup, shims_cgroup, program, cpus,
- * the task's directory of each controller ("": there is none), then for each mount its source, its
+ * netns, hostname, resolv_conf (what it has of a network of its own; "": the node's), the task's
+ * directory of each controller ("": there is none), then for each mount its source, its
  * place and "r", "w" or "d" (a device), then argc arguments and envc variables. With `isolate` the
  * task has namespaces and a root of its own (room.h): cwd, program and the places of mounts are
  * paths in there. */

@@ -12,6 +12,7 @@
 #include "confine.h"
 #include "limits.h"
 #include "mock.h"
+#include "network.h"
 #include "room.h"
 #include "rotate.h"
 #include "shim.h"
@@ -220,6 +221,9 @@ static void take_place(const struct shim *s, const struct spec_view *v, int repo
         child_fails(report, "enter cgroup");
     if (v->head->isolate && !room_enter(&s->room))
         child_fails(report, "enter the task's root");
+    const char *failed = network_take(v);
+    if (failed != NULL)
+        child_fails(report, failed);
     if (!confine_ulimits(v->head))
         child_fails(report, "set ulimit");
     if (v->head->isolate && !confine_bounding_set())
@@ -266,6 +270,8 @@ static bool prepare_place(struct shim *s, const struct spec_view *v)
         snprintf(s->controllers[i], sizeof s->controllers[i], "%s", v->controllers[i]);
     tree_init(&s->tree, (int)v->head->tree, v->cgroup);
     const char *failed = limits_init(&s->limits, v);
+    if (failed == NULL)
+        failed = network_enter(v);
     if (failed == NULL && v->head->isolate)
         failed = room_open(&s->room, v);
     if (failed != NULL)

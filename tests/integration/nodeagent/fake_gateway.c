@@ -411,6 +411,10 @@ int fake_place(struct fake *f, Pb__Job *job)
         a->grants = arena_array(f->arena, Pb__TaskGrant *, 1);
         a->grants[a->n_grants++] = f->grant;
     }
+    if (f->port != NULL) {
+        a->ports = arena_array(f->arena, Pb__Port *, 1);
+        a->ports[a->n_ports++] = f->port;
+    }
     cr_assert(f->alloc_count < MAX_ALLOCS);
     f->allocs[f->alloc_count++] = (struct fake_alloc){.alloc = a, .job = job, .index = ++f->index};
     answer_poll(f);

@@ -35,6 +35,7 @@ struct fake {
     int alloc_count;
     ProtobufCBinaryData deployment; /* what is placed is part of it; empty: of none */
     Pb__TaskGrant *grant;           /* what is placed has it; NULL: nothing */
+    Pb__Port *port;                 /* likewise */
     struct request *parked;         /* a poll */
     uint64_t parked_since;
     uint64_t registered_at,

@@ -18,9 +18,6 @@ static const struct exception {
     const char *step, *ours;
 } exceptions[] = {
     /* needs that this version has not */
-    {"two networks",
-     GROUP("Task group network validation failed: 1 error occurred:\n\t* Network mode "
-           "\"bridge\" " NOT_YET ": use \"host\"\n\n")},
     {"volume without source", GROUP("volume " NOT_YET)},
     {"volume type", GROUP("volume " NOT_YET)},
     {"artifact without source", TASK("artifact " NOT_YET)},

@@ -127,7 +127,7 @@ static enum err plan(const char *driver, const char *config, struct driver_plan 
     task.name = arena_strdup(a, "t");
     task.config_json = arena_strdup(a, config);
     const struct taskenv_input in = {&alloc, &job, &group, &task, &node, "global",
-                                     "::1",  "/a", "/t",   "/s",  NULL};
+                                     "::1",  "/a", "/t",   "/s",  NULL,  NULL};
     static const struct driver_host host = {.root = true, .shim = "/taskshim", .chroot = "/usr"};
     struct driver_ask ask = {.arena = a,
                              .task = &task,

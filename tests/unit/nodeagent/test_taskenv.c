@@ -22,6 +22,8 @@ static Pb__KeyValue *pair(const char *key, const char *value)
     return kv;
 }
 
+static const Pb__LocalNetwork *network; /* NULL: the node's */
+
 static struct taskenv *make(Pb__KeyValue **env, size_t env_count)
 {
     static char path[] = "PATH=/bin", ours[] = "NOMAD_X=1", token[] = "VAULT_TOKEN=s";
@@ -63,7 +65,8 @@ static struct taskenv *make(Pb__KeyValue **env, size_t env_count)
                                      "/d/alloc",
                                      "/d/server/local",
                                      "/d/server/secrets",
-                                     host};
+                                     host,
+                                     network};
     return taskenv_new(a, &in);
 }
 
@@ -120,4 +123,30 @@ Test(taskenv, expands_what_it_knows_and_leaves_the_rest_to_the_shell)
     for (size_t i = 1; i < count; i++)
         cr_assert(strcmp(list[i - 1], list[i]) < 0);
     cr_assert_null(list[count]);
+}
+
+Test(taskenv, in_a_network_of_its_own_a_task_is_told_both_sides_of_a_port)
+{
+    static Pb__NetworkStatus status = PB__NETWORK_STATUS__INIT;
+    static Pb__LocalNetwork own = PB__LOCAL_NETWORK__INIT;
+    a = arena_new(1 << 20);
+    status.interface_name = (char[]){"eth0"};
+    status.address = (char[]){"172.26.64.2"};
+    own.status = &status;
+    network = &own;
+    port.to = 80;
+    struct taskenv *e = make(NULL, 0);
+    static const char *const expected[][2] = {
+        {"NOMAD_PORT_http", "80"},
+        {"NOMAD_IP_http", "10.0.0.7"},
+        {"NOMAD_ADDR_http", "10.0.0.7:22692"},
+        {"NOMAD_HOST_PORT_http", "22692"},
+        {"NOMAD_HOST_ADDR_http", "10.0.0.7:22692"},
+        {"NOMAD_ALLOC_PORT_http", "80"},
+        {"NOMAD_ALLOC_IP_http", "172.26.64.2"},
+        {"NORN_ALLOC_ADDR_http", "172.26.64.2:80"},
+        {"NOMAD_ALLOC_INTERFACE_http", "eth0"},
+    };
+    for (size_t i = 0; i < COUNT_OF(expected); i++)
+        cr_expect_str_eq(taskenv_get(e, expected[i][0]), expected[i][1], "%s", expected[i][0]);
 }

@@ -27,7 +27,7 @@ static void begin(void)
     task.name = (char[]){"t"};
     node.name = (char[]){"n1"};
     const struct taskenv_input in = {&alloc, &job, &group, &task, &node, "global",
-                                     "::1",  "/a", "/t",   "/s",  NULL};
+                                     "::1",  "/a", "/t",   "/s",  NULL,  NULL};
     env = taskenv_new(a, &in);
     taskenv_set(env, "COLOUR", " Red ");
 }

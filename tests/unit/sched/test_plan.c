@@ -317,6 +317,34 @@ Test(plan, a_port_on_a_named_host_network_needs_a_node_that_has_it)
     onejob_fini(&c);
 }
 
+Test(plan, a_network_of_its_own_needs_a_node_that_can_make_it)
+{
+    struct onejob c;
+    onejob_init(&c);
+    for (size_t i = 0; i < 2; i++) {
+        Pb__Node *n = onejob_add_node(&c, 1000, 1000, 100);
+        Pb__NodeNetwork *network = arena_array(c.arena, Pb__NodeNetwork, 1);
+        pb__node_network__init(network);
+        network->mode = arena_strdup(c.arena, i == 1 ? "bridge" : "host");
+        n->networks = arena_array(c.arena, Pb__NodeNetwork *, 1);
+        n->networks[n->n_networks++] = network;
+    }
+    Pb__TaskGroup *g = onejob_set_job(&c, "service", 2, 600, 1)->task_groups[0];
+    group_add_port(&c, g, "admin", 0);
+    g->networks[0]->mode = arena_strdup(c.arena, "host");
+    cr_assert_eq(onejob_plan(&c, c.arena)->n_placements, 2);
+    g->networks[0]->mode = arena_strdup(c.arena, "bridge");
+    Pb__Plan *plan = onejob_plan(&c, c.arena);
+    cr_assert_eq(plan->n_placements, 1);
+    cr_assert(id_equal(plan->placements[0]->node_id.data, c.nodes[1]->id.data));
+    const Pb__PlacementMetrics *m = plan->failed_groups[0];
+    cr_assert_eq(count_named(m->constraint_filtered, m->n_constraint_filtered,
+                             "missing network mode \"bridge\"")
+                     ->count,
+                 1);
+    onejob_fini(&c);
+}
+
 /* The task's, the group's and the job's constraints, by kind of node and node by node, with the
  * attribute on either side. */
 Test(plan, constraints_of_each_level_hold_on_either_side)
