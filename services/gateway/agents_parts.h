@@ -57,7 +57,8 @@ struct agents {
     struct timer updates_due;
     struct link batches; /* struct batch, under way */
     size_t batch_count;
-    size_t last_batch; /* allocations in the last one */
+    size_t last_batch;      /* allocations in the last one, */
+    uint64_t last_batch_ms; /* sent at */
 };
 
 /* Who speaks, as its request says. */

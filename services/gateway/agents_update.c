@@ -9,6 +9,7 @@
 #define BATCH_BUDGET_MS 20000
 #define STORM           64 /* allocations in a batch: the next one gathers for longer */
 #define STORM_FACTOR    5
+#define CALM_FACTOR     10 /* nothing came for so many batches: the next is worth no wait */
 
 /* A report that waits for its batch; in its request's arena. */
 struct update {
@@ -89,6 +90,14 @@ static void add_allocs(Pb__AllocUpdates *all, const Pb__AllocUpdates *some, stru
     }
 }
 
+static uint64_t time_to_gather(const struct agents *a)
+{
+    uint64_t usual = a->options.update_batch_ms;
+    if (loop_now_ms(a->loop) - a->last_batch_ms > CALM_FACTOR * usual)
+        return 0;
+    return a->last_batch >= STORM ? STORM_FACTOR * usual : usual;
+}
+
 static void send_batch(void *owner)
 {
     struct agents *a = owner;
@@ -112,6 +121,7 @@ static void send_batch(void *owner)
         b->allocs += u->body->n_allocs;
     }
     a->last_batch = b->allocs;
+    a->last_batch_ms = loop_now_ms(a->loop);
     Pb__Command command = PB__COMMAND__INIT;
     command.body_case = PB__COMMAND__BODY_ALLOC_UPDATES;
     command.alloc_updates = &all;
@@ -168,9 +178,7 @@ static void alloc_update(struct node *n, struct request *req)
     if (a->update_count >= MAX_BATCH)
         send_batch(a);
     else if (!timer_is_armed(&a->updates_due))
-        timer_arm(a->loop, &a->updates_due,
-                  a->options.update_batch_ms * (a->last_batch >= STORM ? STORM_FACTOR : 1),
-                  send_batch, a);
+        timer_arm(a->loop, &a->updates_due, time_to_gather(a), send_batch, a);
 }
 
 void on_alloc_update(void *self, struct request *req)
