@@ -32,6 +32,9 @@ json_t *json_id(const uint8_t *id);         /* NULL is "" */
 json_t *json_id_of(ProtobufCBinaryData id); /* of 16 bytes; else "" */
 json_t *json_rfc3339(int64_t ns);           /* 0 is null */
 json_t *json_base64(ProtobufCBinaryData data);
+/* Back again, into out, which has room for 3 bytes of each 4 begun. False: it is none, at byte
+ * *bad. */
+bool json_base64_read(const char *text, size_t len, uint8_t *out, size_t *out_len, size_t *bad);
 json_t *json_number(double value); /* also for what is not finite: 0 */
 void json_put(json_t *object, const char *key,
               json_t *value); /* takes value; key may be anything */

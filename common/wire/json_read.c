@@ -104,25 +104,32 @@ static int base64_digit(char c)
     return c == '+' ? 62 : c == '/' ? 63 : -1;
 }
 
+bool json_base64_read(const char *text, size_t len, uint8_t *out, size_t *out_len, size_t *bad)
+{
+    unsigned bits = 0, have = 0;
+    *out_len = 0;
+    for (size_t i = 0; i < len && text[i] != '='; i++) {
+        int digit = base64_digit(text[i]);
+        *bad = i;
+        if (digit < 0 || len % 4 != 0)
+            return false;
+        bits = bits << 6 | (unsigned)digit;
+        if ((have += 6) >= 8)
+            out[(*out_len)++] = (uint8_t)(bits >> (have -= 8));
+    }
+    return true;
+}
+
 static bool read_base64(struct reader *r, const json_t *value, ProtobufCBinaryData *out)
 {
-    const char *text = json_string_value(value);
-    size_t len = json_string_length(value);
+    size_t len = json_string_length(value), bad;
     out->data = take(r, len / 4 * 3 + 4);
     if (out->data == NULL)
         return false;
-    unsigned bits = 0, have = 0;
-    for (size_t i = 0; i < len && text[i] != '='; i++) {
-        int digit = base64_digit(text[i]);
-        if (digit < 0 || len % 4 != 0) {
-            r->failed = reason_set(r->why, ERR_INVALID, "illegal base64 data at input byte %zu", i);
-            return false;
-        }
-        bits = bits << 6 | (unsigned)digit;
-        if ((have += 6) >= 8)
-            out->data[out->len++] = (uint8_t)(bits >> (have -= 8));
-    }
-    return true;
+    if (json_base64_read(json_string_value(value), len, out->data, &out->len, &bad))
+        return true;
+    r->failed = reason_set(r->why, ERR_INVALID, "illegal base64 data at input byte %zu", bad);
+    return false;
 }
 
 static bool read_bytes(struct reader *r, const struct json_field *jf, const json_t *value,

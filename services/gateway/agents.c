@@ -756,6 +756,7 @@ void agents_handle(struct agents *a, struct request *req)
         {PB__GATEWAY__METHOD__NODE_POLL, on_poll},
         {PB__GATEWAY__METHOD__ALLOC_UPDATE, on_alloc_update},
         {PB__GATEWAY__METHOD__AGENT_RESULT, on_agent_result},
+        {PB__GATEWAY__METHOD__AGENT_INPUT, on_agent_input},
         {PB__GATEWAY__METHOD__ALLOCS_KEPT, on_allocs_kept},
     };
     for (size_t i = 0; i < COUNT_OF(table); i++)

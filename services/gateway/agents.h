@@ -38,7 +38,7 @@ struct agents *agents_open(struct loop *l, const struct agents_options *o);
 void agents_close(
     struct agents *a); /* before the servers are closed; fails what is parked, ends every ask */
 
-/* Answers what agents ask, at whichever door (gateway.proto, 10 to 14), with its body unpacked.
+/* Answers what agents ask, at whichever door (gateway.proto, 10 to 16), with its body unpacked.
  * Takes req. NODE_POLL and AGENT_RESULT are held for long, so max_parked of a door must exceed the
  * number of nodes. */
 void agents_handle(struct agents *a, struct request *req);
@@ -54,7 +54,7 @@ void agents_feed_object(struct agents *a, const Pb__Object *object);
 /* All up to index has been told. */
 void agents_feed_reached(struct agents *a, uint64_t index);
 
-/* ---- files and logs of a node */
+/* ---- files, logs and commands of a node */
 
 /* One request to an agent and its stream of results. */
 struct ask;
@@ -74,6 +74,14 @@ struct ask *agents_ask(struct agents *a, const uint8_t node_id[16], const Pb__Ag
 void agents_more(struct ask *ask);
 /* The reader has gone: on_result is not called again; the agent is told at its next result. */
 void agents_cancel(struct ask *ask);
+
+/* For a request that goes on in both directions: what the reader says, in order; copied, and joined
+ * with what waits already. Data of more than 64 KiB goes in several. */
+void agents_tell(struct ask *ask, const Pb__AgentInput *input);
+/* Bytes that the agent has not yet taken: stop reading from the client when they are many. taken is
+ * called, with the ask's owner, whenever they have become fewer. */
+size_t agents_untold(const struct ask *ask);
+void agents_on_taken(struct ask *ask, void (*taken)(void *owner));
 
 /* ---- for metrics and status */
 

@@ -7,26 +7,13 @@
 
 #define SEND_AGAIN_MS 2000 /* the answer that carried it may have been lost */
 
-struct ask {
-    struct agents *agents;
-    struct node *node; /* NULL: there is none, or it has gone */
-    struct link of_node;
-    struct arena *arena; /* of request, and of the ask itself */
-    Pb__AgentRequest *request;
-    agents_result_fn *on_result;
-    void *owner;
-    struct timer timer;   /* the agent is silent; or the failure that is to be told */
-    uint64_t sent_ms;     /* 0: not yet */
-    uint32_t expected;    /* sequence of the next result */
-    struct request *held; /* the last result, answered by agents_more */
-};
-
 #define ASK_ARENA (1u << 20)
 
 static void ask_free(struct ask *ask)
 {
     struct agents *a = ask->agents;
     timer_cancel(a->loop, &ask->timer);
+    inputs_end(ask);
     list_remove(&ask->of_node);
     map_remove(a->asks, ask->request->id.data, ID_SIZE);
     arena_free(ask->arena); /* ask lives in it */
@@ -73,6 +60,7 @@ struct ask *agents_ask(struct agents *a, const uint8_t node_id[16], const Pb__Ag
     struct id id = id_new();
     ask->agents = a;
     ask->arena = arena;
+    list_init(&ask->inputs);
     ask->request = (Pb__AgentRequest *)wire_clone(arena, &request->base);
     ask->request->has_id = 1;
     ask->request->id = wire_id(arena, id.bytes);
@@ -159,7 +147,8 @@ static void agent_result(struct node *n, struct request *req)
 {
     struct agents *a = n->agents;
     const Pb__AgentResult *result = (const Pb__AgentResult *)request_body(req);
-    struct ask *ask = result->has_request_id ? map_get_id(a->asks, result->request_id.data) : NULL;
+    struct ask *ask =
+        result->request_id.len == ID_SIZE ? map_get_id(a->asks, result->request_id.data) : NULL;
     if (ask == NULL || ask->node != n) {
         request_fail(req, PB__REPLY__CODE__NOT_FOUND, "the reader has gone");
     } else if (result->sequence < ask->expected) {

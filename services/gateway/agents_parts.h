@@ -78,6 +78,30 @@ void node_saw(struct node *n); /* a sign of life */
 /* Something to tell the agent has come up: answers its poll soon. */
 void node_has_news(struct node *n, uint64_t delay_ms);
 
+/* A request to an agent. */
+struct ask {
+    struct agents *agents;
+    struct node *node; /* NULL: there is none, or it has gone */
+    struct link of_node;
+    struct arena *arena; /* of request, and of the ask itself */
+    Pb__AgentRequest *request;
+    agents_result_fn *on_result;
+    void *owner;
+    struct timer timer;   /* the agent is silent; or the failure that is to be told */
+    uint64_t sent_ms;     /* 0: not yet */
+    uint32_t expected;    /* sequence of the next result */
+    struct request *held; /* the last result, answered by agents_more */
+    /* agents_input.c */
+    struct link inputs;   /* struct input that the agent does not have yet, in order */
+    uint32_t input_first; /* sequence of the first of them */
+    uint32_t input_count;
+    size_t input_bytes;
+    bool input_sent;       /* the first of them has been sent, so that it changes no more */
+    struct request *asked; /* the agent waits for input */
+    struct timer asked_over;
+    void (*taken)(void *owner);
+};
+
 /* ---- agents_ask.c */
 void on_agent_result(void *self, struct request *req);
 /* The requests to hand to n's agent now, in req's arena; *count of them. */
@@ -86,6 +110,11 @@ bool asks_are_waiting(const struct node *n);
 /* Its agent has gone: what was not sent yet fails. */
 void asks_lose_node(struct node *n);
 void asks_close(struct agents *a);
+
+/* ---- agents_input.c */
+void on_agent_input(void *self, struct request *req);
+/* The ask is over: nobody says anything more. */
+void inputs_end(struct ask *ask);
 
 /* ---- agents_known.c */
 void on_allocs_kept(void *self, struct request *req);

@@ -3,6 +3,7 @@
 #include "base/list.h"
 #include "gateway.pb-c.h"
 #include "net/net.h"
+#include "websocket.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +12,7 @@
 #define REACH_MS      1000u  /* a server that does not answer a ping so long is out of reach */
 #define ANSWER_MS     20000u /* and whatever the client lets it wait */
 #define MORE_MS       20000u
+#define INPUT_MS      600000u /* until a command has read what came before */
 #define TRIES         3
 #define SERVERS_MOST  64 /* connections kept to others */
 #define HEADERS_TAKEN 8
@@ -43,6 +45,7 @@ struct sent {
     uint64_t wait_ms;
     uint8_t stream_id[ID_SIZE];
     bool streaming;
+    struct call *input; /* what the client said, on its way there; NULL: nothing is */
     /* looking for a node's gateway */
     bool for_node;
     uint8_t node_id[ID_SIZE];
@@ -119,18 +122,35 @@ static void decide(struct sent *s, bool taken)
 static void sent_end(struct sent *s)
 {
     call_cancel(s->call);
-    s->call = NULL;
+    call_cancel(s->input);
+    s->call = s->input = NULL;
     leave_remote(s);
     list_remove(&s->link);
 }
 
 /* ---- the answer */
 
+static void on_told(void *owner, const struct response *r) {}
+
+/* What was asked for there ends now, and not when nobody has read on for long. */
+static void tell_gone(struct sent *s)
+{
+    Pb__HttpInput input = PB__HTTP_INPUT__INIT;
+    input.has_stream_id = input.has_gone = input.gone = true;
+    input.stream_id = (ProtobufCBinaryData){.len = ID_SIZE, .data = s->stream_id};
+    client_call(s->remote->client, &(struct call_options){.method = PB__GATEWAY__METHOD__HTTP_INPUT,
+                                                          .body = &input.base,
+                                                          .budget_ms = REACH_MS,
+                                                          .done = on_told});
+}
+
 static void on_gone(void *owner)
 {
     struct sent *s = owner;
     struct exchange *x = s->x;
     bool streaming = s->streaming;
+    if (streaming)
+        tell_gone(s);
     decide(s, true);
     sent_end(s);
     if (streaming)
@@ -162,12 +182,78 @@ static const char *take_headers(struct exchange *x, const Pb__HttpReply *reply)
     return type != NULL ? arena_strdup(exchange_arena(x), type) : NULL;
 }
 
+/* ---- both directions */
+
+static void on_input_taken(void *owner, const struct response *r)
+{
+    struct sent *s = owner;
+    struct exchange *x = s->x;
+    s->input = NULL;
+    if (r->code == PB__REPLY__CODE__OK) {
+        exchange_want_input(x, true);
+        return;
+    }
+    tell_gone(s); /* a piece is lost: nothing that follows would make sense */
+    sent_end(s);
+    exchange_end(x);
+}
+
+/* One piece at a time, each as soon as there is room for it. */
+static void on_input(void *owner, const void *data, size_t len)
+{
+    struct sent *s = owner;
+    Pb__HttpInput input = PB__HTTP_INPUT__INIT;
+    input.has_stream_id = input.has_data = true;
+    input.stream_id = (ProtobufCBinaryData){.len = ID_SIZE, .data = s->stream_id};
+    input.data = (ProtobufCBinaryData){.len = len, .data = (uint8_t *)(uintptr_t)data};
+    exchange_want_input(s->x, false);
+    s->input = client_call(s->remote->client,
+                           &(struct call_options){.method = PB__GATEWAY__METHOD__HTTP_INPUT,
+                                                  .body = &input.base,
+                                                  .budget_ms = INPUT_MS,
+                                                  .done = on_input_taken,
+                                                  .owner = s});
+}
+
+/* The other gateway talks websocket with the client; we shake its hand and pass on the bytes. */
+static void take_upgrade(struct sent *s, const Pb__HttpReply *reply)
+{
+    struct exchange *x = s->x;
+    bool last = reply->last;
+    if (!websocket_is_asked_for(x)) {
+        if (!last)
+            tell_gone(s);
+        sent_end(s);
+        return;
+    }
+    websocket_accept(x);
+    s->streaming = true;
+    exchange_upgrade(x, &(struct upgrade){.protocol = "websocket",
+                                          .input = on_input,
+                                          .room = on_room,
+                                          .gone = on_gone,
+                                          .owner = s});
+    exchange_write(x, reply->data.data, reply->data.len);
+    if (last) {
+        sent_end(s);
+        exchange_end(x);
+    } else if (reply->data.len == 0) {
+        ask_more(s);
+    }
+}
+
 static void take_first(struct sent *s, const Pb__HttpReply *reply)
 {
     struct exchange *x = s->x;
     const char *type = take_headers(x, reply);
     unsigned status = reply->status >= 100 && reply->status < 600 ? reply->status : 500;
     exchange_on_gone(x, NULL, NULL);
+    if (reply->stream_id.len == ID_SIZE)
+        memcpy(s->stream_id, reply->stream_id.data, ID_SIZE);
+    if (status == 101) {
+        take_upgrade(s, reply);
+        return;
+    }
     if (reply->last || reply->stream_id.len != ID_SIZE) {
         struct strbuf body = STRBUF_INIT;
         strbuf_add(&body, reply->data.data, reply->data.len);
@@ -175,7 +261,6 @@ static void take_first(struct sent *s, const Pb__HttpReply *reply)
         exchange_reply(x, status, type, &body);
         return;
     }
-    memcpy(s->stream_id, reply->stream_id.data, ID_SIZE);
     s->streaming = true;
     exchange_stream(x, status, type, on_room, on_gone, s);
     exchange_write(x, reply->data.data, reply->data.len);

@@ -93,6 +93,12 @@ static void on_http_more(void *self, struct request *req)
     served_on_more(g->served, req);
 }
 
+static void on_http_input(void *self, struct request *req)
+{
+    struct gateway *g = self;
+    served_on_input(g->served, req);
+}
+
 static void on_has_node(void *self, struct request *req)
 {
     struct gateway *g = self;
@@ -118,9 +124,11 @@ static const struct method door_methods[] = {
     {PB__GATEWAY__METHOD__ALLOC_UPDATE, "alloc_update", &pb__alloc_updates__descriptor, on_agents},
     {PB__GATEWAY__METHOD__ALLOCS_KEPT, "allocs_kept", &pb__allocs_kept__descriptor, on_agents},
     {PB__GATEWAY__METHOD__AGENT_RESULT, "agent_result", &pb__agent_result__descriptor, on_agents},
+    {PB__GATEWAY__METHOD__AGENT_INPUT, "agent_input", &pb__agent_input_wait__descriptor, on_agents},
     {PB__GATEWAY__METHOD__LEADER, "leader", &pb__leader_wait__descriptor, on_leader},
     {PB__GATEWAY__METHOD__HTTP, "http", &pb__http_request__descriptor, on_http},
     {PB__GATEWAY__METHOD__HTTP_MORE, "http_more", &pb__http_more__descriptor, on_http_more},
+    {PB__GATEWAY__METHOD__HTTP_INPUT, "http_input", &pb__http_input__descriptor, on_http_input},
     {PB__GATEWAY__METHOD__HAS_NODE, "has_node", &pb__has_node__descriptor, on_has_node},
     DAEMON_METHODS,
     {0, NULL, NULL, NULL},
@@ -140,6 +148,7 @@ static const struct restriction door_restrictions[] = {
     {PB__GATEWAY__METHOD__AGENT_RESULT, AGENTS},  {PB__GATEWAY__METHOD__ALLOCS_KEPT, AGENTS},
     {PB__GATEWAY__METHOD__LEADER, AGENTS},        {PB__GATEWAY__METHOD__HTTP, ANY_SERVER},
     {PB__GATEWAY__METHOD__HTTP_MORE, ANY_SERVER}, {PB__GATEWAY__METHOD__HAS_NODE, SERVERS},
+    {PB__GATEWAY__METHOD__AGENT_INPUT, AGENTS},   {PB__GATEWAY__METHOD__HTTP_INPUT, ANY_SERVER},
     {PB__DAEMON__METHOD__METRICS, SERVERS},       {0, 0},
 };
 

@@ -21,8 +21,6 @@
  * sees the answer; one beyond so many times the limit is not. */
 #define DISCARD_FACTOR 16u
 
-static void run_soon(struct http *h);
-
 /* ---- the request */
 
 enum http_method exchange_method(const struct exchange *x)
@@ -142,6 +140,7 @@ void exchange_free(struct exchange *x)
     list_remove(&x->link);
     step_cancel(&x->room_step);
     exchange_drop_body(x);
+    duplex_free(x);
     strbuf_free(&x->unsent);
     if (x->response != NULL)
         MHD_destroy_response(x->response);
@@ -203,7 +202,7 @@ static void wake(struct exchange *x)
         return;
     x->suspended = false;
     MHD_resume_connection(x->connection);
-    run_soon(x->http);
+    http_run_soon(x->http);
 }
 
 void exchange_reply(struct exchange *x, unsigned status, const char *type, struct strbuf *body)
@@ -233,6 +232,13 @@ void exchange_reply(struct exchange *x, unsigned status, const char *type, struc
     if (gzip)
         MHD_add_response_header(x->response, MHD_HTTP_HEADER_CONTENT_ENCODING, "gzip");
     x->phase = ANSWERED;
+    wake(x);
+}
+
+void exchange_queue_soon(struct exchange *x)
+{
+    add_headers(x, NULL);
+    x->phase = STREAMING;
     wake(x);
 }
 
@@ -302,7 +308,10 @@ void exchange_write(struct exchange *x, const void *data, size_t len)
     if (x->phase == ORPHANED)
         return;
     strbuf_add(&x->unsent, data, len);
-    wake(x);
+    if (duplex_is_open(x))
+        duplex_written(x);
+    else
+        wake(x);
 }
 
 size_t exchange_unsent(const struct exchange *x)
@@ -316,6 +325,8 @@ void exchange_end(struct exchange *x)
     x->gone = NULL;
     if (x->phase == ORPHANED)
         exchange_free(x);
+    else if (duplex_is_open(x))
+        duplex_end(x);
     else
         wake(x);
 }
@@ -462,7 +473,7 @@ static void run(void *owner)
         timer_arm(h->loop, &h->timer, wait_ms, run, h);
 }
 
-static void run_soon(struct http *h)
+void http_run_soon(struct http *h)
 {
     if (!h->closing)
         step_mark(h->loop, &h->run, run, h);
@@ -494,8 +505,8 @@ static void look_for_gone(void *owner)
 static struct MHD_Daemon *start(struct http *h, int fd)
 {
     return MHD_start_daemon(
-        MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, 0, NULL, NULL, on_request, h,
-        MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_EXTERNAL_LOGGER, on_log, NULL,
+        MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_ALLOW_UPGRADE | MHD_USE_ERROR_LOG, 0, NULL,
+        NULL, on_request, h, MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_EXTERNAL_LOGGER, on_log, NULL,
         MHD_OPTION_CONNECTION_LIMIT, (unsigned)h->o.max_connections + CONNECTIONS_SPARE,
         MHD_OPTION_NOTIFY_CONNECTION, connections_notify, h->connections,
         MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)HEAD_BYTES, MHD_OPTION_CONNECTION_TIMEOUT,
@@ -548,6 +559,7 @@ void http_close(struct http *h)
         x->suspended = false;
         MHD_resume_connection(x->connection);
     }
+    list_each(&h->open, struct exchange, link, x) if (duplex_is_open(x)) duplex_abandon(x);
     MHD_stop_daemon(h->daemon);
     connections_free(h->connections);
     list_each(&h->open, struct exchange, link, x)

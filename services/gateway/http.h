@@ -87,6 +87,19 @@ void exchange_write(struct exchange *x, const void *data, size_t len);
 size_t exchange_unsent(const struct exchange *x);
 void exchange_end(struct exchange *x); /* x is no longer the caller's */
 
+/* Answers 101: the connection changes to another protocol, and its bytes go both ways. write,
+ * unsent, end, room and gone are as with a stream. input is called with what comes, unless it is
+ * not wanted: bound what you keep by that. */
+struct upgrade {
+    const char *protocol; /* "websocket" */
+    void (*input)(void *owner, const void *data, size_t len);
+    void (*room)(void *owner);
+    void (*gone)(void *owner);
+    void *owner;
+};
+void exchange_upgrade(struct exchange *x, const struct upgrade *u);
+void exchange_want_input(struct exchange *x, bool wanted);
+
 /* ---- exchanges that come in by another door, with the answer read piece by piece */
 
 struct relayed;
@@ -116,6 +129,10 @@ struct relayed_piece {
     bool last;
 };
 bool relayed_read(struct relayed *r, size_t max, struct relayed_piece *out);
+/* What the client sends, once status was 101. False: there is no room for it yet; news is called
+ * when there may be. */
+bool relayed_input(struct relayed *r, const void *data, size_t len);
+bool relayed_wants_input(const struct relayed *r);
 /* Whether x came in by another door: it is answered here and not sent on again. */
 bool exchange_is_relayed(const struct exchange *x);
 

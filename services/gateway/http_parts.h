@@ -43,6 +43,19 @@ enum phase {
     ORPHANED, /* the client has gone, the handler has yet to end the stream */
 };
 
+/* Of an exchange whose connection another protocol has taken over. */
+struct duplex {
+    int socket;
+    struct MHD_UpgradeResponseHandle *handle; /* NULL: the answer is not sent yet, or relayed */
+    struct watch *watch;
+    struct strbuf early; /* what came along with the request */
+    struct step begin;
+    struct timer flushed; /* when it ends, whether or not all could be sent */
+    bool unwanted;        /* input */
+    bool lost;            /* the client has gone */
+    bool said_all;
+};
+
 struct exchange {
     struct link link;
     struct http *http;
@@ -67,6 +80,8 @@ struct exchange {
     struct strbuf unsent;
     size_t sent; /* of unsent */
     bool ended, wants_room;
+    struct duplex *duplex; /* NULL: none */
+    void (*input)(void *owner, const void *data, size_t len);
     /* one that came in by another door: connection is NULL */
     struct relayed *relayed;
     const char *token;
@@ -76,6 +91,15 @@ struct exchange {
 enum http_method method_of(const char *text);
 void exchange_free(struct exchange *x);
 void exchange_call_room(void *owner);
+void exchange_queue_soon(struct exchange *x); /* its response is made */
+void http_run_soon(struct http *h);
+/* http_duplex.c: whether the connection is ours; something was written; no more will be; at once.
+ */
+bool duplex_is_open(const struct exchange *x);
+void duplex_written(struct exchange *x);
+void duplex_end(struct exchange *x);
+void duplex_abandon(struct exchange *x);
+void duplex_free(struct exchange *x);
 /* Of a relayed exchange there is something new: relayed.c. */
 void relayed_wake(struct exchange *x);
 void relayed_reply(struct exchange *x, const char *type, struct strbuf *body);

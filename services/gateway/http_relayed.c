@@ -127,6 +127,22 @@ struct relayed *relayed_open(struct http *h, const struct relayed_request *q,
     return r;
 }
 
+bool relayed_wants_input(const struct relayed *r)
+{
+    const struct exchange *x = r->x;
+    return x->duplex != NULL && !x->ended && !x->duplex->unwanted;
+}
+
+bool relayed_input(struct relayed *r, const void *data, size_t len)
+{
+    struct exchange *x = r->x;
+    if (!relayed_wants_input(r))
+        return false;
+    x->http->stats.bytes_in += len;
+    x->input(x->owner, data, len);
+    return true;
+}
+
 static void put_headers(struct relayed *r, struct relayed_piece *out)
 {
     const struct exchange *x = r->x;

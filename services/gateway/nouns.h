@@ -32,6 +32,8 @@ route_fn allocations_list, allocation_get, job_allocations, evaluation_allocatio
     node_allocations, deployment_allocations;
 /* alloc_stop.c */
 route_fn allocation_stop;
+/* exec.c */
+route_fn allocation_exec;
 /* evals.c */
 route_fn evaluations_list, evaluation_get, job_evaluations;
 /* node_pools.c */

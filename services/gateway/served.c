@@ -11,8 +11,9 @@ struct stream {
     struct served *served;
     uint8_t id[ID_SIZE];
     struct relayed *relayed;
-    struct request *req; /* waits for a piece; NULL: the reader is not asking now */
-    struct timer timer;  /* of the request's wait, or of the idle stream */
+    struct request *req;   /* waits for a piece; NULL: the reader is not asking now */
+    struct timer timer;    /* of the request's wait, or of the idle stream */
+    struct request *input; /* waits for room for what it brings; NULL: none */
 };
 
 struct served {
@@ -22,10 +23,14 @@ struct served {
     struct map *streams; /* id -> struct stream */
 };
 
+static const char no_stream[] = "there is no such answer any more";
+
 static void stream_free(struct stream *t)
 {
     timer_cancel(t->served->loop, &t->timer);
     map_remove(t->served->streams, t->id, ID_SIZE);
+    if (t->input != NULL)
+        request_fail(t->input, PB__REPLY__CODE__NOT_FOUND, no_stream);
     if (t->relayed != NULL)
         relayed_close(t->relayed);
     free(t);
@@ -72,10 +77,23 @@ static void on_wait_over(void *owner)
     reply(owner, &(struct relayed_piece){0});
 }
 
+/* Its sender goes on once there is room for more. */
+static void hand_over_input(struct stream *t)
+{
+    struct request *req = t->input;
+    const Pb__HttpInput *input = (const Pb__HttpInput *)request_body(req);
+    if (!relayed_input(t->relayed, input->data.data, input->data.len))
+        return;
+    t->input = NULL;
+    request_reply(req, NULL, 0);
+}
+
 static void on_news(void *owner)
 {
     struct stream *t = owner;
     struct relayed_piece piece;
+    if (t->input != NULL)
+        hand_over_input(t);
     if (t->req != NULL && relayed_read(t->relayed, SERVED_PIECE, &piece))
         reply(t, &piece);
 }
@@ -141,17 +159,51 @@ void served_on_http(struct served *s, struct request *req)
     wait_for_piece(t, req, true);
 }
 
+static struct stream *find_stream(struct served *s, ProtobufCBinaryData id)
+{
+    return id.len == ID_SIZE ? map_get_id(s->streams, id.data) : NULL;
+}
+
 void served_on_more(struct served *s, struct request *req)
 {
     const Pb__HttpMore *more = (const Pb__HttpMore *)request_body(req);
-    struct stream *t =
-        more->stream_id.len == ID_SIZE ? map_get_id(s->streams, more->stream_id.data) : NULL;
+    struct stream *t = find_stream(s, more->stream_id);
     if (t == NULL)
-        request_fail(req, PB__REPLY__CODE__NOT_FOUND, "there is no such answer any more");
+        request_fail(req, PB__REPLY__CODE__NOT_FOUND, no_stream);
     else if (t->req != NULL)
         request_fail(req, PB__REPLY__CODE__BUSY, "the next piece is being waited for already");
     else
         wait_for_piece(t, req, false);
+}
+
+/* Of a stream whose reader waits for a piece, that request tells when the reader is lost; else the
+ * time without one. */
+static void on_input_gone(void *owner, struct request *req)
+{
+    struct stream *t = owner;
+    t->input = NULL;
+}
+
+void served_on_input(struct served *s, struct request *req)
+{
+    const Pb__HttpInput *input = (const Pb__HttpInput *)request_body(req);
+    struct stream *t = find_stream(s, input->stream_id);
+    if (t == NULL) {
+        request_fail(req, PB__REPLY__CODE__NOT_FOUND, no_stream);
+    } else if (t->input != NULL) {
+        request_fail(req, PB__REPLY__CODE__BUSY, "what came before waits for room still");
+    } else if (input->gone) {
+        if (t->req != NULL)
+            request_fail(t->req, PB__REPLY__CODE__NOT_FOUND, no_stream);
+        stream_free(t);
+        request_reply(req, NULL, 0);
+    } else {
+        t->input = req;
+        request_park(req, on_input_gone, t);
+        if (t->req == NULL) /* slow to read, but there */
+            timer_arm(s->loop, &t->timer, IDLE_MS, on_idle, t);
+        hand_over_input(t);
+    }
 }
 
 struct served *served_new(struct loop *l, struct http *web, size_t most)
