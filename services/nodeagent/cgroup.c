@@ -274,7 +274,7 @@ static void clear_tree(const struct cgroups *c, const char *path, int wait_ms)
         poll(NULL, 0, 1);
     if (t.cgroup >= 0)
         close(t.cgroup);
-    rmdir(path);
+    tree_remove(path);
 }
 
 void cgroups_clear(const struct cgroups *c, const uint8_t alloc[16], const char *task, int wait_ms)

@@ -121,25 +121,23 @@ static void find_controllers(const struct launch *l, struct supervisor_spec *spe
     }
 }
 
-static enum err spawn(struct launch *l, void **slot, struct reason *why)
+static enum err make_spec(const struct launch *l, struct supervisor_spec *out, struct reason *why)
 {
-    struct task_run *t = l->run;
-    struct runner *r = t->alloc->runner;
+    const struct task_run *t = l->run;
+    const struct runner *r = t->alloc->runner;
     char cgroup[600];
     size_t envc;
     char **envp = taskenv_list(l->env, l->arena, &envc);
     const Pb__LogConfig *log = l->task->log_config;
-    const struct supervisor_handlers h = {task_run_on_state, task_run_on_lost, t};
-    cgroups_prepare(r->options.cgroups);
     cgroups_task_path(r->options.cgroups, t->alloc->id, t->name, cgroup, sizeof cgroup);
-    struct supervisor_spec spec = {
+    *out = (struct supervisor_spec){
         .shim = r->options.shim,
         .dir = l->shim_dir,
         .log_dir = arena_printf(l->arena, "%s/alloc/logs", l->alloc_dir),
         .task = t->name,
         .cwd = l->driver->own_root ? "/" : l->task_dir,
         .tree = r->options.cgroups->kind,
-        .cgroup = cgroup,
+        .cgroup = arena_strdup(l->arena, cgroup),
         .shims_cgroup = r->options.cgroups->shims,
         .program = l->plan.program,
         .argv = l->plan.argv,
@@ -164,10 +162,20 @@ static enum err spawn(struct launch *l, void **slot, struct reason *why)
         .mounts = l->plan.mounts,
         .mount_count = l->plan.mount_count,
     };
-    networks_fill_spec(l, &spec);
+    networks_fill_spec(l, out);
     if (has_limits(&l->plan.limits))
-        find_controllers(l, &spec);
-    enum err e = pinning_spec(t, l->local->alloc, l->task, l->arena, &spec, why);
+        find_controllers(l, out);
+    return pinning_spec(t, l->local->alloc, l->task, l->arena, out, why);
+}
+
+static enum err spawn(struct launch *l, void **slot, struct reason *why)
+{
+    struct task_run *t = l->run;
+    struct runner *r = t->alloc->runner;
+    struct supervisor_spec spec;
+    const struct supervisor_handlers h = {task_run_on_state, task_run_on_lost, t};
+    cgroups_prepare(r->options.cgroups);
+    enum err e = make_spec(l, &spec, why);
     if (e != OK)
         return e;
     l->recoverable = true;
@@ -219,13 +227,20 @@ static enum task_input_kind failure_of(enum err e)
     return e == ERR_INVALID ? TASK_IN_INVALID : TASK_IN_START_FAILED;
 }
 
-static enum err make_dirs(struct launch *l, struct reason *why)
+static void find_dirs(struct launch *l)
 {
     const struct task_run *t = l->run;
     const char *data_dir = t->alloc->runner->options.data_dir;
     l->alloc_dir = allocdir_path(l->arena, data_dir, t->alloc->id);
     l->task_dir = allocdir_task_path(l->arena, data_dir, t->alloc->id, t->name);
     l->shim_dir = allocdir_shim_path(l->arena, data_dir, t->alloc->id, t->name);
+}
+
+static enum err make_dirs(struct launch *l, struct reason *why)
+{
+    const struct task_run *t = l->run;
+    const char *data_dir = t->alloc->runner->options.data_dir;
+    find_dirs(l);
     l->recoverable = true;
     return allocdir_make(data_dir, t->alloc->id, t->name, l->uid, l->gid, why);
 }
@@ -284,4 +299,19 @@ void task_run_free_steps(struct task_run *t)
     for (size_t i = 0; steps[i] != NULL; i++)
         if (steps[i]->free != NULL)
             steps[i]->free(t->slots[i]);
+}
+
+enum err launch_describe(struct launch *l, struct supervisor_spec *out, struct reason *why)
+{
+    enum err e = find_task(l, why);
+    if (e == OK)
+        e = find_user(l, l->task, why);
+    if (e != OK)
+        return e;
+    find_dirs(l);
+    make_env(l);
+    e = launch_variables(l, why);
+    if (e == OK)
+        e = make_plan(l, NULL, why);
+    return e == OK ? make_spec(l, out, why) : e;
 }

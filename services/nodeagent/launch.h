@@ -55,6 +55,12 @@ struct alloc_step {
 
 /* launch_files.c */
 extern const struct launch_step payload_step, template_step;
+/* Of a task that runs: what its templates added to its environment. Nothing is written. */
+enum err launch_variables(struct launch *l, struct reason *why);
+
+/* launch.c: how the task that runs was started, for another process beside it. l has its arena and
+ * the task; what out leads to lives in there. */
+enum err launch_describe(struct launch *l, struct supervisor_spec *out, struct reason *why);
 
 /* alloc_steps.c: all of them; NULL parts of a step are left out. */
 enum err alloc_steps_ready(struct launch *l, struct reason *why);

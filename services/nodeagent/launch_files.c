@@ -33,6 +33,21 @@ static enum err render_templates(struct launch *l, void **slot, struct reason *w
     return e;
 }
 
+enum err launch_variables(struct launch *l, struct reason *why)
+{
+    enum err e = OK;
+    for (size_t i = 0; e == OK && i < l->task->n_templates; i++) {
+        struct strbuf text = STRBUF_INIT;
+        if (!l->task->templates[i]->envvars)
+            continue;
+        e = template_render(l->env, l->arena, l->task->templates[i], &text, why);
+        if (e == OK)
+            e = template_set_variables(l->env, l->arena, strbuf_text(&text), why);
+        strbuf_free(&text);
+    }
+    return e;
+}
+
 /* What was sent along when the job was dispatched, where the task asks for it. */
 static enum err write_payload(struct launch *l, void **slot, struct reason *why)
 {

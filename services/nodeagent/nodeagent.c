@@ -243,7 +243,8 @@ static void on_news(void *owner, const Pb__NodeNews *news)
 {
     struct nodeagent *na = owner;
     for (size_t i = 0; i < news->n_requests; i++)
-        readers_begin(na->readers, news->requests[i]);
+        if (!sessions_begin(na->sessions, news->requests[i]))
+            readers_begin(na->readers, news->requests[i]);
     if (news->n_allocs > 0 || news->full)
         runner_apply(na->runner, news);
 }
@@ -347,6 +348,13 @@ static enum err open_parts(struct nodeagent *na, struct reason *why)
         .owner = na,
     };
     na->readers = readers_new(na->loop, &readers);
+    const struct sessions_options sessions = {
+        .node = na->node,
+        .runner = na->runner,
+        .client = result_client,
+        .owner = na,
+    };
+    na->sessions = sessions_new(na->loop, &sessions);
     return OK;
 }
 
@@ -437,6 +445,7 @@ void nodeagent_close(void *self)
     devicewatch_end(na);
     forget_free(na->forget);
     readers_free(na->readers);
+    sessions_free(na->sessions);
     runner_free(na->runner);
     networks_free(na->networks);
     local_close(na->local);
@@ -449,12 +458,20 @@ void nodeagent_summary(void *self)
 {
     struct nodeagent *na = self;
     struct runner_counts c = runner_count(na->runner);
-    log_info("summary", "registered=%d allocs=%zu running=%zu pending=%zu shims=%zu readers=%zu",
+    log_info("summary",
+             "registered=%d allocs=%zu running=%zu pending=%zu shims=%zu readers=%zu sessions=%zu",
              uplink_is_registered(na->uplink), c.allocs, c.tasks_running, c.tasks_pending, c.shims,
-             readers_count(na->readers));
+             readers_count(na->readers), sessions_count(na->sessions));
 }
 
-enum { METRIC_ALLOCS, METRIC_RUNNING, METRIC_PENDING, METRIC_READERS, METRIC_REGISTERED };
+enum {
+    METRIC_ALLOCS,
+    METRIC_RUNNING,
+    METRIC_PENDING,
+    METRIC_READERS,
+    METRIC_SESSIONS,
+    METRIC_REGISTERED
+};
 static struct metric metrics[] = {
     [METRIC_ALLOCS] = {"client.allocs", PB__METRIC__KIND__GAUGE, "allocations not yet over", 0, 0,
                        0, 0},
@@ -464,6 +481,8 @@ static struct metric metrics[] = {
                         0, 0, 0},
     [METRIC_READERS] = {"client.readers", PB__METRIC__KIND__GAUGE, "readers of files and logs", 0,
                         0, 0, 0},
+    [METRIC_SESSIONS] = {"client.sessions", PB__METRIC__KIND__GAUGE,
+                         "commands of clients in running tasks", 0, 0, 0, 0},
     [METRIC_REGISTERED] = {"client.registered", PB__METRIC__KIND__GAUGE,
                            "1 while the servers know us", 0, 0, 0, 0},
 };
@@ -476,6 +495,7 @@ struct metric *nodeagent_metrics(void *self, size_t *count)
     metric_set(&metrics[METRIC_RUNNING], (double)c.tasks_running);
     metric_set(&metrics[METRIC_PENDING], (double)c.tasks_pending);
     metric_set(&metrics[METRIC_READERS], (double)readers_count(na->readers));
+    metric_set(&metrics[METRIC_SESSIONS], (double)sessions_count(na->sessions));
     metric_set(&metrics[METRIC_REGISTERED], uplink_is_registered(na->uplink));
     *count = COUNT_OF(metrics);
     return metrics;

@@ -8,6 +8,7 @@
 #include "forget.h"
 #include "networks.h"
 #include "readers.h"
+#include "sessions.h"
 #include "runner.h"
 #include "uplink.h"
 
@@ -37,6 +38,7 @@ struct nodeagent {
     struct uplink *uplink;
     struct forget *forget;
     struct readers *readers;
+    struct sessions *sessions;
     struct devicewatch *devicewatch; /* NULL: no program */
     void (*drained)(void *arg);
     void *drained_arg;

@@ -57,7 +57,7 @@ static void add_string(struct strbuf *b, const char *s)
     strbuf_add(b, s, strlen(s) + 1);
 }
 
-static int spec_memory(const struct supervisor_spec *s, struct reason *why)
+int supervisor_spec_memory(const struct supervisor_spec *s, struct reason *why)
 {
     struct strbuf b = STRBUF_INIT;
     struct shim_spec head = {
@@ -117,22 +117,28 @@ static int spec_memory(const struct supervisor_spec *s, struct reason *why)
     return fd;
 }
 
-/* Takes fd; gives one that lies above those the shim's descriptors are put on. */
-static int move_up(int fd)
+/* Copies of fds that lie above where the shim's descriptors are put. */
+static bool move_up(const int *fds, size_t count, int *out)
 {
-    int up = fcntl(fd, F_DUPFD_CLOEXEC, SAFE_FD);
-    if (fd >= 0)
-        close(fd);
-    return up;
+    bool good = true;
+    for (size_t i = 0; i < count; i++) {
+        out[i] = fcntl(fds[i], F_DUPFD_CLOEXEC, SAFE_FD);
+        good = good && out[i] >= 0;
+    }
+    return good;
 }
 
-static enum err run_shim(const char *shim, int spec, int listener, int pair, struct reason *why)
+enum err supervisor_run(const char *shim, char *const argv[], const int *fds, size_t count,
+                        struct reason *why)
 {
     posix_spawn_file_actions_t actions;
     posix_spawnattr_t attributes;
-    char *const argv[] = {(char[]){"taskshim"}, NULL}, *const envp[] = {NULL};
+    char *const envp[] = {NULL};
     sigset_t none;
     pid_t pid;
+    int moved[SHIM_FD_AGENT - SHIM_FD_SPEC + 1];
+    must(count <= COUNT_OF(moved));
+    int error = move_up(fds, count, moved) ? 0 : errno;
     sigemptyset(&none);
     posix_spawn_file_actions_init(&actions);
     posix_spawnattr_init(&attributes);
@@ -140,12 +146,15 @@ static enum err run_shim(const char *shim, int spec, int listener, int pair, str
     posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK);
     for (int fd = 0; fd < 3; fd++)
         posix_spawn_file_actions_addopen(&actions, fd, "/dev/null", O_RDWR, 0);
-    posix_spawn_file_actions_adddup2(&actions, spec, SHIM_FD_SPEC);
-    posix_spawn_file_actions_adddup2(&actions, listener, SHIM_FD_LISTEN);
-    posix_spawn_file_actions_adddup2(&actions, pair, SHIM_FD_AGENT);
-    int error = posix_spawn(&pid, shim, &actions, &attributes, argv, envp);
+    for (size_t i = 0; i < count; i++)
+        posix_spawn_file_actions_adddup2(&actions, moved[i], SHIM_FD_SPEC + (int)i);
+    if (error == 0)
+        error = posix_spawn(&pid, shim, &actions, &attributes, argv, envp);
     posix_spawn_file_actions_destroy(&actions);
     posix_spawnattr_destroy(&attributes);
+    for (size_t i = 0; i < count; i++)
+        if (moved[i] >= 0)
+            close(moved[i]);
     if (error == 0)
         return OK;
     return reason_set(why, ERR_UNAVAILABLE, "cannot start %s: %s", shim, strerror(error));
@@ -185,14 +194,14 @@ enum err supervisor_spawn(struct supervisor **out, struct loop *l,
 {
     int pair[2] = {-1, -1};
     enum err e = ERR_IO;
-    int memory = move_up(spec_memory(spec, why));
-    int listener = memory < 0 ? -1 : move_up(listen_in(spec->dir, why));
+    int memory = supervisor_spec_memory(spec, why);
+    int listener = memory < 0 ? -1 : listen_in(spec->dir, why);
     if (listener >= 0 && socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0)
         reason_errno(why, ERR_IO, "make a socket pair");
-    pair[1] = pair[1] < 0 ? -1 : move_up(pair[1]);
-    if (pair[1] >= 0)
-        e = run_shim(spec->shim, memory, listener, pair[1], why);
+    char *const argv[] = {(char[]){"taskshim"}, NULL};
     int fds[] = {memory, listener, pair[1]};
+    if (pair[1] >= 0)
+        e = supervisor_run(spec->shim, argv, fds, COUNT_OF(fds), why);
     for (size_t i = 0; i < COUNT_OF(fds); i++)
         if (fds[i] >= 0)
             close(fds[i]);

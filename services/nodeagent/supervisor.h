@@ -51,6 +51,11 @@ struct supervisor_spec {
     size_t mount_count;
 };
 
+/* The specification as the shim reads it, in memory of its own; -1: it cannot be had. */
+int supervisor_spec_memory(const struct supervisor_spec *spec, struct reason *why);
+/* Runs the program with fds as its descriptors from SHIM_FD_SPEC on. */
+enum err supervisor_run(const char *shim, char *const argv[], const int *fds, size_t count,
+                        struct reason *why);
 /* Makes the socket, then the shim, which starts the task at once. */
 enum err supervisor_spawn(struct supervisor **out, struct loop *l,
                           const struct supervisor_spec *spec, const struct supervisor_handlers *h,

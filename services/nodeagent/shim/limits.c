@@ -149,6 +149,16 @@ const char *limits_init(struct limits *l, const struct spec_view *v)
     return NULL;
 }
 
+void limits_find(struct limits *l, const struct spec_view *v)
+{
+    l->two = v->head->limits_v2;
+    l->own_cores = v->head->own_cores != 0;
+    for (int i = 0; i < SHIM_CONTROLLERS; i++)
+        l->dirs[i] = v->controllers[i][0] == '\0'
+                         ? -1
+                         : open(v->controllers[i], O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+}
+
 bool limits_enter(const struct limits *l)
 {
     for (int i = 0; i < SHIM_CONTROLLERS; i++)

@@ -16,6 +16,8 @@ struct limits {
  * a limit of memory or processes, or own cores, that cannot be set is a failure: a share is a wish.
  */
 const char *limits_init(struct limits *l, const struct spec_view *v);
+/* Those of a task that runs: nothing is made and nothing set. What is not there is left out. */
+void limits_find(struct limits *l, const struct spec_view *v);
 /* For the calling process and those it will have. False: errno says why. */
 bool limits_enter(const struct limits *l);
 /* How many processes were killed for the memory limit so far. */

@@ -76,6 +76,7 @@ enum shim_kind {
     SHIM_STARTED = 1,
     SHIM_START_FAILED = 2, /* text says why, error is the errno */
     SHIM_EXITED = 3,
+    SHIM_STREAMS = 4, /* of a visit only: its descriptors come along (visit.h) */
     /* agent to shim */
     SHIM_STATUS = 10,
     SHIM_SIGNAL = 11, /* signal, to the task's first process */

@@ -9,6 +9,7 @@
  *
  * If it is killed, its task is killed too: a task without a parent has no exit status and would run
  * beside its own replacement. */
+#include "child.h"
 #include "confine.h"
 #include "limits.h"
 #include "mock.h"
@@ -18,6 +19,7 @@
 #include "shim.h"
 #include "spec.h"
 #include "tree.h"
+#include "visit.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
@@ -82,24 +84,6 @@ static int64_t wall_ns(void)
     return t.tv_sec * 1000000000 + t.tv_nsec;
 }
 
-/* Field 22 of /proc/PID/stat; the name before it may hold blanks and brackets. */
-static uint64_t start_time_of(pid_t pid)
-{
-    char path[32], text[1024];
-    snprintf(path, sizeof path, "/proc/%d/stat", pid);
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
-    if (fd >= 0)
-        close(fd);
-    if (n <= 0)
-        return 0;
-    text[n] = '\0';
-    char *p = strrchr(text, ')');
-    for (int field = 2; p != NULL && field < 22; field++)
-        p = strchr(p + 1, ' ');
-    return p == NULL ? 0 : strtoull(p + 1, NULL, 10);
-}
-
 /* ---- what is told */
 
 static void save_state(const struct shim *s, bool sync)
@@ -133,7 +117,7 @@ static void remove_cgroups(struct shim *s)
 {
     limits_fini(&s->limits, s->controllers);
     if (s->tree.cgroup >= 0)
-        rmdir(s->cgroup);
+        tree_remove(s->cgroup);
 }
 
 static void set_failed(struct shim *s, int error, const char *what)
@@ -152,31 +136,6 @@ static void set_failed(struct shim *s, int error, const char *what)
 
 /* ---- starting */
 
-struct child_error {
-    int error;
-    char what[64];
-};
-
-static _Noreturn void child_fails(int report, const char *what)
-{
-    struct child_error e = {.error = errno};
-    snprintf(e.what, sizeof e.what, "%s", what);
-    if (write(report, &e, sizeof e) < 0)
-        _exit(126);
-    _exit(127);
-}
-
-static void become_user(const struct shim_spec *h, int report)
-{
-    gid_t groups[SHIM_MAX_GROUPS];
-    if (!h->set_user)
-        return;
-    for (uint32_t i = 0; i < h->group_count; i++)
-        groups[i] = h->groups[i];
-    if (setgroups(h->group_count, groups) != 0 || setgid(h->gid) != 0 || setuid(h->uid) != 0)
-        child_fails(report, "set user");
-}
-
 /* A task may open its output anew (/dev/stdout), also when it is not ours. */
 static void give_streams(const struct shim_spec *h, const int ends[2], int report)
 {
@@ -185,34 +144,6 @@ static void give_streams(const struct shim_spec *h, const int ends[2], int repor
         child_fails(report, "set up standard streams");
     if (h->set_user && (fchown(1, h->uid, h->gid) != 0 || fchown(2, h->uid, h->gid) != 0))
         child_fails(report, "give the task its output");
-}
-
-/* A program without a slash is sought in /local and along PATH, as far as the task can see. */
-static _Noreturn void exec_inside(const char *program, char **argv, char **envp, int report)
-{
-    static const char usual[] = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-    char path[4096];
-    const char *dirs = usual;
-    if (strchr(program, '/') != NULL) {
-        execve(program, argv, envp);
-        child_fails(report, "exec");
-    }
-    for (char **e = envp; *e != NULL; e++)
-        if (strncmp(*e, "PATH=", 5) == 0)
-            dirs = *e + 5;
-    snprintf(path, sizeof path, "/local/%s", program);
-    for (;;) {
-        execve(path, argv, envp);
-        if (errno != ENOENT && errno != ENOTDIR && errno != EACCES)
-            child_fails(report, "exec");
-        if (*dirs == '\0')
-            break;
-        size_t len = strcspn(dirs, ":");
-        snprintf(path, sizeof path, "%.*s/%s", (int)len, dirs, program);
-        dirs += len;
-        dirs += *dirs == ':';
-    }
-    child_fails(report, "find the command in the task's root");
 }
 
 static void take_place(const struct shim *s, const struct spec_view *v, int report)
@@ -228,7 +159,7 @@ static void take_place(const struct shim *s, const struct spec_view *v, int repo
         child_fails(report, "set ulimit");
     if (v->head->isolate && !confine_bounding_set())
         child_fails(report, "drop capabilities");
-    become_user(v->head, report);
+    child_become_user(v->head, report);
     /* A change of user takes this back, so it comes after. In a room the init has it. */
     if (!v->head->isolate)
         prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -237,31 +168,10 @@ static void take_place(const struct shim *s, const struct spec_view *v, int repo
 static _Noreturn void run_child(const struct shim *s, const struct spec_view *v, char **vectors,
                                 const int ends[2], int report)
 {
-    sigset_t none;
-    sigemptyset(&none);
-    /* An agent started in the background of a shell ignores INT, and exec would hand that on. */
-    for (int i = 1; i < NSIG; i++)
-        signal(i, SIG_DFL);
-    setsid();
+    child_begin();
     give_streams(v->head, ends, report);
-    int score = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
-    if (score >= 0 && write(score, "0", 1) < 0)
-        errno = 0; /* not ours to lower; the task lives with it */
     take_place(s, v, report);
-    if (chdir(v->cwd) != 0)
-        child_fails(report, "enter the task's directory");
-    umask(022);
-    /* Descriptors that an agent's libraries forgot to close on exec are no business of the task. */
-    syscall(SYS_close_range, 3, ~0U, 4 /* CLOSE_RANGE_CLOEXEC */);
-    sigprocmask(SIG_SETMASK, &none, NULL);
-    char **envp = vectors + v->head->argc + 1;
-    if (v->head->isolate) {
-        if (!confine_self())
-            child_fails(report, "confine the task");
-        exec_inside(v->program, vectors, envp, report);
-    }
-    execve(v->program, vectors, envp);
-    child_fails(report, "exec");
+    child_exec(v, vectors, report);
 }
 
 static bool prepare_place(struct shim *s, const struct spec_view *v)
@@ -314,7 +224,7 @@ static void start_child(struct shim *s, const struct spec_view *v)
     } else {
         s->state.kind = SHIM_STARTED;
         s->state.pid = pid;
-        s->state.pid_start = start_time_of(pid);
+        s->state.pid_start = child_start_time(pid);
         s->state.started_at = wall_ns();
     }
 }
@@ -325,21 +235,6 @@ static void open_logs(struct shim *s, const struct spec_view *v)
     snprintf(s->task, sizeof s->task, "%s", v->task);
     rotate_init(&s->logs[0], dir, s->task, "stdout", v->head->max_files, v->head->max_file_bytes);
     rotate_init(&s->logs[1], dir, s->task, "stderr", v->head->max_files, v->head->max_file_bytes);
-}
-
-/* Out of the agent's cgroup: systemd would take us for its left-over at every restart of it. */
-static void leave_agents_cgroup(const char *shims_cgroup)
-{
-    if (shims_cgroup[0] == '\0')
-        return;
-    int dir = open(shims_cgroup, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    int fd = dir < 0 ? -1 : openat(dir, "cgroup.procs", O_WRONLY | O_CLOEXEC);
-    if (fd >= 0 && write(fd, "0", 1) < 0)
-        errno = 0; /* best effort */
-    if (fd >= 0)
-        close(fd);
-    if (dir >= 0)
-        close(dir);
 }
 
 static bool shim_init(struct shim *s)
@@ -374,7 +269,7 @@ static bool shim_init(struct shim *s)
     signal(SIGCHLD, SIG_DFL);
     sigprocmask(SIG_SETMASK, &all, NULL);
     s->signals = signalfd(-1, &chld, SFD_CLOEXEC | SFD_NONBLOCK);
-    leave_agents_cgroup(v.shims_cgroup);
+    child_leave_agents_cgroup(v.shims_cgroup);
     snprintf(s->cgroup, sizeof s->cgroup, "%s", v.cgroup);
     open_logs(s, &v);
     if (prepare_place(s, &v))
@@ -608,6 +503,8 @@ int main(int argc, char **argv)
 {
     if (argc > 1 && strcmp(argv[1], "--mock") == 0)
         return mock_main(argc - 2, argv + 2);
+    if (argc > 1 && strcmp(argv[1], "--visit") == 0)
+        return visit_main(argc - 2, argv + 2);
     if (argc > 1 && strcmp(argv[1], "--can-isolate") == 0)
         return say_whether_we_can_isolate();
     struct shim s;

@@ -5,10 +5,12 @@
 #include <poll.h>
 #include <signal.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -159,4 +161,36 @@ bool tree_kill(struct tree *t)
     bool empty = tree_kill_cgroup(t);
     kill_below(getpid(), 0);
     return empty && !has_children();
+}
+
+/* Without opendir, which would bring the allocator into every shim. */
+static void remove_visits(int dir)
+{
+    struct entry {
+        uint64_t ino, off;
+        uint16_t len;
+        uint8_t type;
+        char name[];
+    };
+    _Alignas(struct entry) char buffer[4096];
+    long n;
+    while ((n = syscall(SYS_getdents64, dir, buffer, sizeof buffer)) > 0)
+        for (long at = 0; at < n;) {
+            const struct entry *e = (const void *)(buffer + at);
+            if (strncmp(e->name, TREE_VISIT, strlen(TREE_VISIT)) == 0)
+                unlinkat(dir, e->name, AT_REMOVEDIR);
+            at += e->len;
+        }
+}
+
+void tree_remove(const char *cgroup)
+{
+    if (rmdir(cgroup) == 0 || (errno != EBUSY && errno != ENOTEMPTY))
+        return;
+    int dir = open(cgroup, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (dir < 0)
+        return;
+    remove_visits(dir);
+    close(dir);
+    rmdir(cgroup);
 }

@@ -21,4 +21,9 @@ bool tree_kill(struct tree *t);
 /* The cgroup only: for an agent that finds a task whose shim was killed. */
 bool tree_kill_cgroup(const struct tree *t);
 
+/* Removes the cgroup, with what visits (visit.h) left in it. Nothing may live there. */
+void tree_remove(const char *cgroup);
+
+#define TREE_VISIT "visit-" /* begins the name of a visit's cgroup, below the task's */
+
 #endif
