@@ -32,6 +32,24 @@ for alloc in $(allocs talk | jq -r '.[].ID'); do
   done
 done
 
+note 'commands run in tasks from any server, with input and output of any size'
+for url in "${urls[@]}"; do
+  export NORN_ADDR=$url
+  run_in() { "$NCTL" alloc exec -t=false "$alloc" "$@"; }
+  [ "$(head -c 3000000 /dev/zero | run_in sh -c 'cat; exit 0' | wc -c)" = 3000000 ] || fail "not all of it came back by $url"
+  status=0
+  run_in sh -c 'exit 9' </dev/null || status=$?
+  [ "$status" = 9 ] || fail "exit code $status by $url"
+  rm -f "$WORK/visit"
+  "$NCTL" alloc exec -t=false "$alloc" sh -c "echo \$\$ >$WORK/visit; exec sleep 3600" </dev/null 2>/dev/null &
+  client=$!
+  wait_for 30 'the command runs' test -s "$WORK/visit"
+  kill -KILL "$client"
+  wait "$client" 2>/dev/null || true
+  wait_for 30 "the command ends with its client at $url" gone "$(cat "$WORK/visit")"
+done
+export NORN_ADDR=${urls[0]}
+
 note 'how old a read may be'
 for url in "${urls[@]}"; do
   curl -fsSi "$url/v1/jobs?stale" | tr -d '\r' >"$WORK/out"

@@ -301,8 +301,14 @@ bool args_parse(const struct command *const *table, int argc, char **argv, char 
                 return false;
         } else if (used > 0)
             used--;
-        else
+        else {
             out->items[out->count++] = argv[i];
+            if (out->command->max_args != ARGS_COMMAND || flags_end)
+                continue;
+            flags_end = true;
+            if (i + 1 < argc && strcmp(argv[i + 1], "--") == 0)
+                i++;
+        }
     }
     return count_is_right(out, error, error_size);
 }

@@ -90,6 +90,11 @@ const char *client_namespace(const struct client *c)
     return c->namespace;
 }
 
+const char *client_token(const struct client *c)
+{
+    return c->token;
+}
+
 const char *client_region(const struct client *c)
 {
     return c->region;
@@ -120,7 +125,7 @@ void query_add(struct strbuf *query, const char *key, const char *value)
     add_escaped(query, value);
 }
 
-static char *url_of(const struct client *c, const char *path, const char *query)
+char *client_url(const struct client *c, const char *path, const char *query)
 {
     struct strbuf q = STRBUF_INIT, url = STRBUF_INIT;
     if (query != NULL)
@@ -175,13 +180,13 @@ static size_t on_header(char *data, size_t size, size_t count, void *self)
     return len;
 }
 
-static void unreachable(const struct client *c, CURLcode code, const char *detail)
+void client_unreachable(const struct client *c, int code, const char *detail)
 {
     if (code == CURLE_COULDNT_CONNECT || code == CURLE_COULDNT_RESOLVE_HOST)
         fprintf(stderr, "cannot reach norn at %s: is it running? try: nctl dev\n", c->address);
     else
         fprintf(stderr, "no answer from norn at %s: %s\n", c->address,
-                *detail != '\0' ? detail : curl_easy_strerror(code));
+                *detail != '\0' ? detail : curl_easy_strerror((CURLcode)code));
 }
 
 static struct curl_slist *prepare(struct exchange *x, const char *method, const char *url,
@@ -254,7 +259,7 @@ static bool exchange_sized(struct client *c, const char *method, const char *pat
                            const struct stream_reader *reader, struct answer *out)
 {
     char detail[CURL_ERROR_SIZE] = "";
-    char *url = url_of(c, path, query);
+    char *url = client_url(c, path, query);
     struct exchange x = {.client = c, .answer = out, .reader = reader, .body_len = len};
     memset(out, 0, sizeof(*out));
     struct curl_slist *headers = prepare(&x, method, url, body, detail);
@@ -263,7 +268,7 @@ static bool exchange_sized(struct client *c, const char *method, const char *pat
     curl_slist_free_all(headers);
     free(url);
     if (code != CURLE_OK && !x.stopped) {
-        unreachable(c, code, detail);
+        client_unreachable(c, code, detail);
         return false;
     }
     return true;

@@ -24,6 +24,11 @@ void client_close(struct client *c);
 bool client_colors(const struct client *c);
 const char *client_namespace(const struct client *c); /* as asked for; NULL: nothing said */
 const char *client_region(const struct client *c);
+const char *client_token(const struct client *c); /* NULL: none */
+/* For a connection of one's own: the whole URL, which the caller frees; and what is said when
+ * libcurl could not get there. */
+char *client_url(const struct client *c, const char *path, const char *query);
+void client_unreachable(const struct client *c, int code, const char *detail);
 
 /* path "/v1/jobs"; query "prefix=x&all=true" or NULL, to which region and namespace are added; body
  * NULL: none. False: no answer came; said on stderr. out is the caller's to answer_free, also then.

@@ -1,4 +1,5 @@
 /* Allocations: status, logs, stop. */
+#include "allocs.h"
 #include "base/err.h"
 #include "client.h"
 #include "monitor.h"
@@ -216,8 +217,7 @@ static void print_alloc(struct client *c, const struct args *args, const json_t 
     }
 }
 
-/* The whole allocation that prefix means. NULL: told. */
-static json_t *alloc_get(struct client *c, const char *prefix)
+json_t *alloc_get(struct client *c, const char *prefix)
 {
     json_t *found = resolve_or_say(c, "alloc", prefix), *alloc = NULL;
     struct answer a;
@@ -269,8 +269,7 @@ static int run_status(const struct args *args)
 
 /* ---- logs */
 
-/* The task meant: the one named, or the only one. NULL: told. */
-static const char *pick_task(const json_t *alloc, const char *wanted)
+const char *alloc_pick_task(const json_t *alloc, const char *wanted)
 {
     const json_t *tasks = value_at(value_at(alloc, "AllocatedResources"), "Tasks");
     if (wanted != NULL)
@@ -291,7 +290,7 @@ static const char *pick_task(const json_t *alloc, const char *wanted)
 static int read_logs(struct client *c, const struct args *args, const json_t *alloc)
 {
     const char *task =
-        pick_task(alloc, args_text(args, "task", args->count > 1 ? args->items[1] : NULL));
+        alloc_pick_task(alloc, args_text(args, "task", args->count > 1 ? args->items[1] : NULL));
     struct strbuf query = STRBUF_INIT;
     if (task == NULL)
         return EXIT_ERROR;

@@ -26,6 +26,10 @@ struct flag {
 
 struct args;
 
+/* As max_args: no limit, and from the second on they are a command of somebody else, whose flags
+ * are not ours. */
+#define ARGS_COMMAND (-2)
+
 struct command {
     const char *name;    /* one to three words: "alloc status" */
     const char *aliases; /* further names, separated by ", "; NULL: none */
@@ -39,7 +43,7 @@ struct command {
 
 /* Of each cmd_<noun>.c. Ends with one whose name is NULL. */
 extern const struct command commands_evaluate[], commands_system[], commands_replay[];
-extern const struct command commands_job[], commands_history[], commands_plan[],
+extern const struct command commands_exec[], commands_job[], commands_history[], commands_plan[],
     commands_scheduler[], commands_alloc[], commands_fs[], commands_node[], commands_drain[],
     commands_eval[], commands_deployment[], commands_scaling[], commands_namespace[],
     commands_purge[], commands_pool[], commands_server[], commands_operator[], commands_tls[],

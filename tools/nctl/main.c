@@ -32,6 +32,7 @@ static const struct command *const commands[] = {
     commands_periodic,
     commands_plan,
     commands_alloc,
+    commands_exec,
     commands_fs,
     commands_node,
     commands_drain,

@@ -12,6 +12,7 @@ static const struct flag logs_flags[] = {
 static const struct command some[] = {
     {"alloc logs", "logs", "<alloc> [task]", "", NULL, logs_flags, 1, 2, NULL},
     {"alloc status", NULL, "[alloc]", "", NULL, NULL, 0, 1, NULL},
+    {"exec", NULL, "<alloc> <command>", "", NULL, logs_flags, 2, ARGS_COMMAND, NULL},
     {"status", "job status", "[job]", "", NULL, NULL, 0, 1, NULL},
     {NULL, NULL, NULL, NULL, NULL, NULL, 0, 0, NULL},
 };
@@ -116,4 +117,21 @@ Test(args, help_is_given_whatever_the_arguments)
     parse(&p, "logs -h");
     cr_expect(p.ok);
     cr_expect(args_has(&p.args, "help"));
+}
+
+Test(args, a_command_of_somebody_else_keeps_its_flags)
+{
+    static const char *const lines[] = {"exec -task t abc sh -f -n 5",
+                                        "exec --task=t abc -- sh -f -n 5",
+                                        "-task t exec -- abc sh -f -n 5"};
+    for (size_t i = 0; i < COUNT_OF(lines); i++) {
+        struct parsed p;
+        parse(&p, lines[i]);
+        cr_assert(p.ok, "%s: %s", lines[i], p.error);
+        cr_expect_eq(p.args.count, 5, "%s", lines[i]);
+        cr_expect_str_eq(p.args.items[1], "sh");
+        cr_expect_str_eq(p.args.items[4], "5");
+        cr_expect_str_eq(args_text(&p.args, "task", ""), "t");
+        cr_expect_not(args_has(&p.args, "f"));
+    }
 }
