@@ -92,7 +92,6 @@ static const struct rule {
     {"Network", "device", NULL, 0, 0},
     {"Network", "cidr", NULL, 0, 0},
     {"Network", "ip", NULL, 0, 0},
-    {"Network", "cni_args", NULL, 0, 0},
     {"Port", "value", "static", 0, 65535},
     {"Port", "to", "to", 0, 65535},
     {"Resources", "cpu", "cpu", 0, 10000000},

@@ -62,17 +62,38 @@ static bool has_own_network(const Pb__Network *n)
     return n->mode != NULL && n->mode[0] != '\0' && strcmp(n->mode, "host") != 0;
 }
 
+/* What is behind "cni/" becomes a part of an argument. */
+static bool is_cni(const char *mode)
+{
+    static const char letters[] =
+        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-";
+    size_t len = strlen(mode);
+    return strncmp(mode, "cni/", 4) == 0 && len > 4 && len <= 4 + LONGEST_LABEL &&
+           strchr("_.-", mode[4]) == NULL && strspn(mode + 4, letters) == len - 4;
+}
+
 static void validate_mode(struct texts *errors, const Pb__Network *n)
 {
-    if (has_own_network(n) && strcmp(n->mode, "bridge") != 0 && strcmp(n->mode, "none") != 0)
+    if (has_own_network(n) && strcmp(n->mode, "bridge") != 0 && strcmp(n->mode, "none") != 0 &&
+        !is_cni(n->mode))
         texts_add(errors,
-                  "Network mode \"%.60s\" " NOT_YET ": use \"host\", \"bridge\" or \"none\"",
+                  "Network mode \"%.60s\" is not known: use \"host\", \"bridge\", \"none\" or "
+                  "\"cni/NAME\"",
                   n->mode);
     if (n->hostname != NULL && n->hostname[0] != '\0' && !has_own_network(n))
-        texts_add(errors,
-                  "Network hostname \"%.60s\" needs a network of its own: set mode to "
-                  "\"bridge\" or \"none\"",
-                  n->hostname);
+        texts_add(
+            errors,
+            "Network hostname \"%.60s\" needs a network of its own: set mode to \"bridge\" or "
+            "\"none\"",
+            n->hostname);
+    if (n->n_cni_args > 0 && (!has_own_network(n) || !is_cni(n->mode)))
+        texts_add(errors, "Network cni_args need mode \"cni/NAME\"");
+    for (size_t i = 0; i < n->n_cni_args; i++) {
+        const char *value = n->cni_args[i]->value == NULL ? "" : n->cni_args[i]->value;
+        if (strpbrk(n->cni_args[i]->key, ";=") != NULL || strpbrk(value, ";=") != NULL)
+            texts_add(errors, "Network cni_args: \"%.60s\" and its value must be without ; and =",
+                      n->cni_args[i]->key);
+    }
 }
 
 /* Becomes a part of a line of resolv.conf. */

@@ -5,9 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define RUN_TIMEOUT_MS 20000
-#define ANSWER_MOST    4096
-#define VERB           7 /* its place among the arguments */
+#define RUN_TIMEOUT_MS 60000 /* plugins of CNI may ask others for an address */
+#define ANSWER_MOST    131072
+#define ARGUMENTS      20
 
 struct netqueue {
     struct loop *loop;
@@ -25,7 +25,8 @@ struct netrun {
     struct strbuf said;
     struct reason why;
     enum err result;
-    void (*done)(void *owner, enum err result, const struct reason *why);
+    const char *verb; /* among argv */
+    void (*done)(void *owner, enum err result, const char *text);
     void *owner;
 };
 
@@ -71,16 +72,20 @@ void netqueue_free(struct netqueue *q)
     free(q);
 }
 
-/* The last line is "ok", or why not. */
+/* The last line is "ok", which is cut off, or why not. */
 static void work(struct worker_job *job)
 {
     struct netrun *r = container_of(job, struct netrun, job);
     r->result = program_run(r->argv, RUN_TIMEOUT_MS, ANSWER_MOST, &r->said, &r->why);
-    if (r->result != OK || strcmp(strbuf_text(&r->said), "ok\n") == 0)
+    if (r->result != OK)
         return;
-    const char *said = strbuf_text(&r->said);
-    r->result = reason_set(&r->why, ERR_UNAVAILABLE, "%.*s", (int)strcspn(said, "\n"),
-                           said[0] == '\0' ? "tasknet has died" : said);
+    size_t len = r->said.len;
+    if (len >= 3 && strcmp(r->said.data + len - 3, "ok\n") == 0) {
+        r->said.data[len - 3] = '\0';
+        return;
+    }
+    const char *said = len == 0 ? "tasknet has died" : r->said.data;
+    r->result = reason_set(&r->why, ERR_UNAVAILABLE, "%.*s", (int)strcspn(said, "\n"), said);
 }
 
 static void start_next(struct netqueue *q)
@@ -102,41 +107,55 @@ static void on_done(struct worker_job *job)
     q->under_way = NULL;
     start_next(q);
     if (r->result != OK)
-        log_warn("network_failed", "verb=%s reason=%s", r->argv[VERB], log_quote(r->why.text));
+        log_warn("network_failed", "verb=%s reason=%s", r->verb, log_quote(r->why.text));
     if (r->done != NULL)
-        r->done(r->owner, r->result, &r->why);
+        r->done(r->owner, r->result, r->result == OK ? strbuf_text(&r->said) : r->why.text);
     run_free(r);
 }
 
-static char **arguments(const struct netqueue_options *o, const char *verb,
-                        const struct netplace *places, size_t count)
+static size_t add_argument(char **argv, size_t n, const char *text)
 {
-    const char *const fixed[] = {o->tasknet, "--dir",    o->dir,    "--bridge",
-                                 o->bridge,  "--subnet", o->subnet, verb};
-    char **argv = xcalloc(COUNT_OF(fixed) + count + 1, sizeof *argv);
-    for (size_t i = 0; i < COUNT_OF(fixed); i++)
-        argv[i] = xstrdup(fixed[i]);
-    for (size_t i = 0; i < count; i++) {
-        struct strbuf text = STRBUF_INIT;
-        netplace_text(&places[i], &text);
-        argv[COUNT_OF(fixed) + i] = strbuf_take(&text);
-    }
-    return argv;
+    argv[n] = xstrdup(text);
+    return n + 1;
 }
 
-struct netrun *netqueue_add(struct netqueue *q, const char *verb, const struct netplace *places,
-                            size_t count,
-                            void (*done)(void *owner, enum err result, const struct reason *why),
+static void set_arguments(struct netrun *r, const struct netqueue_options *o,
+                          const struct netask *ask)
+{
+    const char *const options[][2] = {{"--dir", o->dir},
+                                      {"--bridge", o->bridge},
+                                      {"--subnet", o->subnet},
+                                      {"--cni-path", o->cni_path},
+                                      {"--cni", ask->cni},
+                                      {"--cni-config-dir", o->cni_config_dir},
+                                      {"--cni-args", ask->cni_args}};
+    r->argv = xcalloc(ARGUMENTS + ask->count, sizeof *r->argv);
+    size_t n = add_argument(r->argv, 0, o->tasknet);
+    for (size_t i = 0; i < COUNT_OF(options); i++)
+        if (options[i][1] != NULL) {
+            n = add_argument(r->argv, n, options[i][0]);
+            n = add_argument(r->argv, n, options[i][1]);
+        }
+    r->verb = r->argv[n] = xstrdup(ask->verb);
+    for (size_t i = 0; i < ask->count; i++) {
+        struct strbuf text = STRBUF_INIT;
+        netplace_text(&ask->places[i], &text);
+        r->argv[++n] = strbuf_take(&text);
+    }
+}
+
+struct netrun *netqueue_add(struct netqueue *q, const struct netask *ask,
+                            void (*done)(void *owner, enum err result, const char *text),
                             void *owner)
 {
     struct netrun *r = xcalloc(1, sizeof *r);
-    r->argv = arguments(&q->options, verb, places, count);
+    set_arguments(r, &q->options, ask);
     r->done = done;
     r->owner = owner;
     r->job.work = work;
     r->job.done = on_done;
     r->queue = q;
-    list_push_back(strcmp(verb, "remove") == 0 ? &q->runs : &q->urgent, &r->link);
+    list_push_back(strcmp(r->verb, "remove") == 0 ? &q->runs : &q->urgent, &r->link);
     start_next(q);
     return r;
 }

@@ -1,6 +1,8 @@
 #include "network.h"
 #include <string.h>
 
+#define CNI "cni/"
+
 const Pb__Network *network_of(const Pb__TaskGroup *group)
 {
     return group->n_networks > 0 ? group->networks[0] : NULL;
@@ -12,15 +14,19 @@ enum network_kind network_kind_of(const Pb__Network *n)
     return mode[0] == '\0' || strcmp(mode, "host") == 0 ? NETWORK_HOST
            : strcmp(mode, "none") == 0                  ? NETWORK_NONE
            : strcmp(mode, "bridge") == 0                ? NETWORK_BRIDGE
+           : strncmp(mode, CNI, sizeof CNI - 1) == 0    ? NETWORK_CNI
                                                         : NETWORK_UNKNOWN;
+}
+
+const char *network_cni_name(const Pb__Network *n)
+{
+    return n->mode + sizeof CNI - 1;
 }
 
 struct netplace network_place(const Pb__Alloc *alloc, uint32_t address)
 {
     struct netplace p = {.address = address};
     id_format(alloc->id.data, p.id);
-    if (address == 0)
-        return p;
     p.ports = xcalloc(alloc->n_ports + 1, sizeof *p.ports);
     for (size_t i = 0; i < alloc->n_ports && p.port_count < NETPLACE_PORTS_MOST; i++) {
         const Pb__Port *port = alloc->ports[i];

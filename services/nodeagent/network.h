@@ -7,11 +7,12 @@
 #include "netns/netplace.h"
 #include <stdbool.h>
 
-enum network_kind { NETWORK_HOST, NETWORK_NONE, NETWORK_BRIDGE, NETWORK_UNKNOWN };
+enum network_kind { NETWORK_HOST, NETWORK_NONE, NETWORK_BRIDGE, NETWORK_CNI, NETWORK_UNKNOWN };
 
 /* The group's network; NULL: it has none and uses the node's. */
 const Pb__Network *network_of(const Pb__TaskGroup *group);
 enum network_kind network_kind_of(const Pb__Network *n);
+const char *network_cni_name(const Pb__Network *n); /* of one of kind NETWORK_CNI */
 
 /* For tasknet: ids, ports, and the address if it has one. The ports are of malloc. */
 struct netplace network_place(const Pb__Alloc *alloc, uint32_t address);

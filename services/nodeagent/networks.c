@@ -1,10 +1,9 @@
 #include "networks.h"
 #include "base/log.h"
-#include "fingerprint.h"
+#include "cni_result.h"
 #include "netns/portmap.h"
 #include "netqueue.h"
 #include "network.h"
-#include "program.h"
 #include "wire/wire.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -19,8 +18,6 @@
 #define INTERFACE        "eth0"
 #define STATUS_ARENA_CAP (1u << 20)
 #define RESOLV_MOST      16384
-#define PROBE_TIMEOUT_MS 10000
-#define PROBE_MOST       4096
 
 struct networks {
     struct loop *loop;
@@ -69,8 +66,12 @@ enum err networks_new(struct networks **out, struct loop *l, const struct networ
     addresses_init(&n->addresses, &subnet);
     strbuf_printf(&dir, "%s/netns", o->data_dir);
     n->dir = strbuf_take(&dir);
-    const struct netqueue_options queue = {
-        .tasknet = o->tasknet, .dir = n->dir, .bridge = o->bridge, .subnet = o->subnet};
+    const struct netqueue_options queue = {.tasknet = o->tasknet,
+                                           .dir = n->dir,
+                                           .bridge = o->bridge,
+                                           .subnet = o->subnet,
+                                           .cni_path = o->cni_path,
+                                           .cni_config_dir = o->cni_config_dir};
     n->queue = netqueue_new(l, &queue);
     *out = n;
     return OK;
@@ -131,16 +132,18 @@ static void describe(struct slot *s, const Pb__Network *network)
     s->made = arena_alloc(s->arena, sizeof *s->made);
     pb__local_network__init(s->made);
     s->made->mode = arena_strdup(s->arena, network->mode);
-    if (s->address == 0)
+    if (network_kind_of(network) == NETWORK_NONE)
         return;
     Pb__NetworkStatus *status = arena_alloc(s->arena, sizeof *status);
     pb__network_status__init(status);
-    address_format(s->address, address);
-    status->interface_name = arena_strdup(s->arena, INTERFACE);
-    status->address = arena_strdup(s->arena, address);
+    s->made->status = status;
+    if (s->address != 0) {
+        address_format(s->address, address);
+        status->interface_name = arena_strdup(s->arena, INTERFACE);
+        status->address = arena_strdup(s->arena, address);
+    }
     if (network->dns != NULL)
         status->dns = (Pb__Dns *)wire_clone(s->arena, &network->dns->base);
-    s->made->status = status;
 }
 
 /* Before a task is in it, it must be known to the next agent, which would else remove it. */
@@ -150,23 +153,65 @@ static enum err write_down(struct slot *s, struct reason *why)
     return local_commit(s->run->runner->options.local, why);
 }
 
-static void on_made(void *owner, enum err result, const struct reason *why)
+static const char *address_text(const struct slot *s)
+{
+    const Pb__NetworkStatus *status = s->made->status;
+    return status == NULL || status->address == NULL ? "none" : status->address;
+}
+
+/* What the plugins chose. */
+static enum err take_result(struct slot *s, const char *result, struct reason *why)
+{
+    if (result[0] == '\0')
+        return OK; /* no plugins were asked */
+    Pb__NetworkStatus *status = cni_status(s->arena, result, strlen(result), why);
+    if (status == NULL)
+        return ERR_INVALID;
+    if (s->made->status->dns != NULL) /* the job's word on names goes over theirs */
+        status->dns = s->made->status->dns;
+    s->made->status = status;
+    s->made->result_json = arena_strdup(s->arena, result);
+    return OK;
+}
+
+static void on_made(void *owner, enum err result, const char *text)
 {
     struct slot *s = owner;
     s->under_way = NULL;
     s->state = SLOT_MADE;
-    s->why = *why;
+    if (result != OK)
+        reason_set(&s->why, result, "%s", text);
+    else
+        result = take_result(s, text, &s->why);
     if (result == OK)
         result = write_down(s, &s->why);
     if (result != OK)
         s->state = SLOT_FAILED;
     else
         log_info("network_made", "alloc=%s mode=%s address=%s", log_id(s->run->id), s->made->mode,
-                 s->made->status != NULL ? s->made->status->address : "none");
+                 log_quote(address_text(s)));
     alloc_run_launch(s->run);
     if (s->state == SLOT_FAILED)
         s->state = SLOT_NONE; /* who starts next tries again */
     alloc_run_touch(s->run);
+}
+
+/* What plugins may want to know, and what the job tells them. */
+static const char *cni_args(struct launch *l, const Pb__Network *network)
+{
+    const Pb__Job *job = l->job;
+    const char *namespace = job->namespace_ == NULL ? "default" : job->namespace_;
+    char id[ID_TEXT_SIZE];
+    id_format(l->local->alloc->id.data, id);
+    char *args =
+        arena_printf(l->arena,
+                     "IgnoreUnknown=1;NOMAD_ALLOC_ID=%s;NOMAD_GROUP_NAME=%s;"
+                     "NOMAD_JOB_ID=%s;NOMAD_NAMESPACE=%s;NOMAD_REGION=%s",
+                     id, l->group->name, job->id, namespace, l->run->alloc->runner->options.region);
+    for (size_t i = 0; i < network->n_cni_args; i++)
+        args = arena_printf(l->arena, "%s;%s=%s", args, network->cni_args[i]->key,
+                            network->cni_args[i]->value == NULL ? "" : network->cni_args[i]->value);
+    return args;
 }
 
 static enum err begin_making(struct launch *l, struct slot **slot, const Pb__Network *network,
@@ -175,18 +220,23 @@ static enum err begin_making(struct launch *l, struct slot **slot, const Pb__Net
     struct alloc_run *run = l->run->alloc;
     struct networks *n = networks_of(run);
     bool addressed = network_kind_of(network) == NETWORK_BRIDGE;
-    if (*slot == NULL || (*slot)->address == 0) {
+    if (*slot == NULL || (*slot)->made == NULL) {
         uint32_t address = addressed ? addresses_take(&n->addresses) : 0;
         if (addressed && address == 0)
             return reason_set(why, ERR_UNAVAILABLE,
                               "all addresses of bridge_network_subnet are given out");
-        slot_free(*slot);
+        slot_free(*slot); /* it had names alone */
         *slot = slot_new(run, l->local->alloc, address);
         describe(*slot, network);
     }
     struct slot *s = *slot;
+    struct netask ask = {.verb = "add", .places = &s->place, .count = 1};
+    if (network_kind_of(network) == NETWORK_CNI) {
+        ask.cni = network_cni_name(network);
+        ask.cni_args = cni_args(l, network);
+    }
     s->state = SLOT_MAKING;
-    s->under_way = netqueue_add(n->queue, "add", &s->place, 1, on_made, s);
+    s->under_way = netqueue_add(n->queue, &ask, on_made, s);
     return ERR_AGAIN;
 }
 
@@ -231,6 +281,12 @@ static enum err make_dirs(struct networks *n, const struct slot *s, struct reaso
     return OK;
 }
 
+static const Pb__Dns *dns_of(const struct slot *s, const Pb__Network *network)
+{
+    bool told = s->made != NULL && s->made->status != NULL && s->made->status->dns != NULL;
+    return told ? s->made->status->dns : network->dns;
+}
+
 static enum err write_resolv(struct launch *l, const struct slot *s, const Pb__Network *network,
                              struct reason *why)
 {
@@ -243,7 +299,7 @@ static enum err write_resolv(struct launch *l, const struct slot *s, const Pb__N
                           "this node has no /etc/resolv.conf that the allocation's could be put "
                           "over");
     read_host_resolv(&host);
-    network_resolv(&text, network->dns, strbuf_text(&host));
+    network_resolv(&text, dns_of(s, network), strbuf_text(&host));
     enum err e = make_dirs(networks_of(s->run), s, why);
     if (e == OK)
         e = write_file(path, &text, why);
@@ -254,7 +310,8 @@ static enum err write_resolv(struct launch *l, const struct slot *s, const Pb__N
 
 static bool has_names_of_its_own(const Pb__Network *n)
 {
-    return n->dns != NULL || network_kind_of(n) == NETWORK_BRIDGE;
+    enum network_kind kind = network_kind_of(n);
+    return n->dns != NULL || kind == NETWORK_BRIDGE || kind == NETWORK_CNI;
 }
 
 /* ---- the step */
@@ -289,7 +346,7 @@ static enum err ready(struct launch *l, void **memory, struct reason *why)
     return ready_names(l, slot, network, why);
 }
 
-static void on_removed(void *owner, enum err result, const struct reason *why)
+static void on_removed(void *owner, enum err result, const char *text)
 {
     struct slot *s = owner;
     s->under_way = NULL;
@@ -305,7 +362,9 @@ static enum err end(struct alloc_run *run, void **memory)
         return OK;
     if (s->under_way == NULL) {
         s->state = SLOT_REMOVING;
-        s->under_way = netqueue_add(networks_of(run)->queue, "remove", &s->place, 1, on_removed, s);
+        s->under_way =
+            netqueue_add(networks_of(run)->queue,
+                         &(struct netask){"remove", NULL, NULL, &s->place, 1}, on_removed, s);
     }
     return ERR_AGAIN;
 }
@@ -323,7 +382,7 @@ static void restore(struct alloc_run *run, void **memory, const Pb__LocalAlloc *
     const Pb__LocalNetwork *made = saved->network;
     if (made == NULL)
         return;
-    if (made->status != NULL && made->status->address != NULL)
+    if (strcmp(made->mode, "bridge") == 0 && made->status != NULL && made->status->address != NULL)
         address_parse(made->status->address, &address);
     struct slot *s = slot_new(run, saved->alloc, address);
     s->state = SLOT_MADE;
@@ -387,57 +446,6 @@ void networks_start(struct networks *n, struct runner *r)
         if (s != NULL && s->state == SLOT_MADE && !alloc_run_is_over(value))
             places[count++] = s->place; /* its ports are borrowed */
     }
-    netqueue_add(n->queue, "keep", places, count, NULL, NULL);
+    netqueue_add(n->queue, &(struct netask){"keep", NULL, NULL, places, count}, NULL, NULL);
     free(places);
-}
-
-/* ---- fingerprint */
-
-static void add_network(struct arena *a, Pb__Node *node, const char *mode, const char *device)
-{
-    Pb__NodeNetwork **list = arena_array(a, Pb__NodeNetwork *, node->n_networks + 1);
-    Pb__NodeNetwork *n = arena_alloc(a, sizeof *n);
-    if (node->n_networks > 0)
-        memcpy(list, node->networks, node->n_networks * sizeof *list);
-    pb__node_network__init(n);
-    n->mode = arena_strdup(a, mode);
-    n->device = arena_strdup(a, device);
-    list[node->n_networks++] = n;
-    node->networks = list;
-}
-
-/* It prints the modes that work, then "ok" or why the next does not. */
-static enum err probe(const struct networks_options *o, struct strbuf *said, struct reason *why)
-{
-    char *argv[] = {(char *)(uintptr_t)o->tasknet,
-                    (char[]){"--bridge"},
-                    (char *)(uintptr_t)o->bridge,
-                    (char[]){"--subnet"},
-                    (char *)(uintptr_t)o->subnet,
-                    (char[]){"probe"},
-                    NULL};
-    if (geteuid() != 0)
-        return reason_set(why, ERR_DENIED, "the agent does not run as root");
-    return program_run(argv, PROBE_TIMEOUT_MS, PROBE_MOST, said, why);
-}
-
-void networks_fingerprint(const struct networks_options *o, struct arena *a, Pb__Node *node)
-{
-    struct strbuf said = STRBUF_INIT;
-    struct reason why;
-    if (probe(o, &said, &why) == OK) {
-        const char *text = strbuf_text(&said);
-        if (strncmp(text, "none\n", 5) == 0) {
-            add_network(a, node, "none", "");
-            text += 5;
-        }
-        snprintf(why.text, sizeof why.text, "%.*s", (int)strcspn(text, "\n"), text);
-    }
-    if (strcmp(why.text, "ok") == 0) {
-        add_network(a, node, "bridge", o->bridge);
-        fingerprint_set(a, node, "network.bridge", "1");
-    } else {
-        fingerprint_set(a, node, "network.bridge.unhealthy", why.text);
-    }
-    strbuf_free(&said);
 }

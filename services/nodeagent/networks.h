@@ -13,6 +13,7 @@ struct networks_options {
     const char *tasknet;  /* the program */
     const char *data_dir; /* they are in netns/ there */
     const char *bridge, *subnet;
+    const char *cni_path, *cni_config_dir;
 };
 
 /* ERR_INVALID: a setting cannot be used. All borrowed. */

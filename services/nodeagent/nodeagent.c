@@ -363,7 +363,9 @@ static struct networks_options networks_settings(const struct nodeagent *na)
     return (struct networks_options){.tasknet = na->tasknet,
                                      .data_dir = na->data_dir,
                                      .bridge = na->bridge_network_name,
-                                     .subnet = na->bridge_network_subnet};
+                                     .subnet = na->bridge_network_subnet,
+                                     .cni_path = na->cni_path,
+                                     .cni_config_dir = na->cni_config_dir};
 }
 
 enum err nodeagent_open(void *self, struct loop *l, struct reason *why)

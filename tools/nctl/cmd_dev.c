@@ -301,7 +301,7 @@ static enum err member_add(struct dev *d, const struct dev_program *p, const cha
 
 static enum err nodeagent_add(struct dev *d, const struct dev_program *p, int i, struct reason *why)
 {
-    char label[32], dir[PATH_MAX + 32], name[300], host[256] = "localhost";
+    char label[32], dir[PATH_MAX + 32], name[300], host[256] = "localhost", bridge[32], subnet[32];
     gethostname(host, sizeof host - 1);
     snprintf(label, sizeof label, "nodeagent-%d", i);
     snprintf(dir, sizeof dir, "%s/client-%d", d->data_dir, i);
@@ -309,7 +309,12 @@ static enum err nodeagent_add(struct dev *d, const struct dev_program *p, int i,
     enum err e = make_dir(dir, why);
     if (e != OK)
         return e;
-    const char *const extra[] = {"--data-dir", dir, "--name", name, NULL};
+    snprintf(bridge, sizeof bridge, "norn%d", i);
+    snprintf(subnet, sizeof subnet, "172.27.%d.0/24", i % 256);
+    const char *const extra[] = {"--data-dir", dir, "--name", name,
+                                 /* of all but the first: no two agents share a bridge */
+                                 i == 0 ? NULL : "--bridge-network-name", bridge,
+                                 "--bridge-network-subnet", subnet, NULL};
     return member_add(d, p, label, d->layout.many ? d->agents_config : d->layout.servers[0].config,
                       extra, why);
 }

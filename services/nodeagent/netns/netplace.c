@@ -37,20 +37,22 @@ enum err netplace_parse(const char *text, struct netplace *out, struct reason *w
     uint8_t id[ID_SIZE];
     char address[ADDRESS_TEXT_SIZE] = "";
     *out = (struct netplace){.address = 0};
-    size_t len = strcspn(text, "@");
+    size_t len = strcspn(text, "@,");
     snprintf(out->id, sizeof out->id, "%.*s", (int)(len < ID_TEXT_SIZE ? len : 0), text);
     if (!id_parse(out->id, id))
         return reason_set(why, ERR_INVALID, "\"%.60s\" does not begin with an allocation's id",
                           text);
-    if (text[len] == '\0')
-        return OK;
-    const char *at = text + len + 1;
-    len = strcspn(at, ",");
-    if (len < sizeof address)
-        snprintf(address, sizeof address, "%.*s", (int)len, at);
-    if (!address_parse(address, &out->address) || out->address == 0)
-        return reason_set(why, ERR_INVALID, "\"%.60s\" does not begin with an IPv4 address", at);
-    enum err e = read_ports(at + len, out, why);
+    const char *at = text + len;
+    if (*at == '@') {
+        len = strcspn(++at, ",");
+        if (len < sizeof address)
+            snprintf(address, sizeof address, "%.*s", (int)len, at);
+        if (!address_parse(address, &out->address) || out->address == 0)
+            return reason_set(why, ERR_INVALID, "\"%.60s\" does not begin with an IPv4 address",
+                              at);
+        at += len;
+    }
+    enum err e = read_ports(at, out, why);
     if (e != OK)
         netplace_fini(out);
     return e;
@@ -67,10 +69,10 @@ void netplace_text(const struct netplace *p, struct strbuf *out)
 {
     char address[ADDRESS_TEXT_SIZE];
     strbuf_puts(out, p->id);
-    if (p->address == 0)
-        return;
-    address_format(p->address, address);
-    strbuf_printf(out, "@%s", address);
+    if (p->address != 0) {
+        address_format(p->address, address);
+        strbuf_printf(out, "@%s", address);
+    }
     for (size_t i = 0; i < p->port_count; i++)
         strbuf_printf(out, ",%u:%u", p->ports[i].node, p->ports[i].inside);
 }

@@ -1,5 +1,6 @@
-/* One allocation's network as the agent names it to tasknet: "ID", "ID@ADDRESS", or
- * "ID@ADDRESS,8080:80,22001:22001" with the node's ports and the allocation's behind them. Pure. */
+/* One allocation's network as the agent names it to tasknet: "ID", "ID@ADDRESS",
+ * "ID,8080:80" or "ID@ADDRESS,8080:80,22001:22001" with the node's ports and the allocation's
+ * behind them. Pure. */
 #ifndef NODEAGENT_NETNS_NETPLACE_H
 #define NODEAGENT_NETNS_NETPLACE_H
 

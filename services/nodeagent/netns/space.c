@@ -57,11 +57,11 @@ int space_current(void)
     return open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
 }
 
-enum err space_remove(const char *dir, const char *id, struct reason *why)
+enum err space_remove(const char *dir, const char *id, bool alone, struct reason *why)
 {
-    static const char *const files[] = {"/net", "/resolv.conf"};
+    static const char *const files[] = {"/net", "/resolv.conf", "/cni.json.new", "/cni.json"};
     char path[PATH_MAX];
-    for (size_t i = 0; i < COUNT_OF(files); i++) {
+    for (size_t i = 0; i < (alone ? 1 : COUNT_OF(files)); i++) {
         enum err e = path_of(path, dir, id, files[i], why);
         if (e != OK)
             return e;
@@ -71,7 +71,7 @@ enum err space_remove(const char *dir, const char *id, struct reason *why)
             return reason_errno(why, ERR_IO, "remove %s", path);
     }
     enum err e = path_of(path, dir, id, "", why);
-    if (e == OK && rmdir(path) != 0 && errno != ENOENT)
+    if (e == OK && !alone && rmdir(path) != 0 && errno != ENOENT)
         e = reason_errno(why, ERR_IO, "remove %s", path);
     return e;
 }

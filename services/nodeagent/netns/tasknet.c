@@ -7,6 +7,8 @@
  *
  * Each verb may be repeated after it was killed in the middle. */
 #include "base/strbuf.h"
+#include "cni.h"
+#include "cni_config.h"
 #include "link.h"
 #include "netplace.h"
 #include "nft.h"
@@ -31,6 +33,7 @@
 struct tasknet {
     const char *dir;
     struct portmap map;
+    struct cni cni; /* its name NULL: the bridge or nothing */
     struct netplace *places;
     size_t count;
 };
@@ -90,7 +93,8 @@ static enum err delete_elements(const struct tasknet *t, const struct netport *p
 static void delete_ports(const struct tasknet *t, const struct netplace *p)
 {
     static const char *const protocols[] = {"tcp", "udp"};
-    if (p->port_count == 0 || delete_elements(t, p->ports, p->port_count, protocols, 2) == OK)
+    if (p->address == 0 || p->port_count == 0 ||
+        delete_elements(t, p->ports, p->port_count, protocols, 2) == OK)
         return;
     for (size_t i = 0; i < p->port_count; i++)
         for (size_t k = 0; k < COUNT_OF(protocols); k++)
@@ -136,8 +140,10 @@ static enum err clear_place(const struct tasknet *t, struct links *l, const stru
 {
     char name[IFNAMSIZ];
     pair_name(p->id, name);
-    enum err e = links_delete(l, name, why);
-    return e == OK ? space_remove(t->dir, p->id, why) : e;
+    enum err e = links_delete(l, name, why), plugins = cni_remove(&t->cni, p->id, why);
+    if (e == OK)
+        e = space_remove(t->dir, p->id, plugins != OK, plugins != OK ? NULL : why);
+    return plugins != OK ? plugins : e;
 }
 
 static enum err remove_place(const struct tasknet *t, struct links *l, const struct netplace *p,
@@ -192,6 +198,18 @@ static enum err fill_space(const struct tasknet *t, struct links *outside, unsig
     return e;
 }
 
+/* What the last of them says goes to the agent. */
+static enum err add_by_plugins(const struct tasknet *t, const struct netplace *p,
+                               struct reason *why)
+{
+    char *result = NULL;
+    enum err e = cni_add(&t->cni, p, &result, why);
+    if (e == OK)
+        puts(result);
+    free(result);
+    return e;
+}
+
 static enum err make_place(const struct tasknet *t, struct links *l, const struct netplace *p,
                            struct reason *why)
 {
@@ -210,6 +228,8 @@ static enum err make_place(const struct tasknet *t, struct links *l, const struc
         close(home);
     if (e == OK && p->address != 0)
         e = add_ports(t, p, why);
+    if (e == OK && t->cni.name != NULL)
+        e = add_by_plugins(t, p, why);
     return e;
 }
 
@@ -266,13 +286,20 @@ static enum err remove_others(const struct tasknet *t, struct links *l, struct r
 static enum err on_keep(const struct tasknet *t, struct links *l, struct reason *why)
 {
     unsigned bridge = 0;
-    enum err e = remove_others(t, l, why);
-    if (e == OK)
-        e = links_index(l, t->map.bridge, &bridge, why);
-    if (e != OK || bridge == 0)
-        return e; /* nobody has been given an address since the machine started */
-    e = set_up_bridge(t, l, &bridge, why);
-    return e == OK ? set_all_ports(t, why) : e;
+    enum err first = remove_others(t, l, why);
+    for (size_t i = 0; i < t->count; i++) {
+        enum err one = cni_check(&t->cni, t->places[i].id, why);
+        first = first == OK ? one : first;
+    }
+    /* Whatever became of those: ports are to lead where they should. */
+    struct reason *reason = first == OK ? why : NULL;
+    enum err e = links_index(l, t->map.bridge, &bridge, reason);
+    if (e == OK && bridge != 0) { /* else nobody was given an address since the machine started */
+        e = set_up_bridge(t, l, &bridge, reason);
+        if (e == OK)
+            e = set_all_ports(t, reason);
+    }
+    return first == OK ? e : first;
 }
 
 /* Tries all of it in a namespace that nobody sees, and says how far it comes. */
@@ -330,13 +357,19 @@ static enum err run(const struct tasknet *t, const char *verb, struct reason *wh
     size_t i = 0;
     if (strcmp(verb, "probe") == 0)
         return on_probe(t, why);
+    if (strcmp(verb, "plugins") == 0) {
+        cni_print(&t->cni);
+        return OK;
+    }
     while (i < COUNT_OF(verbs) && strcmp(verbs[i].name, verb) != 0)
         i++;
     if (i == COUNT_OF(verbs) || t->dir == NULL)
         return reason_set(why, ERR_INVALID,
                           "usage: tasknet [--bridge NAME] [--subnet CIDR] "
-                          "--dir DIR add|remove|keep ID[@ADDRESS[,PORT:PORT]...] "
-                          "..., or tasknet probe; nodeagent starts it");
+                          "[--cni-path DIRS] [--cni-config-dir DIR] [--cni NAME "
+                          "[--cni-args ARGS]] --dir DIR add|remove|keep "
+                          "ID[@ADDRESS][,PORT:PORT]... ..., or tasknet probe|plugins; nodeagent "
+                          "starts it");
     enum err e = lock(t, &fd, why);
     if (e == OK)
         e = links_open(&l, why);
@@ -366,24 +399,29 @@ static enum err read_options(struct tasknet *t, int argc, char **argv, struct re
     static const struct option options[] = {{"dir", required_argument, NULL, 'd'},
                                             {"bridge", required_argument, NULL, 'b'},
                                             {"subnet", required_argument, NULL, 's'},
+                                            {"cni", required_argument, NULL, 'n'},
+                                            {"cni-args", required_argument, NULL, 'a'},
+                                            {"cni-path", required_argument, NULL, 'p'},
+                                            {"cni-config-dir", required_argument, NULL, 'c'},
                                             {NULL, 0, NULL, 0}};
     const char *subnet = "172.26.64.0/20";
-    int c;
     t->map.bridge = "norn";
+    t->cni = (struct cni){
+        .args = "", .path = "/opt/cni/bin,/usr/lib/cni", .config_dir = "/opt/cni/config"};
+    const char **const values[] = {
+        ['d'] = &t->dir,           ['b'] = &t->map.bridge, ['s'] = &subnet,
+        ['n'] = &t->cni.name,      ['a'] = &t->cni.args,   ['p'] = &t->cni.path,
+        ['c'] = &t->cni.config_dir};
+    int c;
     while ((c = getopt_long(argc, argv, "", options, NULL)) != -1)
-        switch (c) {
-        case 'd':
-            t->dir = optarg;
-            break;
-        case 'b':
-            t->map.bridge = optarg;
-            break;
-        case 's':
-            subnet = optarg;
-            break;
-        default:
+        if (c < 0 || c >= (int)COUNT_OF(values) || values[c] == NULL)
             return reason_set(why, ERR_INVALID, "an option is not known");
-        }
+        else
+            *values[c] = optarg;
+    t->cni.dir = t->dir;
+    if (t->cni.name != NULL && !cni_name_is_usable(t->cni.name))
+        return reason_set(why, ERR_INVALID, "--cni \"%.60s\" cannot be a network's name",
+                          t->cni.name);
     if (!portmap_name_is_usable(t->map.bridge))
         return reason_set(why, ERR_INVALID, "--bridge \"%.40s\" cannot be an interface's name",
                           t->map.bridge);

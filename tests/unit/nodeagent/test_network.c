@@ -90,13 +90,14 @@ Test(network, what_was_kept_over_a_restart_is_not_given_again)
 
 Test(network, a_place_is_read_back_as_it_was_written)
 {
-    static const char *const cases[] = {ID, ID "@10.1.2.3", ID "@10.1.2.3,8080:80,22001:22001"};
+    static const char *const cases[] = {ID, ID "@10.1.2.3", ID ",8080:80,22001:22001",
+                                        ID "@10.1.2.3,8080:80,22001:22001"};
     for (size_t i = 0; i < COUNT_OF(cases); i++) {
         struct netplace p;
         struct reason why;
         struct strbuf text = STRBUF_INIT;
         cr_assert_eq(netplace_parse(cases[i], &p, &why), OK, "%s", why.text);
-        cr_expect_eq(p.port_count, i == 2 ? 2 : 0);
+        cr_expect_eq(p.port_count, i >= 2 ? 2 : 0);
         netplace_text(&p, &text);
         cr_expect_str_eq(strbuf_text(&text), cases[i]);
         strbuf_free(&text);
@@ -195,7 +196,7 @@ static void expect_resolv(const Pb__Dns *dns, const char *host, const char *expe
 {
     struct strbuf out = STRBUF_INIT;
     network_resolv(&out, dns, host);
-    cr_expect_str_eq(strbuf_text(&out), expected);
+    cr_expect(strcmp(strbuf_text(&out), expected) == 0, "%s", strbuf_text(&out));
     strbuf_free(&out);
 }
 
