@@ -34,6 +34,8 @@ route_fn allocations_list, allocation_get, job_allocations, evaluation_allocatio
 route_fn allocation_stop;
 /* exec.c */
 route_fn allocation_exec;
+/* port_forward.c */
+route_fn allocation_forward;
 /* evals.c */
 route_fn evaluations_list, evaluation_get, job_evaluations;
 /* node_pools.c */

@@ -67,6 +67,8 @@ static const struct route table[] = {
     {"/v1/node/", "/purge", WRITE, ROUTE_REGION | ROUTE_PREFIX, node_purge_put},
     {"/v1/node/", NULL, HTTP_GET, ROUTE_REGION | ROUTE_PREFIX, node_get},
     {"/v1/client/allocation/", "/exec", HTTP_ANY, ROUTE_PREFIX | ROUTE_ORIGIN, allocation_exec},
+    {"/v1/client/allocation/", "/forward", HTTP_ANY, ROUTE_PREFIX | ROUTE_ORIGIN,
+     allocation_forward},
     {"/v1/client/fs/", NULL, HTTP_ANY, ROUTE_PREFIX | ROUTE_ORIGIN, fs_any},
     {"/v1/status/leader", NULL, HTTP_GET, ROUTE_REGION, status_leader},
     {"/v1/status/peers", NULL, HTTP_GET, ROUTE_REGION, status_peers},

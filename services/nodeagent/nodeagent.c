@@ -484,7 +484,7 @@ static struct metric metrics[] = {
     [METRIC_READERS] = {"client.readers", PB__METRIC__KIND__GAUGE, "readers of files and logs", 0,
                         0, 0, 0},
     [METRIC_SESSIONS] = {"client.sessions", PB__METRIC__KIND__GAUGE,
-                         "commands of clients in running tasks", 0, 0, 0, 0},
+                         "commands and connections of clients", 0, 0, 0, 0},
     [METRIC_REGISTERED] = {"client.registered", PB__METRIC__KIND__GAUGE,
                            "1 while the servers know us", 0, 0, 0, 0},
 };

@@ -19,6 +19,7 @@ static const struct kind {
     void (*begin)(struct session *s, const Pb__AgentRequest *request);
 } kinds[] = {
     {PB__AGENT_REQUEST__KIND__EXEC, exec_session_new, exec_session_begin},
+    {PB__AGENT_REQUEST__KIND__FORWARD, forward_session_new, forward_session_begin},
 };
 
 static void session_end(struct session *s)

@@ -1,5 +1,6 @@
 /* What goes on in both directions between a client at some gateway and something here, for as long
- * as both want: commands in running tasks. An agent that ends takes its sessions with it. */
+ * as both want: commands in running tasks, connections to their ports. An agent that ends takes its
+ * sessions with it. */
 #ifndef NODEAGENT_SESSIONS_H
 #define NODEAGENT_SESSIONS_H
 
@@ -39,5 +40,8 @@ struct runner *session_runner(const struct session *s);
 /* exec_session.c. They answer the client by s->channel, also when nothing can be begun. */
 struct session *exec_session_new(void);
 void exec_session_begin(struct session *s, const Pb__AgentRequest *q);
+/* forward_session.c */
+struct session *forward_session_new(void);
+void forward_session_begin(struct session *s, const Pb__AgentRequest *q);
 
 #endif

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Commands in running tasks: streams, exit codes, terminals, what ends them, and what goes over the websocket.
+# Commands in running tasks: streams, exit codes, terminals, what ends them, and what goes over the websocket; and connections
+# to their ports.
 . "$(dirname "$0")/lib.sh"
 suite_start ''
 HERE=$(cd "$(dirname "$0")" && pwd)
@@ -13,11 +14,24 @@ if isolates; then
 else
   note 'skipped: commands in tasks with a root of their own: this machine does not let us make any'
 fi
-jq -n --argjson tasks "[$tasks]" '
+cat >"$WORK/echo.py" <<'PY'
+import os, socketserver
+class Echo(socketserver.BaseRequestHandler):
+    def handle(self):
+        while data := self.request.recv(65536):
+            self.request.sendall(data)
+        self.request.sendall(b'bye')
+class Server(socketserver.ThreadingTCPServer):
+    allow_reuse_address = True
+Server(('127.0.0.1', int(os.environ['NOMAD_PORT_echo'])), Echo).serve_forever()
+PY
+jq -n --argjson tasks "[$tasks]" --arg echo "$WORK/echo.py" '
   {Job: {ID: "home", Name: "home", Type: "service", Datacenters: ["dc1"], TaskGroups: [{Name: "group", Count: 1, EphemeralDisk: {SizeMB: 10},
     RestartPolicy: {Attempts: 0, Mode: "fail", Interval: 60000000000, Delay: 1000000000},
-    Tasks: [$tasks[] | {Name: .[0], Driver: .[1], Env: {COLOR: ("of " + .[0])}, KillTimeout: 1000000000,
-      Config: {command: "/bin/sleep", args: ["3600"]}, Resources: {CPU: 20, MemoryMB: 32}, LogConfig: {MaxFiles: 2, MaxFileSizeMB: 2}}]}]}}' >"$WORK/home.json"
+    Networks: [{DynamicPorts: [{Label: "echo"}, {Label: "nobody"}]}],
+    Tasks: ([{Name: "echo", Driver: "raw_exec", Config: {command: "python3", args: [$echo]}, KillTimeout: 1000000000, Resources: {CPU: 20, MemoryMB: 32},
+      LogConfig: {MaxFiles: 2, MaxFileSizeMB: 2}}] + [$tasks[] | {Name: .[0], Driver: .[1], Env: {COLOR: ("of " + .[0])}, KillTimeout: 1000000000,
+      Config: {command: "/bin/sleep", args: ["3600"]}, Resources: {CPU: 20, MemoryMB: 32}, LogConfig: {MaxFiles: 2, MaxFileSizeMB: 2}}])}]}}' >"$WORK/home.json"
 api PUT /v1/jobs "$(cat "$WORK/home.json")" >/dev/null
 wait_for 60 'home runs' allocs_are home running 1
 ID=$(allocs home | jq -r '.[0].ID')
@@ -25,7 +39,7 @@ wait_for 60 'its tasks run' eval 'api GET "/v1/allocation/$ID" | jq -e "[.TaskSt
 export ID
 in_task() { timeout 120 "$NCTL" alloc exec -t=false "$@"; }
 
-for task in plain $(jq -r '.Job.TaskGroups[0].Tasks[].Name' "$WORK/home.json" | grep -v plain); do
+for task in $(jq -r '.Job.TaskGroups[0].Tasks[].Name' "$WORK/home.json" | grep -v echo); do
   note "$task: streams, input and exit codes"
   status=0
   in_task -i=false -task "$task" "$ID" sh -c 'echo out; echo err >&2; exit 7' >"$WORK/out" 2>"$WORK/err" || status=$?
@@ -57,6 +71,39 @@ wait_for 60 'what it started has ended' gone "$(cat "$WORK/child")"
 
 note 'at a terminal, and over the wire'
 python3 "$HERE/exec.py" "$ID" || fail 'see above'
+
+note 'ports of the allocation, and no others'
+"$NCTL" alloc port-forward "$ID" 0:echo 0:nobody 0:22 >"$WORK/ports" 2>"$WORK/err" &
+forward=$!
+wait_for 60 'the ports are there' eval '[ "$(grep -c "^Forwarding from" "$WORK/ports")" = 3 ]'
+cat >"$WORK/talk.py" <<'PY'
+import socket, sys, threading
+s = socket.create_connection(('127.0.0.1', int(sys.argv[1])), timeout=60)
+sent = bytes(range(256)) * int(sys.argv[2])
+def send():
+    try:
+        s.sendall(sent)
+        s.shutdown(socket.SHUT_WR)
+    except OSError:
+        pass
+threading.Thread(target=send, daemon=True).start()
+got = b''
+try:
+    while data := s.recv(65536):
+        got += data
+except ConnectionResetError:
+    pass
+print('same' if got == sent + b'bye' else len(got))
+PY
+port_to() { sed -n "s/^Forwarding from 127.0.0.1:\([0-9]*\) to $1\$/\1/p" "$WORK/ports"; }
+wait_for 60 'somebody listens' eval '[ "$(python3 "$WORK/talk.py" "$(port_to echo)" 1)" = same ]'
+for n in 1 2 3; do python3 "$WORK/talk.py" "$(port_to echo)" 8000 >"$WORK/got.$n" & talks[$n]=$!; done
+for n in 1 2 3; do wait "${talks[$n]}"; [ "$(cat "$WORK/got.$n")" = same ] || fail "connection $n got $(cat "$WORK/got.$n")"; done
+[ "$(python3 "$WORK/talk.py" "$(port_to nobody)" 1)" = 0 ] && [ "$(python3 "$WORK/talk.py" "$(port_to 22)" 1)" = 0 ] || fail 'something came of nothing'
+wait_for 60 'the reasons are said' grep -q "port 22 of the node is not the allocation's" "$WORK/err"
+grep -q 'nobody listens at port .*refused' "$WORK/err" || fail "$(cat "$WORK/err")"
+kill -TERM "$forward"
+wait "$forward" || fail "port-forward exited $?"
 
 note 'a task that ends takes the command with it'
 "$NCTL" alloc exec -t=false -task plain "$ID" sh -c "echo \$\$ >$WORK/last; exec sleep 3600" </dev/null &

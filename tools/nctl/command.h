@@ -43,11 +43,11 @@ struct command {
 
 /* Of each cmd_<noun>.c. Ends with one whose name is NULL. */
 extern const struct command commands_evaluate[], commands_system[], commands_replay[];
-extern const struct command commands_exec[], commands_job[], commands_history[], commands_plan[],
-    commands_scheduler[], commands_alloc[], commands_fs[], commands_node[], commands_drain[],
-    commands_eval[], commands_deployment[], commands_scaling[], commands_namespace[],
-    commands_purge[], commands_pool[], commands_server[], commands_operator[], commands_tls[],
-    commands_dev[], commands_dispatch[], commands_periodic[];
+extern const struct command commands_exec[], commands_port_forward[], commands_job[],
+    commands_history[], commands_plan[], commands_scheduler[], commands_alloc[], commands_fs[],
+    commands_node[], commands_drain[], commands_eval[], commands_deployment[], commands_scaling[],
+    commands_namespace[], commands_purge[], commands_pool[], commands_server[], commands_operator[],
+    commands_tls[], commands_dev[], commands_dispatch[], commands_periodic[];
 
 #define MAX_FLAGS 48
 

@@ -33,6 +33,7 @@ static const struct command *const commands[] = {
     commands_plan,
     commands_alloc,
     commands_exec,
+    commands_port_forward,
     commands_fs,
     commands_node,
     commands_drain,
