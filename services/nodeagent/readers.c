@@ -5,6 +5,7 @@
 #include "base/map.h"
 #include "fs.h"
 #include "logfiles.h"
+#include "orders.h"
 #include "wire/wire.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,6 +17,7 @@
 #define PIECE            65536
 #define FILES_PER_PIECE  500
 #define LOOK_AGAIN_MS    100
+#define MEASURE_MS       200  /* between the two looks at what tasks use */
 #define SIGN_OF_LIFE_MS  8000 /* the gateway gives up a silent follower soon after ten seconds */
 #define RESULT_BUDGET_MS 60000
 #define TRY_AGAIN_MS     500
@@ -50,6 +52,9 @@ struct reader {
     /* logs */
     struct logfiles logs;
     bool has_logs;
+    /* statistics: the first look */
+    struct task_look *looks;
+    size_t look_count;
 };
 
 static void next_piece(void *owner);
@@ -165,6 +170,76 @@ static void next_files(struct reader *r)
     if (r->files_sent == r->file_count)
         set_last(p);
     send_piece(r);
+}
+
+/* ---- orders and statistics */
+
+static void send_done(void *owner)
+{
+    struct reader *r = owner;
+    set_last(new_piece(r));
+    send_piece(r);
+}
+
+static void begin_order(struct reader *r)
+{
+    struct reason why;
+    struct runner *runner = r->all->options.runner;
+    const Pb__AgentRequest *q = r->request;
+    enum err e = q->kind == PB__AGENT_REQUEST__KIND__RESTART
+                     ? runner_restart(runner, q->alloc_id.data, q->task, &why)
+                     : runner_signal(runner, q->alloc_id.data, q->task, q->signal, &why);
+    if (e != OK) {
+        send_error(r, e == ERR_INVALID ? 400 : 500, why.text);
+        return;
+    }
+    /* The step at the end of this turn writes it down. Only then is it promised. */
+    timer_arm(r->all->loop, &r->timer, 0, send_done, r);
+}
+
+static double core_mhz(const Pb__Node *node)
+{
+    for (size_t i = 0; i < node->n_attributes; i++)
+        if (strcmp(node->attributes[i]->key, "cpu.frequency") == 0)
+            return strtod(node->attributes[i]->value, NULL);
+    return 0;
+}
+
+static const struct usage_look *first_look(const struct reader *r, const char *task)
+{
+    for (size_t i = 0; i < r->look_count; i++)
+        if (strcmp(r->looks[i].task, task) == 0)
+            return &r->looks[i].look;
+    return NULL;
+}
+
+/* One that began after the first look is measured by the next question. */
+static void send_usages(void *owner)
+{
+    struct reader *r = owner;
+    struct task_look *now;
+    Pb__AgentResult *p = new_piece(r);
+    size_t count = runner_look(r->all->options.runner, r->request->alloc_id.data, r->piece, &now);
+    p->usages = arena_array(r->piece, Pb__TaskUsage *, count);
+    for (size_t i = 0; i < count; i++) {
+        const struct usage_look *then = first_look(r, now[i].task);
+        if (then == NULL)
+            continue;
+        Pb__TaskUsage *u = usage_between(r->piece, then, &now[i].look);
+        u->task = (char *)(uintptr_t)now[i].task;
+        u->has_mhz = true;
+        u->mhz = core_mhz(r->all->options.node);
+        p->usages[p->n_usages++] = u;
+    }
+    set_last(p);
+    send_piece(r);
+}
+
+static void begin_stats(struct reader *r)
+{
+    r->look_count =
+        runner_look(r->all->options.runner, r->request->alloc_id.data, r->arena, &r->looks);
+    timer_arm(r->all->loop, &r->timer, MEASURE_MS, send_usages, r);
 }
 
 /* ---- files and logs */
@@ -358,6 +433,13 @@ static void begin(struct reader *r)
         break;
     case PB__AGENT_REQUEST__KIND__FS_LOGS:
         begin_logs(r);
+        break;
+    case PB__AGENT_REQUEST__KIND__RESTART:
+    case PB__AGENT_REQUEST__KIND__SIGNAL:
+        begin_order(r);
+        break;
+    case PB__AGENT_REQUEST__KIND__STATS:
+        begin_stats(r);
         break;
     default:
         send_error(r, 501, "this agent does not know how to do that");

@@ -12,7 +12,7 @@ static const unsigned may_become[TASK_PHASES] = {
     [TASK_RUNNING] = TO(WAITING) | TO(DELAYING) | TO(STOPPING) | TO(DEAD),
     [TASK_WAITING] = TO(STARTING) | TO(DEAD),
     [TASK_DELAYING] = TO(STOPPING) | TO(DEAD),
-    [TASK_STOPPING] = TO(DEAD),
+    [TASK_STOPPING] = TO(WAITING) | TO(DEAD),
     [TASK_DEAD] = 0,
 };
 
@@ -57,7 +57,7 @@ static unsigned die(struct task *t, const struct task_input *in, bool failed)
     t->failed = failed;
     t->finished_at = in->now_ns;
     t->timer_at_ns = 0;
-    t->kill_wanted = false;
+    t->kill_wanted = t->restart_wanted = false;
     return TASK_DO_REPORT;
 }
 
@@ -67,12 +67,17 @@ static unsigned killed(struct task *t, const struct task_input *in)
     return die(t, in, false);
 }
 
-static unsigned begin_kill(struct task *t, const struct task_input *in)
+static unsigned stop(struct task *t, const struct task_input *in)
 {
-    EVENT(t, in, KILLING, NULL, .amount_ns = t->rules.kill_timeout_ns);
     move(t, TASK_STOPPING);
     t->timer_at_ns = in->now_ns; /* when it began: see task_kill_timeout_left */
     return TASK_DO_KILL | TASK_DO_REPORT;
+}
+
+static unsigned begin_kill(struct task *t, const struct task_input *in)
+{
+    EVENT(t, in, KILLING, NULL, .amount_ns = t->rules.kill_timeout_ns);
+    return stop(t, in);
 }
 
 static unsigned ask_policy(struct task *t, const struct task_input *in, enum restart_cause cause)
@@ -151,6 +156,16 @@ static void note_end(struct task *t, const struct task_input *in)
           .oom_killed = oom_killed);
 }
 
+/* It was ended only to begin anew: that counts as a restart, but not against its policy. */
+static unsigned again(struct task *t, const struct task_input *in)
+{
+    EVENT(t, in, RESTARTING, "");
+    t->restart_wanted = false;
+    move(t, TASK_WAITING);
+    t->timer_at_ns = in->now_ns;
+    return TASK_DO_TIMER | TASK_DO_REPORT;
+}
+
 static unsigned on_exited(struct task *t, const struct task_input *in)
 {
     unsigned todo = 0;
@@ -159,6 +174,8 @@ static unsigned on_exited(struct task *t, const struct task_input *in)
     if (!has_process(t))
         return 0;
     note_end(t, in);
+    if (t->restart_wanted)
+        return again(t, in) | TASK_DO_RELEASE;
     if (t->phase == TASK_DELAYING || t->phase == TASK_STOPPING)
         return killed(t, in) | TASK_DO_RELEASE;
     bool well = in->exit_code == 0 && in->signal == 0;
@@ -209,9 +226,33 @@ static unsigned on_kill(struct task *t, const struct task_input *in)
         move(t, TASK_DELAYING);
         t->timer_at_ns = in->now_ns + t->rules.shutdown_delay_ns;
         return TASK_DO_TIMER | TASK_DO_REPORT;
+    case TASK_STOPPING:
+        if (!t->restart_wanted)
+            return 0;
+        note_why(t, in);
+        t->restart_wanted = false; /* the signal is out already: now its end is for good */
+        EVENT(t, in, KILLING, NULL, .amount_ns = t->rules.kill_timeout_ns);
+        return TASK_DO_REPORT;
     default:
         return 0;
     }
+}
+
+static unsigned on_restart(struct task *t, const struct task_input *in)
+{
+    if (t->phase != TASK_RUNNING)
+        return 0;
+    EVENT(t, in, RESTART_SIGNALED, in->text);
+    t->restart_wanted = true;
+    return stop(t, in);
+}
+
+static unsigned on_signaled(struct task *t, const struct task_input *in)
+{
+    if (!has_process(t))
+        return 0;
+    EVENT(t, in, SIGNALING, in->text);
+    return TASK_DO_REPORT;
 }
 
 unsigned task_step(struct task *t, const struct task_input *in)
@@ -233,6 +274,10 @@ unsigned task_step(struct task *t, const struct task_input *in)
         return t->phase == TASK_STARTING ? TASK_DO_LAUNCH : 0;
     case TASK_IN_TIMER:
         return on_timer(t, in);
+    case TASK_IN_RESTART:
+        return on_restart(t, in);
+    case TASK_IN_SIGNALED:
+        return on_signaled(t, in);
     case TASK_IN_KILL:
     case TASK_IN_LEADER_DEAD:
     case TASK_IN_MAIN_DEAD:
@@ -294,6 +339,8 @@ Pb__LocalTask *task_save(struct arena *a, const struct task *t, const char *name
     l->has_phase = l->has_kill_wanted = l->has_timer_at = true;
     l->phase = (uint32_t)t->phase;
     l->kill_wanted = t->kill_wanted;
+    l->has_restart_wanted = t->restart_wanted;
+    l->restart_wanted = t->restart_wanted;
     l->timer_at = t->timer_at_ns;
     l->has_window_start = l->has_window_count = true;
     l->window_start = t->window.start_ns;
@@ -307,6 +354,7 @@ void task_load(struct task *t, const struct task_rules *rules, const Pb__LocalTa
     *t = (struct task){.rules = *rules};
     t->phase = saved->phase < TASK_PHASES ? (enum task_phase)saved->phase : TASK_NEW;
     t->kill_wanted = saved->kill_wanted;
+    t->restart_wanted = saved->restart_wanted && t->phase == TASK_STOPPING;
     t->timer_at_ns = saved->timer_at;
     t->window = (struct restart_window){saved->window_start, saved->window_count};
     if (s == NULL)
@@ -326,6 +374,7 @@ void task_check(const struct task *t)
     must(t->event_count <= TASK_MAX_EVENTS);
     must(!t->failed || t->phase == TASK_DEAD);
     must(!t->kill_wanted || t->phase == TASK_STARTING);
+    must(!t->restart_wanted || t->phase == TASK_STOPPING);
     must((t->phase == TASK_DEAD) == (t->finished_at != 0));
     must(t->phase != TASK_WAITING || t->timer_at_ns != 0);
     must(!has_process(t) || t->started_at != 0);

@@ -41,6 +41,8 @@ enum task_input_kind {
     TASK_IN_EXITED,        /* exit_code, signal; text: said beside the code, or NULL */
     TASK_IN_NEVER_STARTED, /* the agent died between the decision and the start: start again */
     TASK_IN_TIMER,
+    TASK_IN_RESTART,        /* text: why; ends it, and starts it again whatever the policy says */
+    TASK_IN_SIGNALED,       /* text: the name of the signal that it is sent */
     TASK_IN_KILL,           /* the allocation is to stop */
     TASK_IN_LEADER_DEAD,    /* kill, since the group's leader ended */
     TASK_IN_MAIN_DEAD,      /* kill, since the group's main tasks ended */
@@ -68,7 +70,8 @@ enum {
 struct task {
     enum task_phase phase;
     bool failed;
-    bool kill_wanted; /* came while STARTING */
+    bool kill_wanted;    /* came while STARTING */
+    bool restart_wanted; /* while STOPPING: it is to run again */
     uint32_t restarts;
     int64_t started_at, finished_at, last_restart;
     int64_t timer_at_ns; /* of WAITING and DELAYING; 0: none */

@@ -21,6 +21,8 @@ static const char *const type_names[TASK_EVENT_TYPES] = {
     [TASK_EVENT_LEADER_DEAD] = "Leader Task Dead",
     [TASK_EVENT_MAIN_DEAD] = "Main Tasks Dead",
     [TASK_EVENT_SIBLING_FAILED] = "Sibling Task Failed",
+    [TASK_EVENT_RESTART_SIGNALED] = "Restart Signaled",
+    [TASK_EVENT_SIGNALING] = "Signaling",
 };
 
 const char *task_event_type_name(enum task_event_type type)
@@ -70,7 +72,7 @@ static void pack_restarting(struct arena *a, Pb__TaskEvent *pb, const struct tas
     char delay[32];
     duration_format(e->amount_ns, delay);
     pb->display_message = arena_printf(a, "Task restarting in %s", delay);
-    if (e->text != NULL && strcmp(e->text, "Restart within policy") != 0)
+    if (e->text != NULL && e->text[0] != '\0' && strcmp(e->text, "Restart within policy") != 0)
         pb->display_message = arena_printf(a, "%s - %s", e->text, pb->display_message);
     pb->restart_reason = text_of(a, e);
     pb->has_start_delay_ns = true;
@@ -171,6 +173,14 @@ static void pack_particular(struct arena *a, Pb__TaskEvent *pb, const struct tas
             arena_printf(a, "Task's sibling \"%s\" failed", e->text == NULL ? "" : e->text);
         add_detail(a, pb, "failed_sibling", text_of(a, e));
         break;
+    case TASK_EVENT_RESTART_SIGNALED:
+        pb->display_message = pb->restart_reason = text_of(a, e);
+        add_detail(a, pb, "restart_reason", text_of(a, e));
+        break;
+    case TASK_EVENT_SIGNALING:
+        pb->display_message = arena_strdup(a, "Task being sent a signal");
+        add_detail(a, pb, "signal", text_of(a, e));
+        break;
     case TASK_EVENT_NONE:
     case TASK_EVENT_TYPES:
         break;
@@ -211,7 +221,10 @@ static const char *text_key(enum task_event_type type)
         return "exit_message";
     case TASK_EVENT_RESTARTING:
     case TASK_EVENT_NOT_RESTARTING:
+    case TASK_EVENT_RESTART_SIGNALED:
         return "restart_reason";
+    case TASK_EVENT_SIGNALING:
+        return "signal";
     case TASK_EVENT_SIBLING_FAILED:
         return "failed_sibling";
     default:

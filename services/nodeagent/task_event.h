@@ -25,13 +25,15 @@ enum task_event_type {
     TASK_EVENT_LEADER_DEAD,
     TASK_EVENT_MAIN_DEAD,
     TASK_EVENT_SIBLING_FAILED,
+    TASK_EVENT_RESTART_SIGNALED,
+    TASK_EVENT_SIGNALING,
     TASK_EVENT_TYPES,
 };
 
 #define TASK_EVENT_TEXT 240
 
 /* amount_ns is the delay of RESTARTING and WAITING_SHUTDOWN and the timeout of KILLING; text is the
- * reason, the error, the sibling's name or the message. */
+ * reason, the error, the sibling's or the signal's name or the message. */
 struct task_event {
     enum task_event_type type;
     int64_t time_ns;

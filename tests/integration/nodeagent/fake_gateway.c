@@ -145,6 +145,9 @@ static void on_result(void *self, struct request *req)
             f->last_offset = m->offset;
         for (size_t i = 0; i < m->n_files && f->file_count < 1024; i++)
             f->files[f->file_count++] = (Pb__FileInfo *)wire_clone(f->arena, &m->files[i]->base);
+        for (size_t i = 0; i < m->n_usages && f->usage_count < MAX_ALLOCS; i++)
+            f->usages[f->usage_count++] =
+                (Pb__TaskUsage *)wire_clone(f->arena, &m->usages[i]->base);
         if (m->error != NULL) {
             f->error_status = m->error->http_status;
             snprintf(f->error, sizeof f->error, "%s", m->error->reason);
@@ -518,7 +521,7 @@ bool fake_read(struct fake *f, Pb__AgentRequest request, size_t enough, int ms)
 {
     struct id id = id_new();
     strbuf_clear(&f->data);
-    f->file_count = 0;
+    f->file_count = f->usage_count = 0;
     f->pieces = f->error_status = 0;
     f->error[0] = f->last_file[0] = '\0';
     f->read_done = f->reader_gone = false;

@@ -45,6 +45,8 @@ struct fake {
     struct strbuf data;
     Pb__FileInfo *files[1024];
     size_t file_count;
+    Pb__TaskUsage *usages[MAX_ALLOCS];
+    size_t usage_count;
     uint32_t pieces, error_status;
     char error[512], last_file[256];
     int64_t last_offset;

@@ -76,6 +76,51 @@ Test(task, is_killed_in_every_phase)
     arena_free(a);
 }
 
+Test(task, restarts_at_its_users_wish_whatever_the_policy_says)
+{
+    static const struct task_rules never = {{0, 300 * S, S, false, false}, 5 * S, 0};
+    struct arena *a = arena_new(1 << 20);
+    struct task t;
+    task_init(&t, &never, S);
+    cr_assert_eq(feed(&t, TASK_IN_RESTART, S, 0), 0, "it does not run yet");
+    feed(&t, TASK_IN_BEGIN, 2 * S, 0);
+    feed(&t, TASK_IN_STARTED, 3 * S, 0);
+    cr_assert_eq(feed(&t, TASK_IN_RESTART, 4 * S, 0), TASK_DO_KILL | TASK_DO_REPORT);
+    cr_assert_eq(feed(&t, TASK_IN_RESTART, 4 * S, 0), 0, "once is enough");
+    struct task read_back;
+    task_load(&read_back, &never, task_save(a, &t, "t"));
+    cr_assert(read_back.restart_wanted, "an agent that begins anew has forgotten it");
+    task_fini(&read_back);
+    cr_assert_eq(feed(&t, TASK_IN_EXITED, 5 * S, 137),
+                 TASK_DO_TIMER | TASK_DO_REPORT | TASK_DO_RELEASE);
+    cr_assert_eq(t.timer_at_ns, 5 * S);
+    cr_assert_eq(feed(&t, TASK_IN_TIMER, 5 * S, 0), TASK_DO_LAUNCH | TASK_DO_REPORT);
+    feed(&t, TASK_IN_STARTED, 6 * S, 0);
+    cr_assert(t.phase == TASK_RUNNING && t.restarts == 1);
+    cr_assert_str_eq(events_of(a, &t), "Received,Task Setup,Started,Restart Signaled,Terminated,"
+                                       "Restarting,Started");
+    task_fini(&t);
+    arena_free(a);
+}
+
+Test(task, stays_dead_when_it_is_killed_while_it_restarts)
+{
+    struct arena *a = arena_new(1 << 20);
+    struct task t;
+    task_init(&t, &rules, S);
+    feed(&t, TASK_IN_BEGIN, 2 * S, 0);
+    feed(&t, TASK_IN_STARTED, 3 * S, 0);
+    feed(&t, TASK_IN_RESTART, 4 * S, 0);
+    cr_assert_eq(feed(&t, TASK_IN_KILL, 4 * S, 0), TASK_DO_REPORT);
+    cr_assert_eq(feed(&t, TASK_IN_KILL, 4 * S, 0), 0);
+    feed(&t, TASK_IN_EXITED, 5 * S, 130);
+    cr_assert(t.phase == TASK_DEAD && !t.failed);
+    cr_assert_str_eq(events_of(a, &t), "Received,Task Setup,Started,Restart Signaled,Killing,"
+                                       "Terminated,Killed");
+    task_fini(&t);
+    arena_free(a);
+}
+
 Test(task, waits_for_its_shutdown_delay)
 {
     struct task_rules r = rules;
