@@ -131,6 +131,17 @@ bool agents_is_connected(const struct agents *a, const uint8_t node_id[16])
             (n->polled_ms != 0 && loop_now_ms(a->loop) - n->polled_ms < IN_TOUCH_MS));
 }
 
+bool agents_only_node(const struct agents *a, uint8_t node_id[16])
+{
+    const void *id;
+    void *n;
+    size_t i = 0;
+    if (map_count(a->nodes) != 1 || !map_next(a->nodes, &i, &id, NULL, &n))
+        return false;
+    memcpy(node_id, id, ID_SIZE);
+    return true;
+}
+
 /* ---- heartbeats: noted here, told to the controller in batches */
 
 static void say_seen(void *owner);

@@ -97,5 +97,7 @@ struct agents_stats {
 void agents_stats(const struct agents *a, struct agents_stats *out);
 /* Whether the node's agent is in touch with this gateway. */
 bool agents_is_connected(const struct agents *a, const uint8_t node_id[16]);
+/* False: the region has more than one node, or none. */
+bool agents_only_node(const struct agents *a, uint8_t node_id[16]);
 
 #endif

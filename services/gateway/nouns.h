@@ -55,6 +55,8 @@ route_fn node_eligibility_put, node_drain_put;
 route_fn node_evaluate_put, node_purge_put;
 /* fs.c */
 route_fn fs_any;
+route_fn alloc_restart_put, alloc_signal_put, alloc_stats_get, alloc_collect, alloc_no_action;
+route_fn client_stats_get, client_collect, client_metadata_get, client_metadata_put;
 /* status.c */
 route_fn status_leader, status_peers, regions_list;
 /* namespaces.c */

@@ -7,6 +7,7 @@
 #include "devicewatch.h"
 #include "fingerprint.h"
 #include "host.h"
+#include "nodemeta.h"
 #include "wire/wire.h"
 #include <errno.h>
 #include <limits.h>
@@ -273,6 +274,12 @@ static void on_news_lost(void *owner)
     uplink_resync(na->uplink);
 }
 
+static void on_node_changed(void *owner)
+{
+    struct nodeagent *na = owner;
+    uplink_node_changed(na->uplink);
+}
+
 static struct client *result_client(void *owner)
 {
     struct nodeagent *na = owner;
@@ -340,10 +347,13 @@ static enum err open_parts(struct nodeagent *na, struct reason *why)
         .owner = na,
     };
     na->runner = runner_new(na->loop, &runner);
+    na->nodemeta = nodemeta_new(&(struct nodemeta_options){
+        .local = na->local, .node = na->node, .changed = on_node_changed, .owner = na});
     const struct readers_options readers = {
         .data_dir = na->data_dir,
         .node = na->node,
         .runner = na->runner,
+        .meta = na->nodemeta,
         .client = result_client,
         .owner = na,
     };
@@ -448,6 +458,7 @@ void nodeagent_close(void *self)
     forget_free(na->forget);
     readers_free(na->readers);
     sessions_free(na->sessions);
+    nodemeta_free(na->nodemeta);
     runner_free(na->runner);
     networks_free(na->networks);
     local_close(na->local);

@@ -39,6 +39,7 @@ struct nodeagent {
     struct forget *forget;
     struct readers *readers;
     struct sessions *sessions;
+    struct nodemeta *nodemeta;
     struct devicewatch *devicewatch; /* NULL: no program */
     void (*drained)(void *arg);
     void *drained_arg;

@@ -1,4 +1,4 @@
-/* Answers what readers at some gateway ask of this node: lists, files, logs. Results go up in
+/* Answers what users at some gateway ask of this node: lists, files, logs, orders. Results go up in
  * pieces of at most 64 KiB, each sent once the one before has been taken, so a slow reader costs no
  * memory here. */
 #ifndef NODEAGENT_READERS_H
@@ -15,6 +15,7 @@ struct readers_options {
     const char *data_dir;
     const Pb__Node *node;
     struct runner *runner;
+    struct nodemeta *meta;
     struct client *(*client)(void *owner); /* whom to send results to */
     void *owner;
 };

@@ -50,6 +50,38 @@ bool runner_has(const struct runner *r, const uint8_t alloc[16])
     return map_get_id(r->allocs, alloc) != NULL;
 }
 
+struct over {
+    struct runner *runner;
+    uint8_t (*ids)[16];
+    size_t count, room;
+};
+
+static void note_over(void *owner, const Pb__LocalAlloc *saved)
+{
+    struct over *o = owner;
+    if (saved->alloc == NULL || saved->alloc->id.len != 16 ||
+        runner_has(o->runner, saved->alloc->id.data))
+        return;
+    if (o->count == o->room) {
+        o->room = o->room == 0 ? 64 : 2 * o->room;
+        o->ids = xrealloc(o->ids, o->room * sizeof *o->ids);
+    }
+    memcpy(o->ids[o->count++], saved->alloc->id.data, 16);
+}
+
+bool runner_collect(struct runner *r)
+{
+    struct over over = {.runner = r};
+    if (local_is_dirty(r->options.local))
+        return false;
+    local_each_alloc(r->options.local, note_over, &over);
+    for (size_t i = 0; i < over.count; i++)
+        runner_remove_files(r, over.ids[i]);
+    free(over.ids);
+    runner_write_soon(r);
+    return true;
+}
+
 void runner_forget(struct runner *r, const uint8_t alloc[16])
 {
     if (runner_has(r, alloc))

@@ -61,6 +61,9 @@ bool runner_has(const struct runner *r, const uint8_t alloc[16]);
 /* The servers know it no more: what is left of it goes, if it is over. */
 void runner_forget(struct runner *r, const uint8_t alloc[16]);
 
+/* All that are over and told: a user asks for their room. False: not now, ask again. */
+bool runner_collect(struct runner *r);
+
 struct runner_counts {
     size_t allocs, tasks_running, tasks_pending, shims;
 };

@@ -2,6 +2,7 @@
 #include "base/err.h"
 #include "client.h"
 #include "nodepieces.h"
+#include "nodestats.h"
 #include "resolve.h"
 #include "show.h"
 #include <stdio.h>
@@ -246,6 +247,9 @@ static int print_node(struct client *c, const struct args *args, const json_t *n
                 print_drivers(value_at(node, "Drivers"), colors);
             print_events(value_at(node, "Events"), colors);
             print_allocated(node, allocs.json, colors);
+            print_utilization(c, node, allocs.json, stats.json);
+            if (args_has(args, "stats"))
+                print_host_stats(stats.json, colors);
             print_pieces(node, allocs.json, colors);
         }
         print_allocs(allocs.json, verbose, colors);
@@ -298,7 +302,7 @@ static const struct flag status_flags[] = {
     {"verbose", FLAG_BOOL, NULL, "whole ids; also drivers, attributes and meta"},
     {"short", FLAG_BOOL, NULL, "without events and resources"},
     {"allocs", FLAG_BOOL, NULL, "in the list: how many allocations run"},
-    {"stats", FLAG_BOOL, NULL, "accepted; what is used is shown where known"},
+    {"stats", FLAG_BOOL, NULL, "also what each core and disk of the machine does"},
     {"json", FLAG_BOOL, NULL, "print JSON, for programs"},
     FLAG_END,
 };

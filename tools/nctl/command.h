@@ -47,7 +47,7 @@ extern const struct command commands_exec[], commands_port_forward[], commands_j
     commands_history[], commands_plan[], commands_scheduler[], commands_alloc[], commands_fs[],
     commands_node[], commands_drain[], commands_eval[], commands_deployment[], commands_scaling[],
     commands_namespace[], commands_purge[], commands_pool[], commands_server[], commands_operator[],
-    commands_tls[], commands_dev[], commands_dispatch[], commands_periodic[];
+    commands_tls[], commands_dev[], commands_dispatch[], commands_periodic[], commands_orders[];
 
 #define MAX_FLAGS 48
 

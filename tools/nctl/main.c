@@ -34,6 +34,7 @@ static const struct command *const commands[] = {
     commands_alloc,
     commands_exec,
     commands_port_forward,
+    commands_orders,
     commands_fs,
     commands_node,
     commands_drain,
