@@ -212,9 +212,14 @@ void client_collect(struct call_context *c)
                 exchange_arg(c->x, "node_id"));
 }
 
+/* Of the paths that are left: an action that is none, or one by another method. */
 void alloc_no_action(struct call_context *c)
 {
-    answer_text(c->x, 404, "resource not found");
+    const char *action = strrchr(c->id, '/');
+    if (action != NULL && (strcmp(action, "/restart") == 0 || strcmp(action, "/signal") == 0))
+        answer_text(c->x, 405, "Invalid method");
+    else
+        answer_text(c->x, 404, "resource not found");
 }
 
 /* ---- statistics */

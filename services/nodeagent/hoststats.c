@@ -1,9 +1,9 @@
 #include "hoststats.h"
 #include <ctype.h>
-#include <inttypes.h>
 #include <mntent.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/statvfs.h>
 
@@ -23,17 +23,18 @@ static void read_cpus(struct host_look *out, const char *root)
     char line[512];
     while (f != NULL && out->cpu_count < HOST_MAX_CPUS && fgets(line, sizeof line, f) != NULL) {
         uint64_t v[8] = {0};
-        unsigned number;
-        if (!isdigit((unsigned char)line[3]) ||
-            sscanf(line,
-                   "cpu%u %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64
-                   " %" SCNu64 " %" SCNu64,
-                   &number, &v[0], &v[1], &v[2], &v[3], &v[4], &v[5], &v[6], &v[7]) < 5)
+        char *at = strchr(line, ' ');
+        if (strncmp(line, "cpu", 3) != 0 || !isdigit((unsigned char)line[3]) || at == NULL)
             continue;
         struct host_cpu *c = &out->cpus[out->cpu_count++];
-        *c = (struct host_cpu){.user = v[0] + v[1], .system = v[2], .idle = v[3] + v[4]};
-        for (size_t i = 0; i < 8; i++)
+        *c = (struct host_cpu){0};
+        for (size_t i = 0; i < 8; i++) {
+            v[i] = strtoull(at, &at, 10);
             c->total += v[i];
+        }
+        c->user = v[0] + v[1];
+        c->system = v[2];
+        c->idle = v[3] + v[4];
     }
     if (f != NULL)
         fclose(f);
@@ -41,29 +42,31 @@ static void read_cpus(struct host_look *out, const char *root)
 
 static void read_memory(struct host_look *out, const char *root)
 {
+    const struct {
+        const char *name;
+        uint64_t *bytes;
+    } parts[] = {{"MemTotal:", &out->memory_total},
+                 {"MemAvailable:", &out->memory_available},
+                 {"MemFree:", &out->memory_free}};
     FILE *f = open_proc(root, "meminfo");
     char line[256];
-    uint64_t kb;
-    while (f != NULL && fgets(line, sizeof line, f) != NULL) {
-        if (sscanf(line, "MemTotal: %" SCNu64, &kb) == 1)
-            out->memory_total = kb * 1024;
-        else if (sscanf(line, "MemAvailable: %" SCNu64, &kb) == 1)
-            out->memory_available = kb * 1024;
-        else if (sscanf(line, "MemFree: %" SCNu64, &kb) == 1)
-            out->memory_free = kb * 1024;
-    }
+    while (f != NULL && fgets(line, sizeof line, f) != NULL)
+        for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
+            if (strncmp(line, parts[i].name, strlen(parts[i].name)) == 0)
+                *parts[i].bytes = strtoull(line + strlen(parts[i].name), NULL, 10) * 1024;
     if (f != NULL)
         fclose(f);
 }
 
 void host_look_at(struct host_look *out, const char *root, int64_t now_ns)
 {
+    char line[64];
     *out = (struct host_look){.time_ns = now_ns};
     read_cpus(out, root);
     read_memory(out, root);
     FILE *f = open_proc(root, "uptime");
-    if (f != NULL && fscanf(f, "%lf", &out->uptime_s) != 1)
-        out->uptime_s = 0;
+    if (f != NULL && fgets(line, sizeof line, f) != NULL)
+        out->uptime_s = strtod(line, NULL);
     if (f != NULL)
         fclose(f);
 }

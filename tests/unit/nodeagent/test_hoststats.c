@@ -3,6 +3,7 @@
 #include <criterion/criterion.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -80,11 +81,12 @@ static char *text_of(const struct nodemeta *m)
     return text;
 }
 
-static void expect(const struct nodemeta *m, const char *want)
+static bool is_told(const struct nodemeta *m, const char *want)
 {
     char *text = text_of(m);
-    cr_expect_str_eq(text, want);
+    bool same = strcmp(text, want) == 0;
     free(text);
+    return same;
 }
 
 Test(nodemeta, what_is_set_wins_over_the_settings_and_is_kept)
@@ -104,16 +106,15 @@ Test(nodemeta, what_is_set_wins_over_the_settings_and_is_kept)
     node.n_meta = 2;
     const struct nodemeta_options o = {local, &node, on_changed, NULL};
     struct nodemeta *m = nodemeta_new(&o);
-    expect(
-        m,
-        "{\"Dynamic\":{},\"Meta\":{\"a\":\"1\",\"b\":\"2\"},\"Static\":{\"a\":\"1\",\"b\":\"2\"}}");
+    cr_expect(is_told(m, "{\"Dynamic\":{},\"Meta\":{\"a\":\"1\",\"b\":\"2\"},\"Static\":{\"a\":"
+                         "\"1\",\"b\":\"2\"}}"));
     changes = 0;
     cr_assert_eq(nodemeta_set(m, set_list, 3, &why), OK);
     cr_expect_eq(changes, 1);
     static const char *const after =
         "{\"Dynamic\":{\"a\":\"x\",\"b\":null,\"c\":\"3\"},\"Meta\":{\"a\":\"x\",\"c\":\"3\"},"
         "\"Static\":{\"a\":\"1\",\"b\":\"2\"}}";
-    expect(m, after);
+    cr_expect(is_told(m, after));
     cr_expect_eq(node.n_meta, 2);
     cr_expect_str_eq(node.meta[1]->key, "c");
     Pb__KeyValue bad = pair("no space", "x"), *bad_list[] = {&bad};
@@ -123,7 +124,7 @@ Test(nodemeta, what_is_set_wins_over_the_settings_and_is_kept)
     node.meta = fixed_list;
     node.n_meta = 2;
     m = nodemeta_new(&o);
-    expect(m, after);
+    cr_expect(is_told(m, after));
     nodemeta_free(m);
     local_close(local);
     snprintf(clean, sizeof clean, "rm -r %s", dir);
