@@ -155,7 +155,10 @@ void cni_failure(const char *plugin, const char *command, const char *text, size
     reason_set(why, ERR_UNAVAILABLE, "plugin %s, %s: %s%s%s", plugin, command,
                message != NULL ? message : "it failed without a reason", has_details ? ": " : "",
                has_details ? details : "");
-    for (char *c = why == NULL ? NULL : why->text; c != NULL && (c = strchr(c, '\n')) != NULL;)
-        *c = ' ';
     json_decref(said);
+    if (why == NULL)
+        return;
+    for (char *c = why->text; *c != '\0'; c++)
+        if (*c == '\n')
+            *c = ' ';
 }
