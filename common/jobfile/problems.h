@@ -45,6 +45,8 @@ void validate_constraints(struct texts *errors, Pb__Constraint *const *constrain
 void validate_devices(struct texts *errors, Pb__RequestedDevice *const *devices, size_t count);
 void validate_affinities(struct texts *errors, Pb__Affinity *const *affinities, size_t count);
 void validate_spreads(struct texts *errors, Pb__Spread *const *spreads, size_t count);
+/* validate_volumes.c: of the group, and of its tasks what they mount. */
+void validate_volumes(struct texts *errors, const Pb__TaskGroup *group);
 void validate_networks(struct texts *errors, Pb__Network *const *networks, size_t count,
                        const char *where);
 void validate_restart(struct texts *errors, const Pb__RestartPolicy *policy);

@@ -273,7 +273,6 @@ static void validate_task_needs(struct texts *errors, const Pb__Task *task)
         const char *what;
     } needs[] = {
         {task->n_artifacts > 0, "artifact"},
-        {task->n_volume_mounts > 0, "volume_mount"},
         {task->csi_plugin_config_json != NULL, "csi_plugin"},
         {task->kind != NULL && strncmp(task->kind, "connect", 7) == 0, "Consul Connect"},
     };
@@ -295,6 +294,9 @@ static void warn_about_task(struct validation *v, const Pb__TaskGroup *group, co
         {task->vault_json != NULL, "vault"},
         {task->scaling_policies_json != NULL, "scaling"},
         {task->resources->memory_max_mb > 0 && !is_text(task->driver, "exec"), "memory_max"},
+        /* It sees the node's files where they are. */
+        {task->n_volume_mounts > 0 && is_text(task->driver, "raw_exec"),
+         "volume_mount with driver raw_exec"},
     };
     for (size_t i = 0; i < COUNT_OF(wishes); i++)
         if (wishes[i].wanted)
@@ -521,8 +523,7 @@ void validate_group(struct validation *v, const Pb__TaskGroup *group)
     validate_scaling(&errors, group);
     validate_networks(&network, group->networks, group->n_networks, "taskgroup network");
     texts_nest(&errors, &network, "Task group network validation failed: ");
-    if (group->n_volumes > 0)
-        texts_add(&errors, "volume " NOT_YET);
+    validate_volumes(&errors, group);
     if (group->n_tasks > MOST_TASKS)
         texts_add(&errors, "%zu tasks are too many for a group: at most %d", group->n_tasks,
                   MOST_TASKS);

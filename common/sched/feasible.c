@@ -5,8 +5,9 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Nomad's name for it. */
+/* Nomad's names for them. */
 #define MISSING_DRIVERS "missing drivers"
+#define MISSING_VOLUMES "missing compatible host volumes"
 
 static bool in_pool(const Pb__Job *job, const char *pool)
 {
@@ -84,6 +85,20 @@ static const char *judge_networks(const struct texts *t, struct arena *a,
     return wrong;
 }
 
+/* One that the node has for reading alone is enough for those who only read. */
+static const char *missing_volumes(const struct kind *k, const Pb__TaskGroup *group)
+{
+    char key[256];
+    for (size_t i = 0; i < group->n_volumes; i++) {
+        const Pb__VolumeRequest *v = group->volumes[i];
+        int len = snprintf(key, sizeof(key), "!volume.%s", v->source != NULL ? v->source : "");
+        const char *access = len < (int)sizeof(key) ? texts_get(&k->texts, key) : NULL;
+        if (access == NULL || (!v->read_only && strcmp(access, "rw") != 0))
+            return MISSING_VOLUMES;
+    }
+    return NULL;
+}
+
 static const char *describe(struct arena *a, const Pb__Constraint *c)
 {
     char text[2 * TARGET_LONGEST];
@@ -158,6 +173,8 @@ static const char *judge_kind(const struct fleet *f, uint32_t kind, const struct
     if (wrong == NULL)
         wrong = judge_networks(&k->texts, a, group);
     if (wrong == NULL)
+        wrong = missing_volumes(k, group);
+    if (wrong == NULL)
         wrong = pieces_judge(x->pieces, f, kind);
     if (wrong != NULL)
         return wrong;
@@ -207,7 +224,7 @@ size_t feasible_wrongs(const struct feasible *x, struct arena *a, const struct f
 {
     const struct kind *k = &f->kinds[f->kind_of[slot]];
     const char *fixed[] = {missing_driver(k, group), judge_networks(&k->texts, a, group),
-                           pieces_judge(x->pieces, f, f->kind_of[slot])};
+                           missing_volumes(k, group), pieces_judge(x->pieces, f, f->kind_of[slot])};
     size_t n = 0;
     for (size_t i = 0; i < COUNT_OF(fixed); i++)
         if (fixed[i] != NULL && n < max)

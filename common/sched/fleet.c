@@ -71,6 +71,10 @@ static void kind_texts(struct strbuf *b, const Pb__Node *node)
             if (node->networks[i]->addresses[k]->alias != NULL)
                 add_text(b, "!network.", node->networks[i]->addresses[k]->alias, "");
     }
+    for (size_t i = 0; i < node->n_host_volumes; i++)
+        if (node->host_volumes[i]->name != NULL)
+            add_text(b, "!volume.", node->host_volumes[i]->name,
+                     node->host_volumes[i]->read_only ? "ro" : "rw");
     add_models(b, node);
     add_pairs(b, "attr.", node->attributes, node->n_attributes, false);
     add_pairs(b, "meta.", node->meta, node->n_meta, false);

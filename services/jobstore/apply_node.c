@@ -55,6 +55,12 @@ static char *computed_class(struct arena *a, const Pb__Node *n)
         h = fnv(h, n->drivers[i]->healthy ? "healthy" : "");
     }
     h = fnv_devices(h, n);
+    for (size_t i = 0; i < n->n_host_volumes; i++)
+        h = fnv(fnv(fnv(h, "volume"), n->host_volumes[i]->name),
+                n->host_volumes[i]->read_only ? "ro" : "rw");
+    for (size_t i = 0; i < n->n_networks; i++)
+        if (n->networks[i]->mode != NULL && strcmp(n->networks[i]->mode, "host") != 0)
+            h = fnv(fnv(h, "network"), n->networks[i]->mode);
     return arena_printf(a, "v1:%llu", (unsigned long long)h);
 }
 

@@ -91,6 +91,7 @@ static enum err make_plan(struct launch *l, void **slot, struct reason *why)
                           l->task->kill_signal);
     struct driver_ask ask = {
         .arena = l->arena,
+        .group = l->group,
         .task = l->task,
         .env = l->env,
         .task_dir = l->task_dir,

@@ -40,6 +40,8 @@ static const struct setting settings[] = {
     SETTING(nodeagent, reserved_memory_mb, COUNT, "0", "MiB of memory that no task gets"),
     SETTING(nodeagent, reserved_disk_mb, COUNT, "0", "MiB of disk that no task gets"),
     SETTING(nodeagent, reserved_ports, LIST, "", "ports and ranges (8000-8010) that no task gets"),
+    SETTING(nodeagent, host_volumes, LIST, "",
+            "directories that jobs may mount by name: NAME=PATH, or NAME=PATH:ro"),
     SETTING(nodeagent, reserved_cores, TEXT, "",
             "cores (0-1,4) that no task gets; their MHz are reserved with them"),
     SETTING(nodeagent, device_file, TEXT, "",

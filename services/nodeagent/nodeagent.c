@@ -8,6 +8,7 @@
 #include "fingerprint.h"
 #include "host.h"
 #include "nodemeta.h"
+#include "volumes.h"
 #include "wire/wire.h"
 #include <errno.h>
 #include <limits.h>
@@ -128,6 +129,27 @@ static enum err read_device_file(struct nodeagent *na, struct reason *why)
     return e == OK ? OK : reason_add(why, e, "device_file %s", na->device_file);
 }
 
+/* One that is not there now is no volume of this node, and the node says so. */
+static enum err describe_volumes(struct nodeagent *na, struct reason *why)
+{
+    Pb__Node *node = na->node;
+    size_t kept = 0;
+    enum err e = volumes_parse(na->arena, na->host_volumes, node, why);
+    for (size_t i = 0; e == OK && i < node->n_host_volumes; i++) {
+        Pb__HostVolume *v = node->host_volumes[i];
+        if (access(v->path, F_OK) == 0) {
+            node->host_volumes[kept++] = v;
+            continue;
+        }
+        const char *key = arena_printf(na->arena, "volume.%s.unhealthy", v->name);
+        const char *text = arena_printf(na->arena, "%s: %s", v->path, strerror(errno));
+        fingerprint_set(na->arena, node, key, text);
+        log_warn("host_volume_missing", "volume=%s reason=%s", v->name, log_quote(text));
+    }
+    node->n_host_volumes = e == OK ? kept : 0;
+    return e;
+}
+
 /* Names that jobs choose by, as they would be misread there. */
 static enum err check_names(const struct nodeagent *na, struct reason *why)
 {
@@ -182,6 +204,8 @@ static enum err describe_node(struct nodeagent *na, struct reason *why)
     enum err e = describe_cores(na, why);
     if (e == OK)
         e = read_device_file(na, why);
+    if (e == OK)
+        e = describe_volumes(na, why);
     if (e != OK)
         return e;
     devicewatch_begin(na);

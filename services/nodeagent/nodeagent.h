@@ -18,7 +18,7 @@ struct nodeagent {
         *node_class, *meta, *region;
     const char *network_interface, *taskshim, *cgroup, *chroot, *http_addr, *reserved_ports;
     const char *tasknet, *bridge_network_name, *bridge_network_subnet, *cni_path, *cni_config_dir;
-    const char *reserved_cores, *device_file, *device_program;
+    const char *host_volumes, *reserved_cores, *device_file, *device_program;
     uint64_t device_interval_ms, device_timeout_ms;
     uint64_t cpu_mhz, memory_mb, disk_mb;
     uint64_t reserved_cpu, reserved_memory_mb, reserved_disk_mb;

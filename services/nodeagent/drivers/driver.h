@@ -24,6 +24,7 @@ struct driver_host {
 
 struct driver_ask {
     struct arena *arena;
+    const Pb__TaskGroup *group;
     const Pb__Task *task;
     const json_t *config; /* an object */
     const struct taskenv *env;

@@ -4,8 +4,10 @@
  * Config: command, args, cpu_hard_limit, pids_limit, io_weight, ulimit. */
 #include "driver.h"
 #include "nodeagent/devices.h"
+#include "nodeagent/volumes.h"
 #include "wire/grant.h"
 #include <string.h>
+#include <unistd.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 
@@ -33,7 +35,7 @@ static enum err add_mount(const struct driver_ask *ask, struct driver_plan *out,
                           const char *place, bool writable, struct reason *why)
 {
     if (out->mount_count == SHIM_MAX_MOUNTS)
-        return reason_set(why, ERR_INVALID, "chroot names more than %d directories",
+        return reason_set(why, ERR_INVALID, "chroot and volumes are more than %d directories",
                           SHIM_MAX_MOUNTS);
     out->mounts[out->mount_count++] = (struct spec_mount){
         arena_strdup(ask->arena, source), arena_strdup(ask->arena, place), writable, false};
@@ -98,6 +100,26 @@ static enum err add_devices(const struct driver_ask *ask, struct driver_plan *ou
     return d.e;
 }
 
+/* Over all that is there already. */
+static enum err add_volumes(const struct driver_ask *ask, struct driver_plan *out,
+                            struct reason *why)
+{
+    enum err e = OK;
+    for (size_t i = 0; e == OK && i < ask->task->n_volume_mounts; i++) {
+        const Pb__VolumeMount *m = ask->task->volume_mounts[i];
+        struct volume_place v;
+        const char *place = m->destination == NULL ? "" : m->destination;
+        e = volumes_find(ask->node, ask->group, m, &v, why);
+        if (e == OK && access(v.path, F_OK) != 0)
+            e = reason_errno(why, ERR_NOT_FOUND, "volume %s: %s", m->volume, v.path);
+        if (e == OK && place[strspn(place, "/")] == '\0')
+            e = reason_set(why, ERR_INVALID, "volume_mount: destination \"%s\" is no place", place);
+        if (e == OK)
+            e = add_mount(ask, out, v.path, place, v.writable, why);
+    }
+    return e;
+}
+
 static enum err make_root(const struct driver_ask *ask, struct driver_plan *out, struct reason *why)
 {
     static const char *const own[] = {"local", "secrets", "tmp"};
@@ -108,6 +130,8 @@ static enum err make_root(const struct driver_ask *ask, struct driver_plan *out,
     for (size_t i = 0; e == OK && i < COUNT_OF(own); i++)
         e = add_mount(ask, out, arena_printf(ask->arena, "%s/%s", ask->task_dir, own[i]), own[i],
                       true, why);
+    if (e == OK)
+        e = add_volumes(ask, out, why);
     return e == OK ? add_devices(ask, out, why) : e;
 }
 

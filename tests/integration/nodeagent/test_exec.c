@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define RUNNING    PB__ALLOC__CLIENT_STATUS__RUNNING
@@ -123,6 +124,60 @@ Test(exec, the_nodes_directories_are_read_only_and_its_own_are_not)
                               "cat /local/a /alloc/data/b /tmp/c; echo x > /usr/x || echo no; "
                               "echo x > /x || echo no; echo x > /etc/x || echo no"));
     cr_assert_str_eq(said, "x\nx\nx\nno\nno\nno\n");
+}
+
+static Pb__VolumeMount *a_mount(const char *volume, const char *destination)
+{
+    Pb__VolumeMount *m = arena_alloc(f->arena, sizeof *m);
+    pb__volume_mount__init(m);
+    m->volume = arena_strdup(f->arena, volume);
+    m->destination = arena_strdup(f->arena, destination);
+    return m;
+}
+
+static void add_volume(Pb__TaskGroup *g, const char *name, const char *source)
+{
+    Pb__VolumeRequest *v = arena_alloc(f->arena, sizeof *v);
+    pb__volume_request__init(v);
+    v->name = arena_strdup(f->arena, name);
+    v->source = arena_strdup(f->arena, source);
+    g->volumes[g->n_volumes++] = v;
+}
+
+/* "given" may be written to, "guarded" may not; "lost" is not there. */
+static void restart_with_volumes(void)
+{
+    static char option[200];
+    const char *dir = arena_printf(f->arena, "%s/given", f->dir);
+    fake_kill_agent(f, SIGTERM);
+    cr_assert(mkdir(dir, 0777) == 0 && chmod(dir, 0777) == 0);
+    snprintf(option, sizeof option, "given=%s,guarded=%s:ro,lost=%s/lost", dir, dir, f->dir);
+    f->extra[0] = "--host-volumes";
+    f->extra[1] = option;
+    f->node = NULL;
+    fake_start_agent(f);
+}
+
+Test(exec, a_volume_of_the_node_is_where_the_task_mounts_it)
+{
+    restart_with_volumes();
+    const char *why = fake_attribute(f, "volume.lost.unhealthy");
+    cr_assert(why != NULL && strstr(why, "No such file") != NULL);
+    cr_assert_eq(f->node->n_host_volumes, 2);
+    Pb__Job *job = job_of("batch", SH("echo x > /data/in/a && cat /other/a; echo y > /other/b || "
+                                      "echo guarded"));
+    Pb__TaskGroup *g = job->task_groups[0];
+    g->volumes = arena_array(f->arena, Pb__VolumeRequest *, 2);
+    add_volume(g, "v", "given");
+    add_volume(g, "w", "guarded");
+    Pb__Task *t = g->tasks[0];
+    t->volume_mounts = arena_array(f->arena, Pb__VolumeMount *, 2);
+    t->volume_mounts[t->n_volume_mounts++] = a_mount("v", "/data/in");
+    t->volume_mounts[t->n_volume_mounts++] = a_mount("w", "/other");
+    int i = fake_place(f, job);
+    cr_assert(fake_await(f, i, COMPLETE, 30000), "%s; %s", fake_events(f, i, "t"), errors(i));
+    cr_assert_str_eq(output(i), "x\nguarded\n");
+    cr_assert_eq(access(arena_printf(f->arena, "%s/given/a", f->dir), F_OK), 0);
 }
 
 Test(exec, root_in_a_task_is_refused_the_nodes_insides)

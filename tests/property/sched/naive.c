@@ -106,12 +106,28 @@ static bool is_in_its_place(const Pb__Job *job, const Pb__Node *n)
     return named && (strcmp(wanted, "all") == 0 || strcmp(wanted, pool) == 0);
 }
 
+static bool has_volume(const Pb__Node *n, const Pb__VolumeRequest *v)
+{
+    for (size_t i = 0; i < n->n_host_volumes; i++)
+        if (strcmp(n->host_volumes[i]->name, v->source) == 0)
+            return v->read_only || !n->host_volumes[i]->read_only;
+    return false;
+}
+
+static bool has_volumes(const Pb__Node *n, const Pb__TaskGroup *g)
+{
+    for (size_t i = 0; i < g->n_volumes; i++)
+        if (!has_volume(n, g->volumes[i]))
+            return false;
+    return true;
+}
+
 static bool may_be_on(const struct follower *w, const Pb__Node *n)
 {
     return n->status == PB__NODE__STATUS__READY && !n->drain &&
            n->eligibility == PB__NODE__ELIGIBILITY__ELIGIBLE && is_in_its_place(w->job, n) &&
            n->drivers[0]->healthy && all_hold(n, w->job->constraints, w->job->n_constraints) &&
-           all_hold(n, w->group->constraints, w->group->n_constraints);
+           all_hold(n, w->group->constraints, w->group->n_constraints) && has_volumes(n, w->group);
 }
 
 static uint32_t fixed_port(const Pb__TaskGroup *g)

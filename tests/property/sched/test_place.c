@@ -187,6 +187,38 @@ static Pb__TaskGroup *add_group(struct onejob *c, Pb__Job *job, struct prng *r)
     return g;
 }
 
+static const char *const volume_names[] = {"scratch", "certs"};
+
+/* After all else, so that the other worlds stay as they are. */
+static void add_volumes(struct onejob *c, const Pb__Job *job, struct prng *r)
+{
+    for (size_t i = 0; i < c->node_count; i++) {
+        Pb__Node *n = c->nodes[i];
+        n->host_volumes = arena_array(c->arena, Pb__HostVolume *, 2);
+        for (size_t k = 0; k < COUNT_OF(volume_names); k++) {
+            if (prng_below(r, 3) == 0)
+                continue;
+            Pb__HostVolume *v = arena_array(c->arena, Pb__HostVolume, 1);
+            pb__host_volume__init(v);
+            v->name = arena_strdup(c->arena, volume_names[k]);
+            v->has_read_only = true;
+            v->read_only = prng_below(r, 3) == 0;
+            n->host_volumes[n->n_host_volumes++] = v;
+        }
+    }
+    for (size_t i = 0; i < job->n_task_groups; i++) {
+        Pb__TaskGroup *g = job->task_groups[i];
+        Pb__VolumeRequest *v = arena_array(c->arena, Pb__VolumeRequest, 1);
+        pb__volume_request__init(v);
+        v->name = arena_strdup(c->arena, "v");
+        v->has_read_only = true;
+        v->source = arena_strdup(c->arena, volume_names[prng_below(r, 2)]);
+        v->read_only = prng_below(r, 2) == 0;
+        g->volumes = arena_array(c->arena, Pb__VolumeRequest *, 1);
+        g->volumes[g->n_volumes++] = v;
+    }
+}
+
 static void make_world(struct onejob *c, struct prng *r, unsigned seed)
 {
     prng_seed(r, seed);
@@ -217,6 +249,8 @@ static void make_world(struct onejob *c, struct prng *r, unsigned seed)
         job->affinities[job->n_affinities++] = random_affinity(c, r);
     if (prng_below(r, 4) == 0)
         job->spreads[job->n_spreads++] = random_spread(c, r);
+    if (seed % 4 == 1)
+        add_volumes(c, job, r);
 }
 
 static void random_event(struct onejob *c, struct prng *r)

@@ -37,6 +37,7 @@ static const struct section {
     {"Lifecycle", &pb__lifecycle__descriptor},
     {"Artifact", &pb__artifact__descriptor},
     {"Template", &pb__template__descriptor},
+    {"Volume", &pb__volume_request__descriptor},
     {"Volume mount", &pb__volume_mount__descriptor},
     {"Dispatch payload", &pb__dispatch_payload__descriptor},
     {"Periodic", &pb__periodic__descriptor},

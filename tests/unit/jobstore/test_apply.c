@@ -304,6 +304,29 @@ Test(apply, unique_attributes_do_not_make_a_class)
     cr_assert_str_neq(first, get_node(c, nodes[2]->id)->computed_class);
 }
 
+Test(apply, volumes_and_modes_of_networks_are_part_of_a_nodes_class)
+{
+    char *classes[4];
+    Pb__HostVolume volume = PB__HOST_VOLUME__INIT, *volumes[] = {&volume};
+    Pb__NodeNetwork network = PB__NODE_NETWORK__INIT, *networks[] = {&network};
+    volume.name = text("scratch");
+    volume.has_read_only = true;
+    volume.path = text("/srv");
+    network.mode = text("cni/mine");
+    for (uint32_t i = 0; i < 4; i++) {
+        Pb__Node *n = a_node(c, i, 1000, 1000);
+        n->host_volumes = volumes;
+        n->n_host_volumes = i == 1 || i == 2;
+        volume.read_only = i == 2;
+        n->networks = networks;
+        n->n_networks = i == 3;
+        register_node(c, n);
+        classes[i] = arena_strdup(c->arena, get_node(c, n->id)->computed_class);
+        for (uint32_t k = 0; k < i; k++)
+            cr_expect(strcmp(classes[k], classes[i]) != 0, "%u and %u", k, i);
+    }
+}
+
 Test(apply, a_lost_node_makes_one_evaluation_per_job_and_keeps_allocations)
 {
     ProtobufCBinaryData alloc = a_running_alloc("web"), evals[3];

@@ -1,3 +1,4 @@
+#include "base/err.h"
 #include "onejob.h"
 #include "sched/reconcile.h"
 #include "sched/sched.h"
@@ -315,6 +316,41 @@ Test(plan, a_port_on_a_named_host_network_needs_a_node_that_has_it)
                      ->count,
                  2);
     onejob_fini(&c);
+}
+
+Test(plan, a_volume_is_on_the_node_and_writable_where_the_group_writes)
+{
+    static const struct {
+        bool node_reads, group_reads;
+        size_t placed;
+    } cases[] = {{false, false, 1}, {false, true, 1}, {true, true, 1}, {true, false, 0}};
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        struct onejob c;
+        Pb__HostVolume volume = PB__HOST_VOLUME__INIT, *volumes[] = {&volume};
+        Pb__VolumeRequest request = PB__VOLUME_REQUEST__INIT, *requests[] = {&request};
+        onejob_init(&c);
+        onejob_add_node(&c, 1000, 1000, 100);
+        volume.name = request.source = (char[]){"scratch"};
+        volume.read_only = cases[i].node_reads;
+        request.read_only = cases[i].group_reads;
+        Pb__Node *n = onejob_add_node(&c, 1000, 1000, 100);
+        n->host_volumes = volumes;
+        n->n_host_volumes = 1;
+        Pb__TaskGroup *g = onejob_set_job(&c, "service", 1, 600, 1)->task_groups[0];
+        g->volumes = requests;
+        g->n_volumes = 1;
+        Pb__Plan *plan = onejob_plan(&c, c.arena);
+        cr_expect_eq(plan->n_placements, cases[i].placed, "case %zu", i);
+        if (plan->n_placements == 1)
+            cr_expect(id_equal(plan->placements[0]->node_id.data, n->id.data));
+        else
+            cr_expect_eq(count_named(plan->failed_groups[0]->constraint_filtered,
+                                     plan->failed_groups[0]->n_constraint_filtered,
+                                     "missing compatible host volumes")
+                             ->count,
+                         2);
+        onejob_fini(&c);
+    }
 }
 
 Test(plan, a_network_of_its_own_needs_a_node_that_can_make_it)
