@@ -51,6 +51,8 @@ static const struct setting settings[] = {
     SETTING(nodeagent, device_interval_ms, MSEC, "60000", "it is run so often; 0: once"),
     SETTING(nodeagent, device_timeout_ms, MSEC, "5000", "it is killed when it takes longer"),
     SETTING(nodeagent, max_kill_timeout_ms, MSEC, "30000", "a job's kill_timeout is cut to this"),
+    SETTING(nodeagent, disk_interval_ms, MSEC, "30s",
+            "how often to measure what allocations hold of their ephemeral_disk; 0: never"),
     SETTING(nodeagent, gc_interval_ms, MSEC, "5m",
             "how often to ask whether the servers still know what is over and kept here"),
     SETTING(nodeagent, cgroup, TEXT, "auto",

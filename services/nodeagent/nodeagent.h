@@ -5,6 +5,7 @@
 #include "cgroup.h"
 #include "daemon/daemon.h"
 #include "local.h"
+#include "diskwatch.h"
 #include "forget.h"
 #include "networks.h"
 #include "readers.h"
@@ -22,7 +23,7 @@ struct nodeagent {
     uint64_t device_interval_ms, device_timeout_ms;
     uint64_t cpu_mhz, memory_mb, disk_mb;
     uint64_t reserved_cpu, reserved_memory_mb, reserved_disk_mb;
-    uint64_t max_kill_timeout_ms, gc_interval_ms;
+    uint64_t max_kill_timeout_ms, gc_interval_ms, disk_interval_ms;
     bool stop_tasks_on_exit;
 
     struct loop *loop;
@@ -37,6 +38,7 @@ struct nodeagent {
     struct runner *runner;
     struct uplink *uplink;
     struct forget *forget;
+    struct diskwatch *diskwatch;
     struct readers *readers;
     struct sessions *sessions;
     struct nodemeta *nodemeta;

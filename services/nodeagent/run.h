@@ -39,6 +39,7 @@ struct alloc_run {
     size_t task_count;
     struct task_run *tasks;
     struct group_member *members; /* the same tasks, as group.h sees them */
+    uint64_t disk_bytes;          /* of its ephemeral_disk; 0: not known */
     bool stopping;
     bool ended;   /* all tasks are dead, and what they shared is taken down */
     bool removed; /* forgotten by the servers: when all is dead, everything goes */

@@ -64,7 +64,7 @@ static unsigned die(struct task *t, const struct task_input *in, bool failed)
 static unsigned killed(struct task *t, const struct task_input *in)
 {
     EVENT(t, in, KILLED, NULL);
-    return die(t, in, false);
+    return die(t, in, t->failed);
 }
 
 static unsigned stop(struct task *t, const struct task_input *in)
@@ -238,6 +238,28 @@ static unsigned on_kill(struct task *t, const struct task_input *in)
     }
 }
 
+/* At once: each moment of a shutdown_delay could be used to write more. */
+static unsigned on_disk_exceeded(struct task *t, const struct task_input *in)
+{
+    if (t->phase == TASK_DEAD || t->failed)
+        return 0;
+    EVENT(t, in, DISK_EXCEEDED, in->text, .fails_task = true);
+    t->failed = true;
+    switch (t->phase) {
+    case TASK_STARTING:
+        t->kill_wanted = true;
+        return TASK_DO_REPORT;
+    case TASK_RUNNING:
+    case TASK_DELAYING:
+        return begin_kill(t, in);
+    case TASK_STOPPING:
+        t->restart_wanted = false;
+        return TASK_DO_REPORT;
+    default:
+        return killed(t, in);
+    }
+}
+
 static unsigned on_restart(struct task *t, const struct task_input *in)
 {
     if (t->phase != TASK_RUNNING)
@@ -283,6 +305,8 @@ unsigned task_step(struct task *t, const struct task_input *in)
     case TASK_IN_MAIN_DEAD:
     case TASK_IN_SIBLING_FAILED:
         return on_kill(t, in);
+    case TASK_IN_DISK_EXCEEDED:
+        return on_disk_exceeded(t, in);
     }
     return 0;
 }
@@ -372,7 +396,7 @@ void task_check(const struct task *t)
 {
     must(t->phase < TASK_PHASES);
     must(t->event_count <= TASK_MAX_EVENTS);
-    must(!t->failed || t->phase == TASK_DEAD);
+    must(!t->failed || t->phase == TASK_DEAD || t->phase == TASK_STOPPING || t->kill_wanted);
     must(!t->kill_wanted || t->phase == TASK_STARTING);
     must(!t->restart_wanted || t->phase == TASK_STOPPING);
     must((t->phase == TASK_DEAD) == (t->finished_at != 0));

@@ -47,6 +47,7 @@ enum task_input_kind {
     TASK_IN_LEADER_DEAD,    /* kill, since the group's leader ended */
     TASK_IN_MAIN_DEAD,      /* kill, since the group's main tasks ended */
     TASK_IN_SIBLING_FAILED, /* kill, since text failed */
+    TASK_IN_DISK_EXCEEDED,  /* text: why; kill it, and it has failed whatever the policy says */
 };
 
 struct task_input {
@@ -69,7 +70,7 @@ enum {
 
 struct task {
     enum task_phase phase;
-    bool failed;
+    bool failed;         /* of one that lives: it will have when it is dead */
     bool kill_wanted;    /* came while STARTING */
     bool restart_wanted; /* while STOPPING: it is to run again */
     uint32_t restarts;

@@ -162,6 +162,38 @@ Test(nodeagent, a_killed_supervisor_takes_its_task_along_and_is_reported)
     cr_assert_eq(fake_task(f, i, "t")->events[3]->exit_code, -1);
 }
 
+Test(nodeagent, an_allocation_that_holds_more_than_its_disk_fails)
+{
+    fake_kill_agent(f, SIGTERM);
+    f->extra[0] = "--disk-interval-ms";
+    f->extra[1] = "50";
+    fake_start_agent(f);
+    Pb__Job *job = fake_job(f, "service", "raw_exec",
+                            "{\"command\": \"/bin/sh\", \"args\": [\"-c\", \"head -c 30000000 "
+                            "/dev/urandom > local/much; exec sleep 600\"]}");
+    Pb__TaskGroup *g = job->task_groups[0];
+    g->restart_policy->attempts = 5;
+    g->ephemeral_disk = arena_alloc(f->arena, sizeof *g->ephemeral_disk);
+    pb__ephemeral_disk__init(g->ephemeral_disk);
+    g->ephemeral_disk->has_size_mb = true;
+    g->ephemeral_disk->size_mb = 20;
+    fake_add_task(f, job, "other", "raw_exec",
+                  "{\"command\": \"/bin/sleep\", \"args\": [\"600\"]}");
+    int i = fake_place(f, job);
+    cr_assert(fake_await(f, i, PB__ALLOC__CLIENT_STATUS__FAILED, 60000), "%s",
+              fake_events(f, i, "t"));
+    const Pb__TaskState *t = fake_task(f, i, "t");
+    const Pb__TaskEvent *exceeded = NULL;
+    for (size_t k = 0; k < t->n_events; k++)
+        if (strcmp(t->events[k]->type, "Disk Resources Exceeded") == 0)
+            exceeded = t->events[k];
+    cr_assert_not_null(exceeded, "%s", fake_events(f, i, "t"));
+    cr_expect(strstr(exceeded->display_message, "and 20 were asked for") != NULL, "%s",
+              exceeded->display_message);
+    cr_expect(exceeded->fails_task && t->failed && t->restarts == 0);
+    cr_expect(fake_task(f, i, "other")->failed);
+}
+
 Test(nodeagent, restarts_follow_the_policy)
 {
     Pb__Job *job = fake_job(f, "batch", "mock", "{\"run_for\": \"10ms\", \"exit_code\": 2}");

@@ -121,6 +121,44 @@ Test(task, stays_dead_when_it_is_killed_while_it_restarts)
     arena_free(a);
 }
 
+Test(task, fails_for_good_when_its_disk_is_exceeded)
+{
+    static const struct {
+        int inputs[3], count;
+        unsigned todo;
+        const char *events;
+    } cases[] = {
+        {{0}, 0, TASK_DO_REPORT, "Received,Disk Resources Exceeded,Killed"},
+        {{TASK_IN_BEGIN},
+         1,
+         TASK_DO_REPORT,
+         "Received,Task Setup,Disk Resources Exceeded,Started,Killing,Terminated,Killed"},
+        {{TASK_IN_BEGIN, TASK_IN_STARTED},
+         2,
+         TASK_DO_KILL | TASK_DO_REPORT,
+         "Received,Task Setup,Started,Disk Resources Exceeded,Killing,Terminated,Killed"},
+        {{TASK_IN_BEGIN, TASK_IN_STARTED, TASK_IN_RESTART},
+         3,
+         TASK_DO_REPORT,
+         "Received,Task Setup,Started,Restart Signaled,Disk Resources Exceeded,Terminated,Killed"},
+    };
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        struct arena *a = arena_new(1 << 20);
+        struct task t;
+        task_init(&t, &rules, S);
+        for (int k = 0; k < cases[i].count; k++)
+            feed(&t, (enum task_input_kind)cases[i].inputs[k], 2 * S, 0);
+        cr_expect_eq(feed(&t, TASK_IN_DISK_EXCEEDED, 3 * S, 0), cases[i].todo, "case %zu", i);
+        cr_expect_eq(feed(&t, TASK_IN_DISK_EXCEEDED, 3 * S, 0), 0u, "once is enough");
+        feed(&t, TASK_IN_STARTED, 4 * S, 0);
+        feed(&t, TASK_IN_EXITED, 5 * S, 0);
+        cr_expect(t.phase == TASK_DEAD && t.failed, "case %zu", i);
+        cr_expect_str_eq(events_of(a, &t), cases[i].events, "case %zu", i);
+        task_fini(&t);
+        arena_free(a);
+    }
+}
+
 Test(task, waits_for_its_shutdown_delay)
 {
     struct task_rules r = rules;
@@ -180,7 +218,7 @@ Test(task, any_inputs_keep_it_whole)
         task_init(&t, &r, S);
         for (int i = 0; i < 60; i++) {
             struct task_input in = {
-                .kind = (enum task_input_kind)prng_below(&p, TASK_IN_SIBLING_FAILED + 1),
+                .kind = (enum task_input_kind)prng_below(&p, TASK_IN_DISK_EXCEEDED + 1),
                 .now_ns = (i + 2) * S,
                 .random = prng_next(&p),
                 .text = "text",
