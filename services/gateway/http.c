@@ -141,7 +141,7 @@ void exchange_free(struct exchange *x)
     step_cancel(&x->room_step);
     exchange_drop_body(x);
     duplex_free(x);
-    strbuf_free(&x->unsent);
+    unsent_free(&x->unsent);
     if (x->response != NULL)
         MHD_destroy_response(x->response);
     arena_free(x->arena);
@@ -260,16 +260,12 @@ void exchange_call_room(void *owner)
 static ssize_t read_stream(void *cls, uint64_t pos, char *buf, size_t max)
 {
     struct exchange *x = cls;
-    size_t left = x->unsent.len - x->sent, n = left < max ? left : max;
+    size_t left = unsent_len(&x->unsent), n = left < max ? left : max;
     if (n == 0 && x->ended)
         return MHD_CONTENT_READER_END_OF_STREAM;
     if (n > 0)
-        memcpy(buf, x->unsent.data + x->sent, n);
-    x->sent += n;
-    if (x->sent == x->unsent.len) {
-        strbuf_clear(&x->unsent);
-        x->sent = 0;
-    }
+        memcpy(buf, unsent_data(&x->unsent), n);
+    unsent_take(&x->unsent, n);
     if (left - n < STREAM_LOW && !x->ended) {
         x->wants_room = true;
         step_mark(x->http->loop, &x->room_step, exchange_call_room, x);
@@ -307,7 +303,7 @@ void exchange_write(struct exchange *x, const void *data, size_t len)
     must(x->room != NULL && !x->ended);
     if (x->phase == ORPHANED)
         return;
-    strbuf_add(&x->unsent, data, len);
+    unsent_add(&x->unsent, data, len);
     if (duplex_is_open(x))
         duplex_written(x);
     else
@@ -316,7 +312,7 @@ void exchange_write(struct exchange *x, const void *data, size_t len)
 
 size_t exchange_unsent(const struct exchange *x)
 {
-    return x->unsent.len - x->sent;
+    return unsent_len(&x->unsent);
 }
 
 void exchange_end(struct exchange *x)
@@ -441,8 +437,7 @@ static void on_completed(void *cls, struct MHD_Connection *c, void **state,
     x->phase = ORPHANED;
     x->connection = NULL;
     x->suspended = x->wants_room = false;
-    strbuf_clear(&x->unsent);
-    x->sent = 0;
+    unsent_clear(&x->unsent);
     x->gone(x->owner);
 }
 

@@ -50,8 +50,7 @@ static void lose(struct exchange *x)
     struct duplex *d = x->duplex;
     watch_close(d->watch);
     d->watch = NULL;
-    strbuf_clear(&x->unsent);
-    x->sent = 0;
+    unsent_clear(&x->unsent);
     d->lost = true;
     if (x->ended)
         hang_up(x);
@@ -62,18 +61,14 @@ static void lose(struct exchange *x)
 static void send_on(struct exchange *x)
 {
     while (exchange_unsent(x) > 0) {
-        ssize_t n = send(x->duplex->socket, x->unsent.data + x->sent, exchange_unsent(x),
+        ssize_t n = send(x->duplex->socket, unsent_data(&x->unsent), exchange_unsent(x),
                          MSG_NOSIGNAL | MSG_DONTWAIT);
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0)
             break; /* full, or broken: then reading tells */
-        x->sent += (size_t)n;
+        unsent_take(&x->unsent, (size_t)n);
         x->http->stats.bytes_out += (uint64_t)n;
-    }
-    if (exchange_unsent(x) == 0) {
-        strbuf_clear(&x->unsent);
-        x->sent = 0;
     }
     if (exchange_unsent(x) < STREAM_LOW && !x->ended) {
         x->wants_room = true;
@@ -190,10 +185,8 @@ bool duplex_is_open(const struct exchange *x)
 
 void duplex_written(struct exchange *x)
 {
-    if (x->duplex->lost) {
-        strbuf_clear(&x->unsent);
-        x->sent = 0;
-    }
+    if (x->duplex->lost)
+        unsent_clear(&x->unsent);
     set_watch(x);
 }
 

@@ -5,6 +5,7 @@
 #include "base/list.h"
 #include "connections.h"
 #include "http.h"
+#include "unsent.h"
 #include <microhttpd.h>
 #include <zlib.h>
 
@@ -77,8 +78,7 @@ struct exchange {
     void (*room)(void *owner);
     void *owner;
     /* a stream */
-    struct strbuf unsent;
-    size_t sent; /* of unsent */
+    struct unsent unsent;
     bool ended, wants_room;
     struct duplex *duplex; /* NULL: none */
     void (*input)(void *owner, const void *data, size_t len);

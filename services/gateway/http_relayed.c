@@ -48,7 +48,7 @@ void relayed_reply(struct exchange *x, const char *type, struct strbuf *body)
     }
     if (type != NULL)
         exchange_set(x, "Content-Type", type);
-    x->unsent = *body;
+    x->unsent = (struct unsent){.bytes = *body};
     *body = (struct strbuf)STRBUF_INIT;
     x->ended = true;
     x->phase = ANSWERED;
@@ -69,8 +69,7 @@ static void orphan(struct exchange *x)
 {
     x->phase = ORPHANED;
     x->wants_room = false;
-    strbuf_clear(&x->unsent);
-    x->sent = 0;
+    unsent_clear(&x->unsent);
     free(x->relayed);
     x->relayed = NULL;
 }
@@ -159,20 +158,16 @@ bool relayed_read(struct relayed *r, size_t max, struct relayed_piece *out)
     struct exchange *x = r->x;
     if (x->phase == HANDLING)
         return false;
-    size_t left = x->unsent.len - x->sent, n = left < max ? left : max;
+    size_t left = unsent_len(&x->unsent), n = left < max ? left : max;
     *out = (struct relayed_piece){.status = x->status};
     if (n == 0 && !x->ended && x->phase == SENT)
         return false;
     put_headers(r, out);
     x->phase = SENT; /* its head, at least */
     strbuf_clear(&r->piece);
-    strbuf_add(&r->piece, x->unsent.data + x->sent, n);
-    x->sent += n;
+    strbuf_add(&r->piece, unsent_data(&x->unsent), n);
+    unsent_take(&x->unsent, n);
     x->http->stats.bytes_out += n;
-    if (x->sent == x->unsent.len) {
-        strbuf_clear(&x->unsent);
-        x->sent = 0;
-    }
     if (left - n < STREAM_LOW && !x->ended) {
         x->wants_room = true;
         step_mark(r->loop, &x->room_step, exchange_call_room, x);
