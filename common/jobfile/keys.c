@@ -130,7 +130,7 @@ static const struct rule {
     {"Artifact", "getter_options", "options", 0, 0},
     {"Artifact", "getter_headers", "headers", 0, 0},
     {"Artifact", "getter_mode", "mode", 0, 0},
-    {"Artifact", "getter_insecure", NULL, 0, 0},
+    {"Artifact", "getter_insecure", "insecure", 0, 0},
     {"Artifact", "chown", NULL, 0, 0},
     {"Artifact", "relative_dest", "destination", 0, 0},
     {"Periodic", "spec", "cron", 0, 0},

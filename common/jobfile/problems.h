@@ -40,6 +40,8 @@ void validate_task(struct validation *v, const Pb__TaskGroup *group, const Pb__T
 /* validate_dispatch.c: of the job, which is canonical; the first only if it is parameterized. */
 void validate_parameterized(struct validation *v);
 void validate_dependencies(struct validation *v);
+/* validate_files.c: what is put into the task's directories. */
+void validate_files(struct texts *errors, const Pb__Task *task);
 /* Shared by job, group and task. */
 void validate_constraints(struct texts *errors, Pb__Constraint *const *constraints, size_t count);
 void validate_devices(struct texts *errors, Pb__RequestedDevice *const *devices, size_t count);

@@ -211,60 +211,6 @@ static bool is_hook(const char *hook)
     return is_text(hook, "prestart") || is_text(hook, "poststart") || is_text(hook, "poststop");
 }
 
-/* Takes one step per part: never above where it began. */
-static bool escapes(const char *path)
-{
-    int depth = 1; /* the task's directory lies in the allocation's */
-    for (const char *p = path; *p != '\0';) {
-        size_t len = strcspn(p, "/");
-        if (len == 2 && strncmp(p, "..", 2) == 0)
-            depth--;
-        else if (len > 0 && !(len == 1 && *p == '.'))
-            depth++;
-        if (depth < 0)
-            return true;
-        p += len;
-        p += *p == '/';
-    }
-    return false;
-}
-
-static void validate_template(struct texts *errors, const Pb__Template *t)
-{
-    bool inlined = t->embedded_tmpl != NULL && t->embedded_tmpl[0] != '\0';
-    bool from_file = t->source_path != NULL && t->source_path[0] != '\0';
-    if (!inlined && !from_file)
-        texts_add(errors, "Must specify a source path or have an embedded template");
-    else if (from_file)
-        texts_add(errors, "A template from a file " NOT_YET ": use data");
-    if (t->dest_path == NULL || t->dest_path[0] == '\0')
-        texts_add(errors, "Must specify a destination for the template");
-    else if (escapes(t->dest_path))
-        texts_add(errors, "destination escapes allocation directory");
-}
-
-static void validate_templates(struct texts *errors, const Pb__Task *task)
-{
-    for (size_t i = 0; i < task->n_templates; i++) {
-        struct texts inner = {.arena = errors->arena};
-        validate_template(&inner, task->templates[i]);
-        texts_nest(errors, &inner, "Template %zu validation failed: ", i + 1);
-    }
-}
-
-static void validate_payload_file(struct texts *errors, const Pb__DispatchPayload *p)
-{
-    if (p == NULL)
-        return;
-    if (p->file == NULL || p->file[0] == '\0')
-        texts_add(errors,
-                  "Dispatch Payload validation failed: Task dispatch payload must specify a "
-                  "file");
-    else if (escapes(p->file))
-        texts_add(errors, "Dispatch Payload validation failed: destination escapes allocation "
-                          "directory");
-}
-
 /* Without these the task would not be what was asked for. */
 static void validate_task_needs(struct texts *errors, const Pb__Task *task)
 {
@@ -272,7 +218,6 @@ static void validate_task_needs(struct texts *errors, const Pb__Task *task)
         bool wanted;
         const char *what;
     } needs[] = {
-        {task->n_artifacts > 0, "artifact"},
         {task->csi_plugin_config_json != NULL, "csi_plugin"},
         {task->kind != NULL && strncmp(task->kind, "connect", 7) == 0, "Consul Connect"},
     };
@@ -333,8 +278,7 @@ void validate_task(struct validation *v, const Pb__TaskGroup *group, const Pb__T
         texts_nest(&inner, &restart, "%s", "");
     }
     validate_logs(&inner, group, task);
-    validate_templates(&inner, task);
-    validate_payload_file(&inner, task->dispatch_payload);
+    validate_files(&inner, task);
     validate_task_needs(&inner, task);
     texts_nest(errors, &inner, "Task %.60s validation failed: ", text_or_empty(task->name));
     warn_about_task(v, group, task);

@@ -213,7 +213,7 @@ static const struct launch_step delay_step = {
 static const struct launch_step spawn_step = {
     .name = "spawn", .failure = TASK_IN_START_FAILED, .ready = spawn};
 static const struct launch_step *const steps[LAUNCH_STEPS + 1] = {
-    &payload_step, &template_step, &plan_step, &delay_step, &spawn_step, NULL};
+    &payload_step, &artifact_step, &template_step, &plan_step, &delay_step, &spawn_step, NULL};
 
 static void refuse(struct launch *l, enum task_input_kind kind, const struct reason *why)
 {

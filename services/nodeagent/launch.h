@@ -55,6 +55,8 @@ struct alloc_step {
 
 /* launch_files.c */
 extern const struct launch_step payload_step, template_step;
+/* artifacts.c */
+extern const struct launch_step artifact_step;
 /* Of a task that runs: what its templates added to its environment. Nothing is written. */
 enum err launch_variables(struct launch *l, struct reason *why);
 

@@ -144,6 +144,16 @@ static enum err make_absolute(struct nodeagent *na, struct reason *why)
     return OK;
 }
 
+static struct artifact_limits artifact_settings(const struct nodeagent *na)
+{
+    return (struct artifact_limits){.program = na->taskfetch,
+                                    .max_bytes = na->artifact_max_mb << 20,
+                                    .max_unpacked = na->artifact_max_unpacked_mb << 20,
+                                    .max_files = na->artifact_max_files,
+                                    .timeout_s = na->artifact_timeout_ms / 1000 + 1,
+                                    .checksum_required = na->artifact_checksum_required};
+}
+
 static enum err open_parts(struct nodeagent *na, struct reason *why)
 {
     const struct uplink_options uplink = {
@@ -168,6 +178,7 @@ static enum err open_parts(struct nodeagent *na, struct reason *why)
         .host = &na->host,
         .node = na->node,
         .local = na->local,
+        .artifacts = artifact_settings(na),
         .starts = na->starts,
         .max_kill_timeout_ns = (int64_t)na->max_kill_timeout_ms * 1000000,
         .changed = on_changed,
@@ -218,6 +229,8 @@ enum err nodeagent_open(void *self, struct loop *l, struct reason *why)
         e = find_program(na, "taskshim", &na->taskshim, why);
     if (e == OK)
         e = find_program(na, "tasknet", &na->tasknet, why);
+    if (e == OK)
+        e = find_program(na, "taskfetch", &na->taskfetch, why);
     if (e == OK)
         e = local_open(&na->local, na->data_dir, why);
     if (e == OK)

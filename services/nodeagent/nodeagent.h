@@ -18,6 +18,9 @@ struct nodeagent {
     const char *gateway, *gateway_poll, *servers, *data_dir, *name, *datacenter, *node_pool,
         *node_class, *meta, *region;
     const char *network_interface, *taskshim, *cgroup, *chroot, *http_addr, *reserved_ports;
+    const char *taskfetch;
+    uint64_t artifact_max_mb, artifact_max_unpacked_mb, artifact_max_files, artifact_timeout_ms;
+    bool artifact_checksum_required;
     const char *tasknet, *bridge_network_name, *bridge_network_subnet, *cni_path, *cni_config_dir;
     const char *host_volumes, *reserved_cores, *device_file, *device_program;
     uint64_t device_interval_ms, device_timeout_ms;

@@ -17,6 +17,13 @@
 struct networks;
 struct runner;
 
+/* How artifacts are brought, and what of them this node takes. */
+struct artifact_limits {
+    const char *program; /* taskfetch */
+    uint64_t max_bytes, max_unpacked, max_files, timeout_s;
+    bool checksum_required;
+};
+
 struct runner_options {
     const char *data_dir, *shim, *region;
     const struct cgroups *cgroups;
@@ -24,6 +31,7 @@ struct runner_options {
     const struct driver_host *host;
     const Pb__Node *node; /* for ${node...}, ${attr...} and the address of ports */
     struct local *local;
+    struct artifact_limits artifacts;
     uint32_t starts; /* of the agent: reports of this one are newer than those of the one before */
     int64_t max_kill_timeout_ns;
     /* Something is to be reported; urgent: a task runs for the first time, or all is over. */

@@ -127,6 +127,8 @@ static unsigned on_start_failed(struct task *t, const struct task_input *in)
         return 0;
     if (in->kind == TASK_IN_SETUP_FAILED)
         EVENT(t, in, SETUP_FAILURE, in->text);
+    else if (in->kind == TASK_IN_FETCH_FAILED)
+        EVENT(t, in, FETCH_FAILURE, in->text);
     else if (in->kind == TASK_IN_INVALID)
         EVENT(t, in, VALIDATION, in->text);
     else
@@ -135,6 +137,14 @@ static unsigned on_start_failed(struct task *t, const struct task_input *in)
         return killed(t, in) | TASK_DO_RELEASE;
     return ask_policy(t, in, in->recoverable ? RESTART_FAILURE : RESTART_UNRECOVERABLE) |
            TASK_DO_RELEASE;
+}
+
+static unsigned on_fetching(struct task *t, const struct task_input *in)
+{
+    if (t->phase != TASK_STARTING)
+        return 0;
+    EVENT(t, in, FETCHING, NULL);
+    return TASK_DO_REPORT;
 }
 
 static bool has_process(const struct task *t)
@@ -286,8 +296,11 @@ unsigned task_step(struct task *t, const struct task_input *in)
         return on_started(t, in);
     case TASK_IN_START_FAILED:
     case TASK_IN_SETUP_FAILED:
+    case TASK_IN_FETCH_FAILED:
     case TASK_IN_INVALID:
         return on_start_failed(t, in);
+    case TASK_IN_FETCHING:
+        return on_fetching(t, in);
     case TASK_IN_EXITED:
         return on_exited(t, in);
     case TASK_IN_NEVER_STARTED:

@@ -24,6 +24,8 @@ static const char *const type_names[TASK_EVENT_TYPES] = {
     [TASK_EVENT_RESTART_SIGNALED] = "Restart Signaled",
     [TASK_EVENT_SIGNALING] = "Signaling",
     [TASK_EVENT_DISK_EXCEEDED] = "Disk Resources Exceeded",
+    [TASK_EVENT_FETCHING] = "Downloading Artifacts",
+    [TASK_EVENT_FETCH_FAILURE] = "Failed Artifact Download",
 };
 
 const char *task_event_type_name(enum task_event_type type)
@@ -142,6 +144,12 @@ static void pack_particular(struct arena *a, Pb__TaskEvent *pb, const struct tas
     case TASK_EVENT_DRIVER_FAILURE:
         pack_error(a, pb, e, &pb->driver_error, "driver_error");
         break;
+    case TASK_EVENT_FETCHING:
+        pb->display_message = arena_strdup(a, "Client is downloading artifacts");
+        break;
+    case TASK_EVENT_FETCH_FAILURE:
+        pack_error(a, pb, e, &pb->message, "download_error");
+        break;
     case TASK_EVENT_STARTED:
         pb->display_message = arena_strdup(a, "Task started by client");
         break;
@@ -222,6 +230,8 @@ static const char *text_key(enum task_event_type type)
         return "validation_error";
     case TASK_EVENT_DRIVER_FAILURE:
         return "driver_error";
+    case TASK_EVENT_FETCH_FAILURE:
+        return "download_error";
     case TASK_EVENT_TERMINATED:
         return "exit_message";
     case TASK_EVENT_RESTARTING:

@@ -21,9 +21,6 @@ static const struct exception {
     {"volume type",
      GROUP("Task group volume validation for v failed: 1 error occurred:\n\t* volume "
            "type \"bogus\" " NOT_YET ": use \"host\"\n\n")},
-    {"artifact without source", TASK("artifact " NOT_YET)},
-    {"artifact escape", TASK("artifact " NOT_YET)},
-    {"artifact checksum", TASK("artifact " NOT_YET)},
     {"connect native without consul", TASK("Consul Connect " NOT_YET)},
     {"multiregion is enterprise", "1 error occurred:\n\t* Multiregion " NOT_YET "\n\n"},
     {"system job with scaling",
