@@ -420,7 +420,6 @@ static void warn_about_group(struct validation *v, const Pb__TaskGroup *group)
         bool wanted;
         const char *what;
     } wishes[] = {
-        {group->ephemeral_disk->sticky, "a sticky ephemeral_disk"},
         {group->ephemeral_disk->migrate, "a migrating ephemeral_disk"},
         {group->services_json != NULL, "service"},
         {group->consul_json != NULL, "consul"},

@@ -1,6 +1,7 @@
 /* Placing what a group wants: the candidates, the best of them one after the other, and what is
  * replaced where there is no room beside the old one. */
 #include "sched/affinity.h"
+#include "sched/credit.h"
 #include "sched/fit.h"
 #include "sched/planner.h"
 #include "sched/preempt.h"
@@ -146,29 +147,22 @@ static void note_placed(struct planner *p, struct rank *r, uint32_t i, const Pb_
     at->of_job++;
 }
 
-static uint32_t find_candidate(const struct rank *r, const struct fleet *f, const uint8_t *node_id)
+/* Where the data are that a sticky disk takes over; NULL: nowhere. */
+static const uint8_t *home_of(const Pb__TaskGroup *group, const struct wanted *w)
 {
-    uint32_t low = 0, high = r->count;
-    while (low < high) {
-        uint32_t middle = low + (high - low) / 2;
-        int c = memcmp(f->ids[r->slots[middle]].bytes, node_id, ID_SIZE);
-        if (c == 0)
-            return middle;
-        if (c < 0)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return UINT32_MAX;
+    bool sticky = group->ephemeral_disk != NULL && group->ephemeral_disk->sticky;
+    return sticky && w->previous != NULL && w->node_id == NULL ? w->previous->node_id.data : NULL;
 }
 
 /* UINT32_MAX: no node has room, or not the one that is wanted. */
-static uint32_t choose(const struct planner *p, const struct rank *r, const struct wanted *w)
+static uint32_t choose(const struct planner *p, const Pb__TaskGroup *group, const struct rank *r,
+                       const struct wanted *w)
 {
-    if (w->node_id == NULL)
-        return rank_best(r);
-    uint32_t i = find_candidate(r, p->fleet, w->node_id);
-    return i != UINT32_MAX && rank_score(r, i) > KEY_NONE ? i : UINT32_MAX;
+    const uint8_t *id = w->node_id != NULL ? w->node_id : home_of(group, w);
+    uint32_t i = id == NULL ? UINT32_MAX : rank_find(r, p->fleet, id);
+    if (i != UINT32_MAX && rank_score(r, i) > KEY_NONE)
+        return i;
+    return w->node_id == NULL ? rank_best(r) : UINT32_MAX;
 }
 
 /* NULL: its cores, its devices or its ports could not be given out. */
@@ -206,7 +200,7 @@ static Pb__Placement *place_at(struct planner *p, const Pb__TaskGroup *group, st
 static bool place_one(struct planner *p, const Pb__TaskGroup *group, struct rank *r,
                       const struct wanted *w)
 {
-    for (uint32_t i; (i = choose(p, r, w)) != UINT32_MAX;)
+    for (uint32_t i; (i = choose(p, group, r, w)) != UINT32_MAX;)
         if (place_at(p, group, r, w, i) != NULL)
             return true;
     return false;
@@ -217,7 +211,7 @@ static bool displace_for(struct planner *p, struct contest *c, const struct want
 {
     struct displacing d;
     uint32_t only = UINT32_MAX;
-    if (w->node_id != NULL && (only = find_candidate(&c->rank, p->fleet, w->node_id)) == UINT32_MAX)
+    if (w->node_id != NULL && (only = rank_find(&c->rank, p->fleet, w->node_id)) == UINT32_MAX)
         return false;
     if (!preempt_find(p, c, only, &d))
         return false;
@@ -232,27 +226,6 @@ static bool displace_for(struct planner *p, struct contest *c, const struct want
     return true;
 }
 
-/* ---- replacing where there is no room beside the old one */
-
-/* Room that the old allocations of one node will leave, less what the new ones will take of it. */
-struct credit {
-    uint32_t slot;
-    int64_t cpu, memory, disk;
-    struct given *given;
-};
-
-static struct credit *credit_for(struct credit *credits, size_t *count, uint32_t slot,
-                                 const struct rank *r, uint32_t candidate)
-{
-    for (size_t i = 0; i < *count; i++)
-        if (credits[i].slot == slot)
-            return &credits[i];
-    credits[*count] =
-        (struct credit){slot, r->cpu[candidate], r->memory[candidate], r->disk[candidate],
-                        r->given != NULL ? r->given[candidate] : NULL};
-    return &credits[(*count)++];
-}
-
 /* The node where what it follows has failed is the last choice. */
 static void penalize(struct planner *p, struct rank *r, const struct wanted *w)
 {
@@ -260,66 +233,7 @@ static void penalize(struct planner *p, struct rank *r, const struct wanted *w)
         w->previous != NULL && w->previous->client_status == PB__ALLOC__CLIENT_STATUS__FAILED;
     if (failed || r->penalized != UINT32_MAX)
         rank_penalize(r, p->fleet,
-                      failed ? find_candidate(r, p->fleet, w->previous->node_id.data) : UINT32_MAX);
-}
-
-static bool has_port(const Pb__Alloc *alloc, uint32_t port)
-{
-    for (size_t i = 0; i < alloc->n_ports; i++)
-        if (alloc->ports[i]->value == port)
-            return true;
-    return false;
-}
-
-static bool statics_free_without(const struct planner *p, const struct rank *r, uint32_t i,
-                                 const Pb__Alloc *old)
-{
-    for (size_t k = 0; k < r->ask->fixed_count; k++) {
-        uint32_t port = r->ask->fixed[k]->value;
-        for (const struct taken_port *t = r->taken[i]; t != NULL; t = t->next)
-            if (t->port == port)
-                return false;
-        if (!fleet_port_is_free(p->fleet, r->slots[i], port) && !has_port(old, port))
-            return false;
-    }
-    return !r->ask->conflicting;
-}
-
-/* Gives the new one its cores and devices, with what the old one gives back. False: too few. */
-static bool pieces_after_stop(const struct planner *p, const struct rank *r, struct credit *c,
-                              const Pb__Alloc *old)
-{
-    struct given *back = arena_array(p->arena, struct given, 1);
-    *back = (struct given){c->given, old->grants, old->n_grants, true};
-    struct given *n = pieces_give(r->ask->pieces, p->arena, p->fleet, c->slot, back);
-    if (n != NULL)
-        c->given = n;
-    return n != NULL;
-}
-
-/* Whether the new one will find room on the node of the old one once that has ended. If so the old
- * one is stopped now, and the new one is placed when the node reports the end: until then its
- * resources are in use. If not, the old one goes on. */
-static bool room_after_stop(const struct planner *p, const struct rank *r, struct credit *credits,
-                            size_t *credit_count, const Pb__Alloc *old)
-{
-    uint32_t i = find_candidate(r, p->fleet, old->node_id.data);
-    if (i == UINT32_MAX || !statics_free_without(p, r, i, old))
-        return false;
-    static const Pb__Amount nothing = PB__AMOUNT__INIT;
-    const Pb__Amount *was = old->resources != NULL ? old->resources : &nothing,
-                     *ask = r->ask->amount;
-    struct credit *c = credit_for(credits, credit_count, r->slots[i], r, i);
-    int64_t cpu = c->cpu + was->cpu, memory = c->memory + was->memory_mb,
-            disk = c->disk + was->disk_mb;
-    if (cpu < (int64_t)ask->cpu || memory < (int64_t)ask->memory_mb || disk < (int64_t)ask->disk_mb)
-        return false;
-    if (r->ask->pieces != NULL && !pieces_after_stop(p, r, c, old))
-        return false;
-    c->cpu = cpu - ask->cpu - (r->cores_cpu != NULL ? r->cores_cpu[i] : 0);
-    c->memory = memory - ask->memory_mb;
-    c->disk = disk - ask->disk_mb;
-    return true;
+                      failed ? rank_find(r, p->fleet, w->previous->node_id.data) : UINT32_MAX);
 }
 
 static const char *why_replaced(const struct wanted *w)
@@ -343,22 +257,48 @@ static bool plan_has_room(const struct planner *p, const struct wanted *w)
     return p->budget >= most;
 }
 
-/* What was to be replaced and found no place beside the old one. */
-static void stop_first(struct planner *p, struct rank *r, struct credit *credits, size_t *count,
+static void stop_previous(struct planner *p, const struct wanted *w)
+{
+    planner_stop(p, w->previous, why_replaced(w), false);
+}
+
+/* What was to be replaced found no place beside the old one: that is stopped now, if the new one
+ * will find room on its node, and the new one is placed when the node reports the end. If not, the
+ * old one goes on. */
+static void stop_first(struct planner *p, const struct rank *r, struct credits *credits,
                        const struct wanted *w)
 {
-    if (!room_after_stop(p, r, credits, count, w->previous))
+    if (!credits_take(credits, p, r, w->previous))
         return;
     planner_spend(p, 1);
-    planner_stop(p, w->previous, why_replaced(w), false);
+    stop_previous(p, w);
+}
+
+/* The data of a sticky disk are where there will be room once their owner has ended: rather that
+ * than another node without them. */
+static bool waits_for_home(struct planner *p, const struct contest *c, struct credits *credits,
+                           const struct wanted *w)
+{
+    const uint8_t *home = home_of(c->group, w);
+    if (home == NULL || alloc_is_terminal(w->previous))
+        return false;
+    uint32_t i = rank_find(&c->rank, p->fleet, home);
+    if (i == UINT32_MAX || rank_score(&c->rank, i) > KEY_NONE ||
+        !credits_take(credits, p, &c->rank, w->previous))
+        return false;
+    if (w->replaces) {
+        planner_spend(p, 1);
+        stop_previous(p, w);
+    }
+    return true;
 }
 
 static void place_wanted(struct planner *p, const struct group_changes *g, struct contest *c,
                          uint32_t *failed)
 {
     struct rank *r = &c->rank;
-    struct credit *credits = arena_array(p->arena, struct credit, g->wanted_count + 1);
-    size_t credit_count = 0;
+    struct credits credits;
+    credits_init(&credits, p->arena, g->wanted_count);
     bool full = false, stuck = false; /* identical asks: what one did not find, the next will not */
     for (size_t i = 0; i < g->wanted_count; i++) {
         const struct wanted *w = &g->wanted[i];
@@ -367,24 +307,28 @@ static void place_wanted(struct planner *p, const struct group_changes *g, struc
             return;
         }
         penalize(p, r, w);
+        if (waits_for_home(p, c, &credits, w)) {
+            ++*failed;
+            continue;
+        }
         bool placed = !full && place_one(p, c->group, r, w);
         full = !placed && w->node_id == NULL;
         if (placed) {
             planner_spend(p, w->replaces ? 2 : 1);
             if (w->replaces)
-                planner_stop(p, w->previous, why_replaced(w), false);
+                stop_previous(p, w);
             continue;
         }
         if (!replaces_running(w) && !stuck && displace_for(p, c, w)) {
             full = false; /* more may have become free than was needed */
             if (w->replaces)
-                planner_stop(p, w->previous, why_replaced(w), false);
+                stop_previous(p, w);
             continue;
         }
         stuck = w->node_id == NULL;
         ++*failed;
         if (replaces_running(w))
-            stop_first(p, r, credits, &credit_count, w);
+            stop_first(p, r, &credits, w);
     }
 }
 

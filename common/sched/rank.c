@@ -215,6 +215,22 @@ uint32_t rank_best(const struct rank *r)
     return best != UINT32_MAX && r->scores[best] > KEY_NONE ? best : UINT32_MAX;
 }
 
+uint32_t rank_find(const struct rank *r, const struct fleet *f, const uint8_t *node_id)
+{
+    uint32_t low = 0, high = r->count;
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        int c = memcmp(f->ids[r->slots[middle]].bytes, node_id, ID_SIZE);
+        if (c == 0)
+            return middle;
+        if (c < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return UINT32_MAX;
+}
+
 void rank_update(struct rank *r, const struct fleet *f, uint32_t candidate)
 {
     r->scores[candidate] =

@@ -58,6 +58,8 @@ void rank_init(struct rank *r, struct arena *a, const struct ask *ask, uint32_t 
 void rank_build(struct rank *r, struct arena *a, const struct fleet *f);
 /* Its place among the candidates; UINT32_MAX: no node has room. */
 uint32_t rank_best(const struct rank *r);
+/* Where that node is among them; UINT32_MAX: it is none. */
+uint32_t rank_find(const struct rank *r, const struct fleet *f, const uint8_t *node_id);
 /* What is left there has changed. */
 void rank_update(struct rank *r, const struct fleet *f, uint32_t candidate);
 /* One was placed there: what is left has been counted already. */

@@ -100,7 +100,7 @@ struct alloc_run *alloc_run_new(struct runner *r, const Pb__Alloc *alloc, const 
         run->disk_bytes = (uint64_t)group->ephemeral_disk->size_mb << 20;
     run->stopping = alloc->desired != PB__ALLOC__DESIRED__RUN;
     run->status = PB__ALLOC__CLIENT_STATUS__PENDING;
-    waiting_note(run, alloc);
+    waiting_note(run, alloc, group);
     pinning_note(run, alloc);
     map_put(r->allocs, run->id, 16, run);
     return run;

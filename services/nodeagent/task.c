@@ -270,6 +270,14 @@ static unsigned on_disk_exceeded(struct task *t, const struct task_input *in)
     }
 }
 
+static unsigned on_disk_not_moved(struct task *t, const struct task_input *in)
+{
+    if (t->phase == TASK_DEAD)
+        return 0;
+    EVENT(t, in, DISK_NOT_MOVED, in->text);
+    return TASK_DO_REPORT;
+}
+
 static unsigned on_restart(struct task *t, const struct task_input *in)
 {
     if (t->phase != TASK_RUNNING)
@@ -318,6 +326,8 @@ unsigned task_step(struct task *t, const struct task_input *in)
     case TASK_IN_MAIN_DEAD:
     case TASK_IN_SIBLING_FAILED:
         return on_kill(t, in);
+    case TASK_IN_DISK_NOT_MOVED:
+        return on_disk_not_moved(t, in);
     case TASK_IN_DISK_EXCEEDED:
         return on_disk_exceeded(t, in);
     }

@@ -49,6 +49,7 @@ enum task_input_kind {
     TASK_IN_LEADER_DEAD,    /* kill, since the group's leader ended */
     TASK_IN_MAIN_DEAD,      /* kill, since the group's main tasks ended */
     TASK_IN_SIBLING_FAILED, /* kill, since text failed */
+    TASK_IN_DISK_NOT_MOVED, /* text: why it does without what it was to take over */
     TASK_IN_DISK_EXCEEDED,  /* text: why; kill it, and it has failed whatever the policy says */
 };
 

@@ -23,6 +23,7 @@ static const char *const type_names[TASK_EVENT_TYPES] = {
     [TASK_EVENT_SIBLING_FAILED] = "Sibling Task Failed",
     [TASK_EVENT_RESTART_SIGNALED] = "Restart Signaled",
     [TASK_EVENT_SIGNALING] = "Signaling",
+    [TASK_EVENT_DISK_NOT_MOVED] = "Disk Not Moved",
     [TASK_EVENT_DISK_EXCEEDED] = "Disk Resources Exceeded",
     [TASK_EVENT_FETCHING] = "Downloading Artifacts",
     [TASK_EVENT_FETCH_FAILURE] = "Failed Artifact Download",
@@ -190,6 +191,7 @@ static void pack_particular(struct arena *a, Pb__TaskEvent *pb, const struct tas
         pb->display_message = arena_strdup(a, "Task being sent a signal");
         add_detail(a, pb, "signal", text_of(a, e));
         break;
+    case TASK_EVENT_DISK_NOT_MOVED:
     case TASK_EVENT_DISK_EXCEEDED:
         pack_error(a, pb, e, &pb->message, "message");
         break;
@@ -222,6 +224,7 @@ static const char *text_key(enum task_event_type type)
 {
     switch (type) {
     case TASK_EVENT_SETUP:
+    case TASK_EVENT_DISK_NOT_MOVED:
     case TASK_EVENT_DISK_EXCEEDED:
         return "message";
     case TASK_EVENT_SETUP_FAILURE:

@@ -2,17 +2,29 @@
 #include "base/err.h"
 #include "base/id.h"
 #include "base/map.h"
+#include "heir.h"
 #include <stdlib.h>
 #include <string.h>
 
-void waiting_note(struct alloc_run *run, const Pb__Alloc *alloc)
+static void add(struct alloc_run *run, const uint8_t id[ID_SIZE])
 {
-    if (alloc->n_preempted_allocs == 0)
+    memcpy(run->after[run->after_count++].bytes, id, ID_SIZE);
+}
+
+void waiting_note(struct alloc_run *run, const Pb__Alloc *alloc, const Pb__TaskGroup *group)
+{
+    uint8_t from[ID_SIZE];
+    bool heir = heir_finds(run->runner, alloc, group, from);
+    if (alloc->n_preempted_allocs == 0 && !heir)
         return;
-    run->after = xcalloc(alloc->n_preempted_allocs, sizeof *run->after);
+    run->after = xcalloc(alloc->n_preempted_allocs + 2, sizeof *run->after);
     for (size_t i = 0; i < alloc->n_preempted_allocs; i++)
         if (alloc->preempted_allocs[i].len == ID_SIZE)
-            memcpy(run->after[run->after_count++].bytes, alloc->preempted_allocs[i].data, ID_SIZE);
+            add(run, alloc->preempted_allocs[i].data);
+    if (heir) {
+        add(run, alloc->previous_alloc.data);
+        add(run, from);
+    }
     run->runner->waiting_count++;
 }
 

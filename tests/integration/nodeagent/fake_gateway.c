@@ -410,6 +410,8 @@ int fake_place(struct fake *f, Pb__Job *job)
     a->client_status = PB__ALLOC__CLIENT_STATUS__PENDING;
     a->has_deployment_id = f->deployment.len > 0;
     a->deployment_id = f->deployment;
+    a->has_previous_alloc = f->previous.len > 0;
+    a->previous_alloc = f->previous;
     if (f->grant != NULL) {
         a->grants = arena_array(f->arena, Pb__TaskGrant *, 1);
         a->grants[a->n_grants++] = f->grant;

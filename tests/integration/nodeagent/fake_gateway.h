@@ -36,6 +36,7 @@ struct fake {
     ProtobufCBinaryData deployment; /* what is placed is part of it; empty: of none */
     Pb__TaskGrant *grant;           /* what is placed has it; NULL: nothing */
     Pb__Port *port;                 /* likewise */
+    ProtobufCBinaryData previous;   /* what is placed follows that allocation; empty: none */
     struct request *parked;         /* a poll */
     uint64_t parked_since;
     uint64_t registered_at,

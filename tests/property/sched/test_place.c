@@ -219,6 +219,13 @@ static void add_volumes(struct onejob *c, const Pb__Job *job, struct prng *r)
     }
 }
 
+static void make_sticky(struct onejob *c, Pb__TaskGroup *g)
+{
+    g->ephemeral_disk = arena_array(c->arena, Pb__EphemeralDisk, 1);
+    pb__ephemeral_disk__init(g->ephemeral_disk);
+    g->ephemeral_disk->has_sticky = g->ephemeral_disk->sticky = 1;
+}
+
 static void make_world(struct onejob *c, struct prng *r, unsigned seed)
 {
     prng_seed(r, seed);
@@ -251,6 +258,8 @@ static void make_world(struct onejob *c, struct prng *r, unsigned seed)
         job->spreads[job->n_spreads++] = random_spread(c, r);
     if (seed % 4 == 1)
         add_volumes(c, job, r);
+    for (size_t i = 0; seed % 5 == 2 && i < job->n_task_groups; i++)
+        make_sticky(c, job->task_groups[i]);
 }
 
 static void random_event(struct onejob *c, struct prng *r)

@@ -213,6 +213,66 @@ Test(plan, an_update_on_a_full_node_stops_first)
     onejob_fini(&c);
 }
 
+static Pb__Job *sticky_job(struct onejob *c, uint32_t count, uint32_t cpu)
+{
+    Pb__Job *job = onejob_set_job(c, "service", count, cpu, 10);
+    Pb__EphemeralDisk *disk = arena_array(c->arena, Pb__EphemeralDisk, 1);
+    pb__ephemeral_disk__init(disk);
+    disk->has_sticky = disk->sticky = 1;
+    job->task_groups[0]->ephemeral_disk = disk;
+    return job;
+}
+
+/* The empty node would be better for a job that spreads its load. */
+Test(plan, a_sticky_disk_draws_the_replacement_to_its_node)
+{
+    struct onejob c;
+    onejob_init(&c);
+    onejob_add_node(&c, 1000, 1000, 100);
+    sticky_job(&c, 1, 100)->scheduler_algorithm = arena_strdup(c.arena, "spread");
+    onejob_apply(&c, onejob_plan(&c, c.arena));
+    onejob_add_node(&c, 1000, 1000, 100);
+    onejob_next_version(&c)->task_groups[0]->tasks[0]->user = arena_strdup(c.arena, "u");
+    Pb__Plan *plan = onejob_plan(&c, c.arena);
+    cr_assert_eq(plan->n_placements, 1);
+    cr_assert(id_equal(plan->placements[0]->node_id.data, c.nodes[0]->id.data));
+    onejob_apply(&c, plan);
+    /* Also where it failed: the data are worth more than another machine. */
+    onejob_end_alloc(&c, c.view.allocs[0], PB__ALLOC__CLIENT_STATUS__COMPLETE);
+    onejob_end_alloc(&c, c.view.allocs[1], PB__ALLOC__CLIENT_STATUS__LOST);
+    plan = onejob_plan(&c, c.arena);
+    cr_assert_eq(plan->n_placements, 1);
+    cr_assert(id_equal(plan->placements[0]->node_id.data, c.nodes[0]->id.data));
+    /* A node that takes no work is left. */
+    c.nodes[0]->eligibility = PB__NODE__ELIGIBILITY__INELIGIBLE;
+    plan = onejob_plan(&c, c.arena);
+    cr_assert(id_equal(plan->placements[0]->node_id.data, c.nodes[1]->id.data));
+    onejob_fini(&c);
+}
+
+Test(plan, a_sticky_disk_waits_for_the_room_that_its_owner_leaves)
+{
+    struct onejob c;
+    onejob_init(&c);
+    onejob_add_node(&c, 1000, 1000, 100);
+    sticky_job(&c, 1, 800);
+    onejob_apply(&c, onejob_plan(&c, c.arena));
+    onejob_add_node(&c, 1000, 1000, 100); /* has room at once */
+    onejob_next_version(&c)->task_groups[0]->tasks[0]->user = arena_strdup(c.arena, "u");
+    Pb__Plan *plan = onejob_plan(&c, c.arena);
+    cr_assert_eq(plan->n_stops, 1);
+    cr_assert_eq(plan->n_placements, 0);
+    cr_assert(plan->create_blocked);
+    onejob_apply(&c, plan);
+    plan = onejob_plan(&c, c.arena);
+    cr_assert_eq(plan->n_stops + plan->n_placements, 0, "it went elsewhere meanwhile");
+    onejob_end_alloc(&c, c.view.allocs[0], PB__ALLOC__CLIENT_STATUS__COMPLETE);
+    plan = onejob_plan(&c, c.arena);
+    cr_assert_eq(plan->n_placements, 1);
+    cr_assert(id_equal(plan->placements[0]->node_id.data, c.nodes[0]->id.data));
+    onejob_fini(&c);
+}
+
 Test(plan, an_update_that_fits_nowhere_leaves_the_old_one_running)
 {
     struct onejob c;

@@ -1,0 +1,15 @@
+/* An allocation whose group has a sticky disk takes over what an earlier one left on this node,
+ * before its first task starts. Failing that is an event, and its disk is empty. */
+#ifndef NODEAGENT_HEIR_H
+#define NODEAGENT_HEIR_H
+
+#include "launch.h"
+
+extern const struct alloc_step disk_step;
+
+/* Whose disk the allocation is to take over, here or elsewhere: of those before it, the last that
+ * had what there was to have. False: of nobody. */
+bool heir_finds(struct runner *r, const Pb__Alloc *alloc, const Pb__TaskGroup *group,
+                uint8_t from[16]);
+
+#endif

@@ -1,0 +1,94 @@
+/* An allocation takes over the disk of the one that it replaces. */
+#include "fake_gateway.h"
+#include <criterion/criterion.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#define SH(script) "{\"command\": \"/bin/sh\", \"args\": [\"-c\", \"" script "\"]}"
+#define RUNNING    PB__ALLOC__CLIENT_STATUS__RUNNING
+#define COMPLETE   PB__ALLOC__CLIENT_STATUS__COMPLETE
+
+static struct fake *f;
+static void begin(void)
+{
+    f = fake_new();
+    fake_start_agent(f);
+}
+static void end(void)
+{
+    fake_free(f);
+}
+TestSuite(disk, .init = begin, .fini = end, .timeout = 120);
+
+static Pb__Job *sticky_job(const char *type, const char *config)
+{
+    Pb__Job *job = fake_job(f, type, "raw_exec", config);
+    Pb__EphemeralDisk *disk = arena_alloc(f->arena, sizeof *disk);
+    pb__ephemeral_disk__init(disk);
+    disk->has_sticky = disk->sticky = true;
+    job->task_groups[0]->ephemeral_disk = disk;
+    return job;
+}
+
+static int place_after(int previous, Pb__Job *job)
+{
+    f->previous = f->allocs[previous].alloc->id;
+    int i = fake_place(f, job);
+    f->previous = (ProtobufCBinaryData){0};
+    return i;
+}
+
+static int owner;
+static bool owner_has_written(struct fake *w)
+{
+    return strcmp(fake_content(w, owner, "alloc/data/shared"), "two\n") == 0;
+}
+
+#define KEEPS                                                                                      \
+    "echo one > local/own; trap 'echo last >> local/own; exit 0' INT; "                            \
+    "echo two > ../alloc/data/shared; while :; do sleep 0.05; done"
+
+/* What the first wrote as it ended is there too: the last has waited for that. The one between them
+ * never came to start. */
+Test(disk, the_data_go_on_to_the_next_that_starts)
+{
+    owner = fake_place(f, sticky_job("service", SH(KEEPS)));
+    cr_assert(fake_until(f, owner_has_written, 30000));
+    int between = place_after(owner, sticky_job("service", SH("sleep 600")));
+    int last = place_after(between, sticky_job("batch", SH("cat local/own ../alloc/data/shared")));
+    fake_stop(f, between);
+    cr_assert(fake_await(f, between, COMPLETE, 30000));
+    fake_kill_agent(f, SIGKILL);
+    fake_start_agent(f);
+    fake_stop(f, owner);
+    cr_assert(fake_await(f, last, COMPLETE, 30000), "%s", fake_events(f, last, "t"));
+    cr_expect_str_eq(fake_content(f, last, "alloc/logs/t.stdout.0"), "one\nlast\ntwo\n");
+    cr_expect_str_eq(fake_content(f, owner, "alloc/data/shared"), "");
+    cr_expect_str_eq(fake_events(f, between, "t"), "Received,Killed");
+}
+
+Test(disk, what_cannot_be_moved_is_said_and_the_task_starts)
+{
+    owner =
+        fake_place(f, sticky_job("batch", SH("mv ../alloc/data ../alloc/other; "
+                                             "ln -s /etc ../alloc/data; echo one > local/own")));
+    cr_assert(fake_await(f, owner, COMPLETE, 30000));
+    int i = place_after(owner, sticky_job("batch", SH("cat local/own; ls ../alloc/data")));
+    cr_assert(fake_await(f, i, COMPLETE, 30000));
+    cr_expect_str_eq(fake_content(f, i, "alloc/logs/t.stdout.0"), "one\n");
+    cr_expect_str_eq(fake_events(f, i, "t"),
+                     "Received,Task Setup,Disk Not Moved,Started,Terminated");
+}
+
+Test(disk, what_is_not_sticky_begins_empty)
+{
+    owner = fake_place(f, sticky_job("batch", SH("echo two > ../alloc/data/shared")));
+    cr_assert(fake_await(f, owner, COMPLETE, 30000));
+    Pb__Job *job = sticky_job("batch", SH("ls ../alloc/data"));
+    job->task_groups[0]->ephemeral_disk->sticky = false;
+    int i = place_after(owner, job);
+    cr_assert(fake_await(f, i, COMPLETE, 30000));
+    cr_expect_str_eq(fake_content(f, i, "alloc/logs/t.stdout.0"), "");
+    cr_expect(owner_has_written(f));
+}
