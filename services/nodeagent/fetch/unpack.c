@@ -83,7 +83,7 @@ static bool stays_inside(const char *path, const char *target)
     return true;
 }
 
-/* OK with *take false: it is left out. */
+/* *take stays false: it is left out. */
 static enum err prepare(struct arena *a, struct archive_entry *entry, const struct source *s,
                         bool *take, struct reason *why)
 {
@@ -91,7 +91,6 @@ static enum err prepare(struct arena *a, struct archive_entry *entry, const stru
     const char *path = name == NULL ? NULL : clean(a, name);
     const char *hard = archive_entry_hardlink(entry), *soft = archive_entry_symlink(entry);
     mode_t type = archive_entry_filetype(entry);
-    *take = false;
     if (path == NULL)
         return reason_set(why, ERR_INVALID, "entry \"%.100s\" leads out of the archive",
                           name == NULL ? "" : name);
@@ -157,7 +156,7 @@ enum err unpack(int fd, const struct source *s, const struct limits *l, struct r
                  ARCHIVE_EXTRACT_SECURE_NOABSOLUTEPATHS);
     while (e == OK) {
         struct arena *a = arena_new(1u << 20);
-        bool take;
+        bool take = false;
         int r = archive_read_next_header(in, &entry);
         if (r == ARCHIVE_OK || r == ARCHIVE_WARN)
             e = prepare(a, entry, s, &take, why);
