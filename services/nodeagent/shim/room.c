@@ -289,7 +289,7 @@ const char *room_open(struct room *r, const struct spec_view *v)
     return f.what;
 }
 
-pid_t room_fork(const struct room *r)
+pid_t room_fork(const struct room *r, struct tree *t)
 {
     /* Only where our children are born changes, and back again for those to come. */
     int own = open("/proc/self/ns/pid", O_RDONLY | O_CLOEXEC);
@@ -300,7 +300,7 @@ pid_t room_fork(const struct room *r)
         errno = saved;
         return -1;
     }
-    pid_t pid = fork();
+    pid_t pid = tree_fork(t);
     int saved = errno;
     if (pid != 0) {
         setns(own, CLONE_NEWPID);

@@ -6,6 +6,7 @@
 #define NODEAGENT_SHIM_ROOM_H
 
 #include "spec.h"
+#include "tree.h"
 #include <stdbool.h>
 #include <sys/types.h>
 
@@ -17,7 +18,7 @@ struct room {
 /* NULL, or what could not be done; errno says why. The text lives until the next call. */
 const char *room_open(struct room *r, const struct spec_view *v);
 /* fork whose child is in the room's pid namespace. */
-pid_t room_fork(const struct room *r);
+pid_t room_fork(const struct room *r, struct tree *t);
 /* For that child: takes the room's root and ipc. False: errno says why. */
 bool room_enter(const struct room *r);
 /* What it costs to try: for `taskshim --can-isolate`. NULL, or what does not work here. */

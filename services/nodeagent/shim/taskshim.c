@@ -200,7 +200,7 @@ static void start_child(struct shim *s, const struct spec_view *v)
         return;
     }
     spec_vectors(v, vectors);
-    pid_t pid = v->head->isolate ? room_fork(&s->room) : fork();
+    pid_t pid = v->head->isolate ? room_fork(&s->room, &s->tree) : tree_fork(&s->tree);
     if (pid == 0)
         run_child(s, v, vectors, (const int[2]){out[1], err[1]}, report[1]);
     int fork_error = errno;
@@ -269,14 +269,21 @@ static bool shim_init(struct shim *s)
     signal(SIGCHLD, SIG_DFL);
     sigprocmask(SIG_SETMASK, &all, NULL);
     s->signals = signalfd(-1, &chld, SFD_CLOEXEC | SFD_NONBLOCK);
-    child_leave_agents_cgroup(v.shims_cgroup);
     snprintf(s->cgroup, sizeof s->cgroup, "%s", v.cgroup);
     open_logs(s, &v);
-    if (prepare_place(s, &v))
+    bool placed = prepare_place(s, &v);
+    /* Moving takes time. A task that is not born in a cgroup of its own must not stay the agent's.
+     */
+    bool later = s->tree.kind == SHIM_TREE_CGROUP2;
+    if (!later)
+        child_leave_agents_cgroup(v.shims_cgroup);
+    if (placed)
         start_child(s, &v);
-    spec_unmap(&v);
     save_state(s, s->phase == ENDED);
     tell_all(s);
+    if (later)
+        child_leave_agents_cgroup(v.shims_cgroup);
+    spec_unmap(&v);
     return true;
 }
 

@@ -2,6 +2,7 @@
 #include "shim.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/sched.h>
 #include <poll.h>
 #include <signal.h>
 #include <stddef.h>
@@ -53,9 +54,22 @@ void tree_init(struct tree *t, int kind, const char *cgroup)
         t->kind = kind;
 }
 
+pid_t tree_fork(struct tree *t)
+{
+    struct clone_args how = {
+        .flags = CLONE_INTO_CGROUP, .exit_signal = SIGCHLD, .cgroup = (uint64_t)t->cgroup};
+    long pid = -1;
+    if (t->kind == SHIM_TREE_CGROUP2)
+        pid = syscall(SYS_clone3, &how, sizeof how);
+    if (pid < 0) /* also on Linux before 5.7 */
+        return fork();
+    t->inside = pid == 0;
+    return (pid_t)pid;
+}
+
 bool tree_enter(const struct tree *t)
 {
-    return t->cgroup < 0 || put(t->cgroup, "cgroup.procs", "0");
+    return t->cgroup < 0 || t->inside || put(t->cgroup, "cgroup.procs", "0");
 }
 
 /* The list may be longer than any buffer. */

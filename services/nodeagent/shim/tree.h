@@ -6,14 +6,19 @@
 #define NODEAGENT_SHIM_TREE_H
 
 #include <stdbool.h>
+#include <sys/types.h>
 
 struct tree {
-    int kind;   /* enum shim_tree */
-    int cgroup; /* directory, or -1 */
+    int kind;    /* enum shim_tree */
+    int cgroup;  /* directory, or -1 */
+    bool inside; /* we were born there */
 };
 
 /* Makes the cgroup. Falls back to SHIM_TREE_WALK when that is refused. */
 void tree_init(struct tree *t, int kind, const char *cgroup);
+/* As fork. Where the kernel can, the child is born in the cgroup: to move there later would take a
+ * grace period of RCU, ten milliseconds and more. */
+pid_t tree_fork(struct tree *t);
 /* For the task's first process, before exec: enters the cgroup. False: errno says why. */
 bool tree_enter(const struct tree *t);
 /* One round. True: nothing is left alive. The caller reaps its children between rounds. */
