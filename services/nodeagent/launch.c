@@ -122,6 +122,13 @@ static void find_controllers(const struct launch *l, struct supervisor_spec *spe
     }
 }
 
+static uint32_t log_files(const Pb__LogConfig *log)
+{
+    if (log != NULL && log->disabled)
+        return 0;
+    return log != NULL && log->max_files > 0 ? log->max_files : DEFAULT_LOG_FILES;
+}
+
 static enum err make_spec(const struct launch *l, struct supervisor_spec *out, struct reason *why)
 {
     const struct task_run *t = l->run;
@@ -145,7 +152,7 @@ static enum err make_spec(const struct launch *l, struct supervisor_spec *out, s
         .argc = l->plan.argc,
         .envp = envp,
         .envc = envc,
-        .max_files = log != NULL && log->max_files > 0 ? log->max_files : DEFAULT_LOG_FILES,
+        .max_files = log_files(log),
         .max_file_bytes =
             (uint64_t)(log != NULL && log->max_file_size_mb > 0 ? log->max_file_size_mb
                                                                 : DEFAULT_LOG_FILE_MB)

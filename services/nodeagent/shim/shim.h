@@ -55,8 +55,8 @@ struct shim_spec {
     uint32_t size; /* of all */
     uint32_t tree; /* enum shim_tree; cgroup names a directory unless it is SHIM_TREE_WALK */
     uint32_t argc, envc;
-    uint32_t max_files;
-    uint32_t set_user; /* 0: stay who we are */
+    uint32_t max_files; /* of each stream of output; 0: it is thrown away */
+    uint32_t set_user;  /* 0: stay who we are */
     uint64_t max_file_bytes;
     uint32_t uid, gid;
     uint32_t group_count;

@@ -76,6 +76,26 @@ Test(nodeagent, a_task_runs_and_ends_with_its_code)
     cr_assert_str_eq(fake_task(f, i, "t")->events[4]->display_message, "Policy allows no restarts");
 }
 
+Test(nodeagent, what_a_task_with_logs_disabled_prints_is_thrown_away)
+{
+    struct stat before, after;
+    Pb__LogConfig *log = arena_alloc(f->arena, sizeof *log); /* the job is sent again at the end */
+    Pb__Job *job =
+        fake_job(f, "batch", "raw_exec", SH("echo out && echo err >&2 && test -c /dev/stdout"));
+    pb__log_config__init(log);
+    log->has_disabled = log->disabled = true;
+    job->task_groups[0]->tasks[0]->log_config = log;
+    if (geteuid() == 0)
+        job->task_groups[0]->tasks[0]->user = arena_strdup(f->arena, "nobody");
+    cr_assert_eq(stat("/dev/null", &before), 0);
+    int i = fake_place(f, job);
+    cr_assert(fake_await(f, i, COMPLETE, 5000));
+    cr_assert_str_eq(fake_content(f, i, "alloc/logs/t.stdout.0"), "");
+    cr_assert_str_eq(fake_content(f, i, "alloc/logs/t.stderr.0"), "");
+    cr_assert_eq(stat("/dev/null", &after), 0);
+    cr_assert_eq(after.st_uid, before.st_uid, "it does not become the task's");
+}
+
 Test(nodeagent, a_missing_binary_and_a_wrong_config_fail_with_a_clear_event)
 {
     int i = fake_place(f, fake_job(f, "service", "raw_exec", "{\"command\": \"/no/such/binary\"}"));
