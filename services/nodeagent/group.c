@@ -32,7 +32,7 @@ struct group_status group_status(const struct group_member *members, size_t coun
 
 /* ---- roles */
 
-enum beginning { AT_ONCE, AFTER_PRESTART, AFTER_MAIN_STARTED, AFTER_MAIN_ENDED };
+enum beginning { AT_ONCE, AFTER_PRESTART, AFTER_MAIN_STARTED, AFTER_MAIN_ENDED, ON_STOP };
 
 static const struct {
     enum beginning begins;
@@ -53,6 +53,7 @@ static const struct {
                                  .waits_for_main = true,
                                  .lasting = true},
     [GROUP_POSTSTOP] = {.begins = AFTER_MAIN_ENDED, .outlives = true},
+    [GROUP_PRESTOP] = {.begins = ON_STOP, .ends_with_main = true, .waits_for_main = true},
 };
 
 enum group_role group_role_of(const Pb__Task *task)
@@ -64,6 +65,7 @@ enum group_role group_role_of(const Pb__Task *task)
         {"prestart", GROUP_PRESTART, GROUP_PRESTART_SIDECAR},
         {"poststart", GROUP_POSTSTART, GROUP_POSTSTART_SIDECAR},
         {"poststop", GROUP_POSTSTOP, GROUP_POSTSTOP},
+        {"prestop", GROUP_PRESTOP, GROUP_PRESTOP},
     };
     const Pb__Lifecycle *l = task->lifecycle;
     for (size_t i = 0; l != NULL && l->hook != NULL && i < COUNT_OF(hooks); i++)
@@ -108,7 +110,15 @@ static bool anything_ran(const struct group_member *members, size_t count)
     return false;
 }
 
-bool group_may_begin(const struct group_member *members, size_t count, size_t i)
+static bool main_runs(const struct group_member *members, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (members[i].role == GROUP_MAIN && members[i].task->phase == TASK_RUNNING)
+            return true;
+    return false;
+}
+
+bool group_may_begin(const struct group_member *members, size_t count, size_t i, bool stopping)
 {
     switch (rules[members[i].role].begins) {
     case AT_ONCE:
@@ -122,6 +132,8 @@ bool group_may_begin(const struct group_member *members, size_t count, size_t i)
         return main_has_started(members, count) && !main_is_over(members, count);
     case AFTER_MAIN_ENDED:
         return main_is_over(members, count);
+    case ON_STOP:
+        return stopping && main_runs(members, count);
     }
     return false;
 }
@@ -131,6 +143,16 @@ bool group_may_begin(const struct group_member *members, size_t count, size_t i)
 static bool must_end_poststop(const struct group_member *members, size_t count)
 {
     return main_is_over(members, count) && !anything_ran(members, count);
+}
+
+/* One that runs, or will at once. */
+static bool prestop_is_on(const struct group_member *members, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (members[i].role == GROUP_PRESTOP && !is_dead(&members[i]) &&
+            (members[i].task->phase != TASK_NEW || main_runs(members, count)))
+            return true;
+    return false;
 }
 
 bool group_must_kill(const struct group_member *members, size_t count, size_t i, bool stopping,
@@ -160,5 +182,6 @@ bool group_must_kill(const struct group_member *members, size_t count, size_t i,
         out->why = stopping ? TASK_IN_KILL : TASK_IN_MAIN_DEAD;
         return true;
     }
-    return stopping && !rules[self->role].waits_for_main && (leader == NULL || self->leader);
+    return stopping && !rules[self->role].waits_for_main && (leader == NULL || self->leader) &&
+           !prestop_is_on(members, count);
 }

@@ -13,6 +13,7 @@ enum group_role {
     GROUP_POSTSTART,         /* begins once all main tasks run */
     GROUP_POSTSTART_SIDECAR, /* and runs as long as one does */
     GROUP_POSTSTOP,          /* begins once all main tasks are dead */
+    GROUP_PRESTOP,           /* begins when the allocation is to stop, and main tasks wait for it */
     GROUP_ROLES,
 };
 
@@ -41,12 +42,16 @@ struct group_kill {
     const char *sibling;
 };
 
-/* Whether member i, which is new, may begin now. */
-bool group_may_begin(const struct group_member *members, size_t count, size_t i);
+/* How long others wait for a prestop task that says nothing of it: its max_run_duration. */
+#define GROUP_PRESTOP_NS 60000000000ll
+
+/* Whether member i, which is new, may begin now. stopping: as below. */
+bool group_may_begin(const struct group_member *members, size_t count, size_t i, bool stopping);
 
 /* Whether member i must be killed now. stopping: the allocation is to end; then the leader goes
- * first and the others follow it, sidecars after the main tasks. Poststop tasks run even then,
- * unless nothing ever ran. Asking again for one that was told already does no harm. */
+ * first and the others follow it, sidecars after the main tasks. Prestop tasks
+ * run before that, while a main task does. Poststop tasks run even then, unless nothing ever ran.
+ * Asking again for one that was told already does no harm. */
 bool group_must_kill(const struct group_member *members, size_t count, size_t i, bool stopping,
                      struct group_kill *out);
 

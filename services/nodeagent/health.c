@@ -41,7 +41,7 @@ static int64_t good_since(const struct health *h, const struct group_member *mem
         const struct task *t = members[i].task;
         bool lasting = group_role_is_lasting(members[i].role);
         int64_t at = lasting ? t->started_at : t->finished_at;
-        if (members[i].role == GROUP_POSTSTOP)
+        if (members[i].role == GROUP_POSTSTOP || members[i].role == GROUP_PRESTOP)
             continue;
         if (t->phase != (lasting ? TASK_RUNNING : TASK_DEAD) || t->failed)
             return 0;

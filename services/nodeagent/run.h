@@ -38,8 +38,12 @@ struct alloc_run {
     uint8_t id[16];
     size_t task_count;
     struct task_run *tasks;
-    struct group_member *members; /* the same tasks, as group.h sees them */
-    uint64_t disk_bytes;          /* of its ephemeral_disk; 0: not known */
+    struct group_member *members;      /* the same tasks, as group.h sees them */
+    uint64_t disk_bytes;               /* of its ephemeral_disk; 0: not known */
+    int64_t max_run_ns, stop_delay_ns; /* deadlines.h; 0: none */
+    int64_t run_until_ns, stop_at_ns;  /* 0: not known yet */
+    bool overdue;                      /* and its tasks have been told */
+    struct timer deadline;
     bool stopping;
     bool ended;   /* all tasks are dead, and what they shared is taken down */
     bool removed; /* forgotten by the servers: when all is dead, everything goes */

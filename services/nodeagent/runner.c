@@ -1,6 +1,7 @@
 #include "runner.h"
 #include "allocdir.h"
 #include "base/log.h"
+#include "deadlines.h"
 #include "drivers/driver.h"
 #include "healthwatch.h"
 #include "launch.h"
@@ -41,6 +42,7 @@ struct task_rules task_rules_of(const Pb__Job *job, const Pb__TaskGroup *group,
     struct task_rules rules = {
         .kill_timeout_ns = task->has_kill_timeout_ns ? task->kill_timeout_ns : 5 * SECOND_NS,
         .shutdown_delay_ns = task->shutdown_delay_ns,
+        .max_run_ns = task->max_run_duration_ns,
     };
     if (rules.kill_timeout_ns > max_kill_timeout_ns)
         rules.kill_timeout_ns = max_kill_timeout_ns;
@@ -58,6 +60,11 @@ struct task_rules task_rules_of(const Pb__Job *job, const Pb__TaskGroup *group,
             .on_success = !is_batch(job),
         };
     rules.restart.on_success &= group_role_is_lasting(group_role_of(task));
+    if (group_role_of(task) == GROUP_PRESTOP) { /* the others wait for it to stop */
+        rules.restart = (struct restart_policy){0};
+        if (rules.max_run_ns == 0)
+            rules.max_run_ns = GROUP_PRESTOP_NS;
+    }
     return rules;
 }
 
@@ -100,6 +107,7 @@ struct alloc_run *alloc_run_new(struct runner *r, const Pb__Alloc *alloc, const 
         run->disk_bytes = (uint64_t)group->ephemeral_disk->size_mb << 20;
     run->stopping = alloc->desired != PB__ALLOC__DESIRED__RUN;
     run->status = PB__ALLOC__CLIENT_STATUS__PENDING;
+    deadlines_note(run, group);
     waiting_note(run, alloc, group);
     pinning_note(run, alloc);
     map_put(r->allocs, run->id, 16, run);
@@ -119,6 +127,7 @@ void alloc_run_free(struct alloc_run *run)
     }
     alloc_steps_free(run);
     timer_cancel(r->loop, &run->health_timer);
+    deadlines_forget(run);
     waiting_forget(run);
     pinning_forget(run);
     list_remove(&run->touched);
@@ -162,6 +171,7 @@ void task_run_input(struct task_run *t, struct task_input in)
 void alloc_run_load(struct alloc_run *run, const Pb__LocalAlloc *saved, const Pb__Job *job)
 {
     const Pb__TaskGroup *group = job == NULL ? NULL : group_of(job, saved->alloc->task_group);
+    run->run_until_ns = saved->run_until;
     int64_t now_ns = loop_wall_ns(run->runner->loop);
     for (size_t i = 0; group != NULL && i < run->task_count; i++) {
         struct task_rules rules =
@@ -202,18 +212,18 @@ static void kill_task(struct task_run *t, const struct group_kill *kill)
 /* What one task's end means for the others, until nothing more follows. */
 static void settle_group(struct alloc_run *run)
 {
-    bool again = true, waits = waiting_is_on(run);
+    bool again = true, waits = waiting_is_on(run), stop = deadlines_stop_now(run);
     while (again) {
         again = false;
         for (size_t i = 0; i < run->task_count; i++) {
             struct task_run *t = &run->tasks[i];
             struct group_kill kill;
             enum task_phase before = t->core.phase;
-            if (group_must_kill(run->members, run->task_count, i, run->stopping, &kill) &&
+            if (group_must_kill(run->members, run->task_count, i, stop, &kill) &&
                 !t->core.kill_wanted)
                 kill_task(t, &kill);
             if (t->core.phase == TASK_NEW && !waits &&
-                group_may_begin(run->members, run->task_count, i))
+                group_may_begin(run->members, run->task_count, i, stop))
                 task_run_input(t, (struct task_input){.kind = TASK_IN_BEGIN});
             again |= before != t->core.phase;
         }
@@ -233,6 +243,8 @@ void alloc_run_save(struct alloc_run *run)
         saved->has_unreported = true;
         saved->unreported = run->acknowledged != run->changed;
         saved->health = health_save(a, &run->health);
+        saved->has_run_until = run->run_until_ns != 0;
+        saved->run_until = run->run_until_ns;
         alloc_steps_save(run, a, saved);
         local_put_alloc(r->options.local, saved);
     }
@@ -350,6 +362,7 @@ static void act(struct runner *r)
         for (size_t i = 0; i < run->task_count; i++)
             carry_out(&run->tasks[i]);
         healthwatch_arm(run);
+        deadlines_arm(run);
         end_if_over(run);
         tell |= note_status(run, &urgent);
         if (run->removed && run->ended)
@@ -396,6 +409,7 @@ static void run_step(void *owner)
     struct alloc_run *run;
     list_each(&r->touched, struct alloc_run, touched, run)
     {
+        deadlines_step(run);
         settle_group(run);
     }
     list_each(&r->touched, struct alloc_run, touched, run)

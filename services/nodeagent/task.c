@@ -1,6 +1,8 @@
 #include "task.h"
+#include "base/duration.h"
 #include "base/err.h"
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -115,8 +117,11 @@ static unsigned on_started(struct task *t, const struct task_input *in)
     EVENT(t, in, STARTED, NULL);
     move(t, TASK_RUNNING);
     t->started_at = in->now_ns;
+    if (t->rules.max_run_ns > 0 && t->run_until_ns == 0)
+        t->run_until_ns = in->now_ns + t->rules.max_run_ns;
+    t->timer_at_ns = t->run_until_ns;
     if (!t->kill_wanted)
-        return TASK_DO_REPORT;
+        return TASK_DO_REPORT | (t->timer_at_ns != 0 ? TASK_DO_TIMER : 0);
     t->kill_wanted = false;
     return begin_kill(t, in);
 }
@@ -193,10 +198,46 @@ static unsigned on_exited(struct task *t, const struct task_input *in)
            ask_policy(t, in, well ? RESTART_SUCCESS : RESTART_FAILURE);
 }
 
+/* At once: each moment of a shutdown_delay could be used for more of it. */
+static unsigned on_exceeded(struct task *t, const struct task_input *in)
+{
+    if (t->phase == TASK_DEAD || t->failed)
+        return 0;
+    if (in->kind == TASK_IN_DISK_EXCEEDED)
+        EVENT(t, in, DISK_EXCEEDED, in->text, .fails_task = true);
+    else
+        EVENT(t, in, OVERDUE, in->text, .fails_task = true);
+    t->failed = true;
+    switch (t->phase) {
+    case TASK_STARTING:
+        t->kill_wanted = true;
+        return TASK_DO_REPORT;
+    case TASK_RUNNING:
+    case TASK_DELAYING:
+        return begin_kill(t, in);
+    case TASK_STOPPING:
+        t->restart_wanted = false;
+        return TASK_DO_REPORT;
+    default:
+        return killed(t, in);
+    }
+}
+
+static unsigned on_run_until(struct task *t, const struct task_input *in)
+{
+    char limit[32], text[80];
+    duration_format(t->rules.max_run_ns, limit);
+    snprintf(text, sizeof text, "It has run for its max_run_duration of %s", limit);
+    return on_exceeded(
+        t, &(struct task_input){.kind = TASK_IN_OVERDUE, .now_ns = in->now_ns, .text = text});
+}
+
 static unsigned on_timer(struct task *t, const struct task_input *in)
 {
     if (t->phase == TASK_DELAYING)
         return begin_kill(t, in);
+    if (t->phase == TASK_RUNNING && t->timer_at_ns != 0)
+        return on_run_until(t, in);
     if (t->phase != TASK_WAITING)
         return 0;
     move(t, TASK_STARTING);
@@ -245,28 +286,6 @@ static unsigned on_kill(struct task *t, const struct task_input *in)
         return TASK_DO_REPORT;
     default:
         return 0;
-    }
-}
-
-/* At once: each moment of a shutdown_delay could be used to write more. */
-static unsigned on_disk_exceeded(struct task *t, const struct task_input *in)
-{
-    if (t->phase == TASK_DEAD || t->failed)
-        return 0;
-    EVENT(t, in, DISK_EXCEEDED, in->text, .fails_task = true);
-    t->failed = true;
-    switch (t->phase) {
-    case TASK_STARTING:
-        t->kill_wanted = true;
-        return TASK_DO_REPORT;
-    case TASK_RUNNING:
-    case TASK_DELAYING:
-        return begin_kill(t, in);
-    case TASK_STOPPING:
-        t->restart_wanted = false;
-        return TASK_DO_REPORT;
-    default:
-        return killed(t, in);
     }
 }
 
@@ -329,14 +348,16 @@ unsigned task_step(struct task *t, const struct task_input *in)
     case TASK_IN_DISK_NOT_MOVED:
         return on_disk_not_moved(t, in);
     case TASK_IN_DISK_EXCEEDED:
-        return on_disk_exceeded(t, in);
+    case TASK_IN_OVERDUE:
+        return on_exceeded(t, in);
     }
     return 0;
 }
 
 unsigned task_resume(const struct task *t)
 {
-    if (t->phase == TASK_WAITING || t->phase == TASK_DELAYING)
+    if (t->phase == TASK_WAITING || t->phase == TASK_DELAYING ||
+        (t->phase == TASK_RUNNING && t->timer_at_ns != 0))
         return TASK_DO_TIMER;
     return t->phase == TASK_STOPPING ? TASK_DO_KILL : 0;
 }
@@ -389,6 +410,8 @@ Pb__LocalTask *task_save(struct arena *a, const struct task *t, const char *name
     l->has_restart_wanted = t->restart_wanted;
     l->restart_wanted = t->restart_wanted;
     l->timer_at = t->timer_at_ns;
+    l->has_run_until = t->run_until_ns != 0;
+    l->run_until = t->run_until_ns;
     l->has_window_start = l->has_window_count = true;
     l->window_start = t->window.start_ns;
     l->window_count = t->window.count;
@@ -403,6 +426,7 @@ void task_load(struct task *t, const struct task_rules *rules, const Pb__LocalTa
     t->kill_wanted = saved->kill_wanted;
     t->restart_wanted = saved->restart_wanted && t->phase == TASK_STOPPING;
     t->timer_at_ns = saved->timer_at;
+    t->run_until_ns = saved->run_until;
     t->window = (struct restart_window){saved->window_start, saved->window_count};
     if (s == NULL)
         return;

@@ -30,6 +30,7 @@ enum task_phase {
 struct task_rules {
     struct restart_policy restart;
     int64_t kill_timeout_ns, shutdown_delay_ns;
+    int64_t max_run_ns; /* since its first start; 0: no limit */
 };
 
 enum task_input_kind {
@@ -51,6 +52,7 @@ enum task_input_kind {
     TASK_IN_SIBLING_FAILED, /* kill, since text failed */
     TASK_IN_DISK_NOT_MOVED, /* text: why it does without what it was to take over */
     TASK_IN_DISK_EXCEEDED,  /* text: why; kill it, and it has failed whatever the policy says */
+    TASK_IN_OVERDUE,        /* likewise: it has run too long */
 };
 
 struct task_input {
@@ -78,7 +80,8 @@ struct task {
     bool restart_wanted; /* while STOPPING: it is to run again */
     uint32_t restarts;
     int64_t started_at, finished_at, last_restart;
-    int64_t timer_at_ns; /* of WAITING and DELAYING; 0: none */
+    int64_t timer_at_ns;  /* of WAITING and DELAYING, and of RUNNING if it has a limit; 0: none */
+    int64_t run_until_ns; /* 0: not known yet, or no limit */
     struct task_rules rules;
     struct restart_window window;
     size_t event_count;

@@ -27,6 +27,7 @@ static const char *const type_names[TASK_EVENT_TYPES] = {
     [TASK_EVENT_DISK_EXCEEDED] = "Disk Resources Exceeded",
     [TASK_EVENT_FETCHING] = "Downloading Artifacts",
     [TASK_EVENT_FETCH_FAILURE] = "Failed Artifact Download",
+    [TASK_EVENT_OVERDUE] = "Max Run Duration Exceeded",
 };
 
 const char *task_event_type_name(enum task_event_type type)
@@ -193,6 +194,7 @@ static void pack_particular(struct arena *a, Pb__TaskEvent *pb, const struct tas
         break;
     case TASK_EVENT_DISK_NOT_MOVED:
     case TASK_EVENT_DISK_EXCEEDED:
+    case TASK_EVENT_OVERDUE:
         pack_error(a, pb, e, &pb->message, "message");
         break;
     case TASK_EVENT_NONE:
@@ -226,6 +228,7 @@ static const char *text_key(enum task_event_type type)
     case TASK_EVENT_SETUP:
     case TASK_EVENT_DISK_NOT_MOVED:
     case TASK_EVENT_DISK_EXCEEDED:
+    case TASK_EVENT_OVERDUE:
         return "message";
     case TASK_EVENT_SETUP_FAILURE:
         return "setup_error";

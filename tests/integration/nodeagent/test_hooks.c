@@ -101,6 +101,46 @@ Test(hooks, tasks_begin_and_end_in_their_order)
     cr_assert(is_before(words(i), "clean on", "clean off"), "%s", words(i));
 }
 
+Test(hooks, prestop_runs_to_its_end_before_the_main_task_is_told)
+{
+    Pb__Job *job = job_of("service", FOR_EVER);
+    add(job, "leave", "prestop", false, "sleep 0.2; say off");
+    add(job, "clean", "poststop", false, "say off");
+    job->task_groups[0]->has_shutdown_delay_ns = true;
+    job->task_groups[0]->shutdown_delay_ns = 100000000;
+    int i = fake_place(f, job);
+    await_word(i, "t on");
+    cr_assert(strstr(words(i), "leave") == NULL, "%s", words(i));
+    fake_stop(f, i);
+    cr_assert(fake_await(f, i, COMPLETE, 30000), "%s", words(i));
+    cr_assert(is_before(words(i), "leave off", "t off"), "%s", words(i));
+    cr_assert(is_before(words(i), "t off", "clean on"), "%s", words(i));
+}
+
+Test(hooks, what_ends_by_itself_needs_no_prestop)
+{
+    Pb__Job *job = job_of("batch", "say off");
+    add(job, "leave", "prestop", false, "say off");
+    int i = fake_place(f, job);
+    cr_assert(fake_await(f, i, COMPLETE, 30000), "%s", words(i));
+    cr_assert(strstr(words(i), "leave") == NULL, "%s", words(i));
+}
+
+Test(hooks, max_run_duration_ends_all_tasks_and_then_poststop_runs)
+{
+    Pb__Job *job = job_of("service", FOR_EVER);
+    add(job, "proxy", "prestart", true, FOR_EVER);
+    add(job, "clean", "poststop", false, "say off");
+    job->task_groups[0]->has_max_run_duration_ns = true;
+    job->task_groups[0]->max_run_duration_ns = 300000000;
+    int i = fake_place(f, job);
+    cr_assert(fake_await(f, i, FAILED, 30000), "%s", words(i));
+    cr_assert(strstr(fake_events(f, i, "t"), "Max Run Duration Exceeded") != NULL, "%s",
+              fake_events(f, i, "t"));
+    cr_assert(is_before(words(i), "t on", "clean off"), "%s", words(i));
+    cr_assert(!fake_task(f, i, "clean")->failed);
+}
+
 Test(hooks, sidecars_end_when_the_main_task_has)
 {
     Pb__Job *job = job_of("batch", "sleep 0.1; say off");

@@ -44,7 +44,7 @@ static bool move_task(struct world *w, size_t i, int second)
     struct task *t = &w->tasks[i];
     enum task_phase before = t->phase;
     struct task_input in = {.now_ns = second * S, .exit_code = flip(w, 3)};
-    if (t->phase == TASK_NEW && group_may_begin(w->members, w->count, i))
+    if (t->phase == TASK_NEW && group_may_begin(w->members, w->count, i, false))
         in.kind = TASK_IN_BEGIN;
     else if (t->phase == TASK_STARTING && flip(w, 2))
         in.kind = TASK_IN_STARTED;
@@ -100,7 +100,8 @@ static void make(struct world *w, uint64_t seed)
     for (size_t i = 0; i < w->count; i++) {
         enum group_role role =
             i == 0 ? GROUP_MAIN : others[prng_below(&w->chance, COUNT_OF(others))];
-        struct task_rules rules = {{1, 300 * S, S, false, group_role_is_lasting(role)}, 5 * S, 0};
+        struct task_rules rules = {
+            {1, 300 * S, S, false, group_role_is_lasting(role)}, 5 * S, 0, 0};
         task_init(&w->tasks[i], &rules, 0);
         w->members[i] = (struct group_member){&w->tasks[i], "t", false, role};
     }

@@ -9,7 +9,7 @@
 
 #define S 1000000000ll
 
-static const struct task_rules rules = {{1, 300 * S, S, false, false}, 5 * S, 0};
+static const struct task_rules rules = {{1, 300 * S, S, false, false}, 5 * S, 0, 0};
 
 static unsigned feed(struct task *t, enum task_input_kind kind, int64_t now_ns, int code)
 {
@@ -78,7 +78,7 @@ Test(task, is_killed_in_every_phase)
 
 Test(task, restarts_at_its_users_wish_whatever_the_policy_says)
 {
-    static const struct task_rules never = {{0, 300 * S, S, false, false}, 5 * S, 0};
+    static const struct task_rules never = {{0, 300 * S, S, false, false}, 5 * S, 0, 0};
     struct arena *a = arena_new(1 << 20);
     struct task t;
     task_init(&t, &never, S);
@@ -117,6 +117,34 @@ Test(task, stays_dead_when_it_is_killed_while_it_restarts)
     cr_assert(t.phase == TASK_DEAD && !t.failed);
     cr_assert_str_eq(events_of(a, &t), "Received,Task Setup,Started,Restart Signaled,Killing,"
                                        "Terminated,Killed");
+    task_fini(&t);
+    arena_free(a);
+}
+
+Test(task, fails_when_it_has_run_too_long_over_all_its_runs)
+{
+    struct arena *a = arena_new(1 << 20);
+    struct task_rules r = rules;
+    struct task t, again;
+    r.max_run_ns = 10 * S;
+    r.restart = (struct restart_policy){5, 300 * S, S, false, true};
+    task_init(&t, &r, S);
+    feed(&t, TASK_IN_BEGIN, S, 0);
+    cr_expect_eq(feed(&t, TASK_IN_STARTED, 2 * S, 0), TASK_DO_REPORT | TASK_DO_TIMER);
+    cr_expect_eq(t.timer_at_ns, 12 * S);
+    cr_expect_eq(task_resume(&t), TASK_DO_TIMER);
+    feed(&t, TASK_IN_EXITED, 5 * S, 1);
+    feed(&t, TASK_IN_TIMER, 7 * S, 0);
+    feed(&t, TASK_IN_STARTED, 7 * S, 0);
+    cr_expect_eq(t.timer_at_ns, 12 * S, "since its first start");
+    task_load(&again, &r, task_save(a, &t, "t"));
+    cr_expect_eq(again.run_until_ns, 12 * S, "an agent that starts anew knows it");
+    task_fini(&again);
+    cr_expect_eq(feed(&t, TASK_IN_TIMER, 12 * S, 0), TASK_DO_KILL | TASK_DO_REPORT);
+    cr_expect_str_eq(t.events[t.event_count - 2].text,
+                     "It has run for its max_run_duration of 10s");
+    feed(&t, TASK_IN_EXITED, 13 * S, 0);
+    cr_expect(t.phase == TASK_DEAD && t.failed);
     task_fini(&t);
     arena_free(a);
 }
@@ -214,11 +242,12 @@ Test(task, any_inputs_keep_it_whole)
         struct task_rules r = {{(uint32_t)prng_below(&p, 3), 100 * S, S, prng_below(&p, 2) == 1,
                                 prng_below(&p, 2) == 1},
                                5 * S,
-                               prng_below(&p, 2) == 1 ? S : 0};
+                               prng_below(&p, 2) == 1 ? S : 0,
+                               prng_below(&p, 2) == 1 ? 20 * S : 0};
         task_init(&t, &r, S);
         for (int i = 0; i < 60; i++) {
             struct task_input in = {
-                .kind = (enum task_input_kind)prng_below(&p, TASK_IN_DISK_EXCEEDED + 1),
+                .kind = (enum task_input_kind)prng_below(&p, TASK_IN_OVERDUE + 1),
                 .now_ns = (i + 2) * S,
                 .random = prng_next(&p),
                 .text = "text",
@@ -305,12 +334,12 @@ static void set(enum group_role role, enum task_phase phase)
     everybody[role].started_at = 1;
 }
 
-/* "MpP.." : a capital for each that may begin. */
+/* "MpP.." : a capital for each that may begin, of a group without a prestop task. */
 static const char *may_begin(void)
 {
-    static char text[GROUP_ROLES + 1];
-    for (size_t i = 0; i < GROUP_ROLES; i++)
-        text[i] = group_may_begin(members, GROUP_ROLES, i) ? "MPpSsE"[i] : '.';
+    static char text[GROUP_PRESTOP + 1];
+    for (size_t i = 0; i < GROUP_PRESTOP; i++)
+        text[i] = group_may_begin(members, GROUP_PRESTOP, i, false) ? "MPpSsE"[i] : '.';
     return text;
 }
 
@@ -334,10 +363,10 @@ Test(group, tasks_begin_in_the_order_of_their_hooks)
 /* Likewise for each that must be killed. */
 static const char *must_kill(bool stopping)
 {
-    static char text[GROUP_ROLES + 1];
+    static char text[GROUP_PRESTOP + 1];
     struct group_kill kill;
-    for (size_t i = 0; i < GROUP_ROLES; i++)
-        text[i] = group_must_kill(members, GROUP_ROLES, i, stopping, &kill) ? "MPpSsE"[i] : '.';
+    for (size_t i = 0; i < GROUP_PRESTOP; i++)
+        text[i] = group_must_kill(members, GROUP_PRESTOP, i, stopping, &kill) ? "MPpSsE"[i] : '.';
     return text;
 }
 
@@ -365,4 +394,41 @@ Test(group, what_never_ran_needs_no_poststop)
     cr_assert_str_eq(must_kill(true), "MP.S..");
     everybody[GROUP_MAIN].phase = everybody[GROUP_PRESTART].phase = TASK_DEAD;
     cr_assert_str_eq(must_kill(true), "..pSsE");
+}
+
+static bool main_must_end(bool stopping)
+{
+    struct group_kill kill;
+    return group_must_kill(members, GROUP_ROLES, GROUP_MAIN, stopping, &kill);
+}
+
+static bool prestop_must_end(bool stopping)
+{
+    struct group_kill kill;
+    return group_must_kill(members, GROUP_ROLES, GROUP_PRESTOP, stopping, &kill);
+}
+
+Test(group, a_prestop_task_runs_before_the_main_task_is_told_to_end)
+{
+    all_new();
+    set(GROUP_PRESTART, TASK_DEAD);
+    set(GROUP_MAIN, TASK_RUNNING);
+    cr_expect(!group_may_begin(members, GROUP_ROLES, GROUP_PRESTOP, false));
+    cr_expect(!main_must_end(false) && !prestop_must_end(false));
+    cr_expect(group_may_begin(members, GROUP_ROLES, GROUP_PRESTOP, true));
+    cr_expect(!main_must_end(true), "it is about to begin");
+    set(GROUP_PRESTOP, TASK_RUNNING);
+    cr_expect(!main_must_end(true) && !prestop_must_end(true));
+    set(GROUP_PRESTOP, TASK_DEAD);
+    cr_expect(main_must_end(true));
+}
+
+Test(group, without_a_main_task_that_runs_there_is_no_prestop)
+{
+    all_new();
+    cr_expect(!group_may_begin(members, GROUP_ROLES, GROUP_PRESTOP, true));
+    cr_expect(main_must_end(true));
+    everybody[GROUP_MAIN].phase = TASK_DEAD;
+    cr_expect(!group_may_begin(members, GROUP_ROLES, GROUP_PRESTOP, true));
+    cr_expect(prestop_must_end(true) && prestop_must_end(false));
 }
