@@ -419,7 +419,10 @@ void pieces_allow_memory_max(struct arena *a, const Pb__TaskGroup *group, Pb__Pl
     at->grants = grants;
     for (size_t i = 0; i < group->n_tasks; i++) {
         const Pb__Resources *r = group->tasks[i]->resources;
-        if (r != NULL && r->memory_max_mb > r->memory_mb)
-            grant_allow_memory_max(a, grant_for(a, at, group->tasks[i]));
+        if (r == NULL || r->memory_max_mb <= r->memory_mb)
+            continue;
+        Pb__TaskGrant *g = grant_for(a, at, group->tasks[i]);
+        g->has_memory_max_mb = true;
+        g->memory_max_mb = r->memory_max_mb;
     }
 }

@@ -27,39 +27,12 @@ void grants_each(Pb__TaskGrant *const *grants, size_t count, const struct grant_
     }
 }
 
-/* ---- memory beyond what was asked for */
-
-void grant_allow_memory_max(struct arena *a, Pb__TaskGrant *g)
-{
-    Pb__GrantedDevice *d = arena_array(a, Pb__GrantedDevice, 1);
-    Pb__GrantedDevice **devices = arena_array(a, Pb__GrantedDevice *, g->n_devices + 1);
-    pb__granted_device__init(d);
-    d->vendor = arena_strdup(a, MEMORY_GRANT_VENDOR);
-    d->type = arena_strdup(a, MEMORY_GRANT_TYPE);
-    d->name = arena_strdup(a, MEMORY_GRANT_NAME);
-    for (size_t i = 0; i < g->n_devices; i++)
-        devices[i] = g->devices[i];
-    devices[g->n_devices++] = d;
-    g->devices = devices;
-}
-
-static bool allows_memory_max(const Pb__TaskGrant *g)
-{
-    for (size_t i = 0; i < g->n_devices; i++) {
-        const Pb__GrantedDevice *d = g->devices[i];
-        if (d->n_device_ids == 0 && strcmp(d->vendor, MEMORY_GRANT_VENDOR) == 0 &&
-            strcmp(d->type, MEMORY_GRANT_TYPE) == 0 && strcmp(d->name, MEMORY_GRANT_NAME) == 0)
-            return true;
-    }
-    return false;
-}
-
-bool grants_allow_memory_max(Pb__TaskGrant *const *grants, size_t count, const char *task)
+uint32_t grants_memory_max_mb(Pb__TaskGrant *const *grants, size_t count, const char *task)
 {
     for (size_t i = 0; i < count; i++)
-        if (task != NULL && strcmp(grants[i]->task, task) == 0 && allows_memory_max(grants[i]))
-            return true;
-    return false;
+        if (task != NULL && strcmp(grants[i]->task, task) == 0)
+            return grants[i]->memory_max_mb;
+    return 0;
 }
 
 /* ---- what is sound */

@@ -32,13 +32,8 @@ struct grant_visitor {
 };
 void grants_each(Pb__TaskGrant *const *grants, size_t count, const struct grant_visitor *v);
 
-/* A task may use memory up to its memory_max: said by a granted "device" of this name that has no
- * instances, so it counts for nothing. */
-#define MEMORY_GRANT_VENDOR "norn"
-#define MEMORY_GRANT_TYPE   "memory"
-#define MEMORY_GRANT_NAME   "over"
-void grant_allow_memory_max(struct arena *a, Pb__TaskGrant *g);
-bool grants_allow_memory_max(Pb__TaskGrant *const *grants, size_t count, const char *task);
+/* What the task may use for a while beyond its memory; 0: nothing more. */
+uint32_t grants_memory_max_mb(Pb__TaskGrant *const *grants, size_t count, const char *task);
 
 /* NULL: they can be counted. Else what is wrong: a core that no node can have, a text that is
  * missing, empty, too long, or holds a '/' or what is not printable. */

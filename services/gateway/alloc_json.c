@@ -97,13 +97,6 @@ static json_t *host_ports_json(const struct alloc_parts *p)
 
 /* ---- resources */
 
-/* 0: what the job says of it does not hold. */
-static int memory_max(const Pb__Alloc *a, const Pb__Task *t)
-{
-    bool holds = grants_allow_memory_max(a->grants, a->n_grants, t->name);
-    return holds && t->resources != NULL ? (int)t->resources->memory_max_mb : 0;
-}
-
 static json_t *task_resources_json(const Pb__Alloc *a, const Pb__TaskGroup *group,
                                    const Pb__Task *t)
 {
@@ -112,7 +105,7 @@ static json_t *task_resources_json(const Pb__Alloc *a, const Pb__TaskGroup *grou
     return json_pack("{s{si,so},so,s{si,si},sn}", "Cpu", "CpuShares", (int)task_cpu(a, group, t),
                      "ReservedCores", granted_cores_json(g), "Devices", granted_devices_json(g),
                      "Memory", "MemoryMB", r == NULL ? 0 : (int)r->memory_mb, "MemoryMaxMB",
-                     memory_max(a, t), "Networks");
+                     (int)grants_memory_max_mb(a->grants, a->n_grants, t->name), "Networks");
 }
 
 static uint32_t disk_mb(const struct alloc_parts *p)

@@ -101,10 +101,7 @@ json_t *node_reserved_cores_json(const Pb__Node *n)
         if (next == n->n_reservable_cores || n->reservable_cores[next] != i)
             json_array_append_new(list, json_integer(i));
     }
-    if (json_array_size(list) > 0)
-        return list;
-    json_decref(list);
-    return json_null();
+    return list;
 }
 
 /* ---- what was given */
@@ -129,8 +126,6 @@ json_t *granted_devices_json(const Pb__TaskGrant *g)
     json_t *list = json_array();
     for (size_t i = 0; i < g->n_devices; i++) {
         const Pb__GrantedDevice *d = g->devices[i];
-        if (d->n_device_ids == 0)
-            continue; /* no device: it says that memory_max holds */
         json_t *ids = json_array();
         for (size_t k = 0; k < d->n_device_ids; k++)
             json_array_append_new(ids, json_text(d->device_ids[k]));

@@ -142,9 +142,9 @@ static void put_places(struct taskenv *e, const struct taskenv_input *in)
         put_number(e, "CPU_LIMIT", in->task->resources->cpu);
     if (in->task->resources->memory_mb != 0)
         put_number(e, "MEMORY_LIMIT", in->task->resources->memory_mb);
-    if (in->task->resources->memory_max_mb != 0 &&
-        grants_allow_memory_max(in->alloc->grants, in->alloc->n_grants, in->task->name))
-        put_number(e, "MEMORY_MAX_LIMIT", in->task->resources->memory_max_mb);
+    uint32_t most = grants_memory_max_mb(in->alloc->grants, in->alloc->n_grants, in->task->name);
+    if (most != 0)
+        put_number(e, "MEMORY_MAX_LIMIT", most);
 }
 
 /* ---- what it was given: cores, and instances of devices */

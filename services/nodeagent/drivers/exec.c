@@ -188,10 +188,11 @@ static enum err read_limits(const struct driver_ask *ask, struct shim_limits *l,
         l->cpu_quota_us = quota_us(ask);
     l->memory_bytes = r->memory_mb * MIB;
     const Pb__Alloc *alloc = ask->alloc;
-    if (r->memory_max_mb > r->memory_mb && alloc != NULL &&
-        grants_allow_memory_max(alloc->grants, alloc->n_grants, ask->task->name)) {
+    uint32_t most =
+        alloc != NULL ? grants_memory_max_mb(alloc->grants, alloc->n_grants, ask->task->name) : 0;
+    if (most > r->memory_mb) {
         l->memory_reserved_bytes = l->memory_bytes;
-        l->memory_bytes = r->memory_max_mb * MIB;
+        l->memory_bytes = most * MIB;
     }
     return OK;
 }

@@ -262,7 +262,8 @@ Test(exec, memory_max_lets_it_use_more)
     f->grant = arena_alloc(f->arena, sizeof *f->grant);
     pb__task_grant__init(f->grant);
     f->grant->task = job->task_groups[0]->tasks[0]->name;
-    grant_allow_memory_max(f->arena, f->grant);
+    f->grant->has_memory_max_mb = true;
+    f->grant->memory_max_mb = 256;
     i = fake_place(f, job);
     cr_assert(fake_await(f, i, COMPLETE, 30000), "%s", fake_events(f, i, "t"));
     cr_assert_str_eq(output(i), "alive");
