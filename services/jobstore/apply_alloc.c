@@ -81,10 +81,14 @@ void job_set_free(struct job_set *s)
 
 /* ---- updates */
 
-/* Its deployment asks once: what was found first stands. What is to go counts no more. */
+/* Its deployment asks once: what was found first stands. What is to go counts no more, nor does
+ * what an earlier deployment asked: by now another may have taken the allocation over. */
 static bool is_news_of_health(const Pb__Alloc *a, const Pb__AllocUpdate *u)
 {
-    return u->has_healthy && a->desired == PB__ALLOC__DESIRED__RUN &&
+    bool is_asked = !has_id(u->has_deployment_id, u->deployment_id) ||
+                    (has_id(a->has_deployment_id, a->deployment_id) &&
+                     id_equal(a->deployment_id.data, u->deployment_id.data));
+    return u->has_healthy && is_asked && a->desired == PB__ALLOC__DESIRED__RUN &&
            (a->deployment_status == NULL || !a->deployment_status->has_healthy);
 }
 

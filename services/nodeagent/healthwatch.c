@@ -1,5 +1,6 @@
 #include "healthwatch.h"
 #include "base/log.h"
+#include "wire/wire.h"
 #include <string.h>
 
 static const Pb__TaskGroup *group_in(const Pb__Job *job, const Pb__Alloc *alloc)
@@ -59,12 +60,13 @@ void healthwatch_arm(struct alloc_run *run)
                   run);
 }
 
-void healthwatch_tell(struct alloc_run *run, Pb__AllocUpdate *update)
+void healthwatch_tell(struct alloc_run *run, struct arena *a, Pb__AllocUpdate *update)
 {
     const struct health *h = &run->health;
     if (!h->watched || h->verdict == HEALTH_UNKNOWN || h->told)
         return;
-    update->has_healthy = update->has_healthy_at = true;
+    update->has_healthy = update->has_healthy_at = update->has_deployment_id = true;
+    update->deployment_id = wire_id(a, h->deployment);
     update->healthy = h->verdict == HEALTH_GOOD;
     update->healthy_at = h->decided_ns;
     run->health_sent = true;

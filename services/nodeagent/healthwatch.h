@@ -13,7 +13,7 @@ void healthwatch_restore(struct alloc_run *run, const Pb__LocalAlloc *saved, con
 void healthwatch_step(struct alloc_run *run);
 void healthwatch_arm(struct alloc_run *run);
 /* The verdict goes along until it is acknowledged. */
-void healthwatch_tell(struct alloc_run *run, Pb__AllocUpdate *update);
+void healthwatch_tell(struct alloc_run *run, struct arena *a, Pb__AllocUpdate *update);
 void healthwatch_told(struct alloc_run *run, bool acknowledged);
 
 #endif

@@ -18,7 +18,7 @@ static Pb__AllocUpdate *update_of(struct arena *a, struct alloc_run *run)
     u->tasks = arena_array(a, Pb__TaskState *, run->task_count);
     for (size_t i = 0; i < run->task_count; i++)
         u->tasks[i] = task_state(a, &run->tasks[i].core, run->tasks[i].name);
-    healthwatch_tell(run, u);
+    healthwatch_tell(run, a, u);
     networks_tell(run, a, u);
     return u;
 }

@@ -61,6 +61,9 @@ Test(nodeagent_health, what_runs_on_is_healthy_once_for_each_deployment)
     fake_tell(f, i);
     cr_assert(fake_until(f, is_judged, WAIT_MS));
     cr_assert(f->allocs[i].said->healthy);
+    cr_assert_eq(f->allocs[i].said->deployment_id.len, 16);
+    cr_assert_arr_eq(f->allocs[i].said->deployment_id.data, f->allocs[i].alloc->deployment_id.data,
+                     16);
     fake_stop(f, i);
     cr_assert(fake_await(f, i, COMPLETE, WAIT_MS));
     cr_assert_not(f->allocs[i].said->has_healthy, "said once");

@@ -17,6 +17,7 @@
 static const ProtobufCBinaryData none;
 static struct cluster *c;
 static ProtobufCBinaryData deployment, allocs[MOST];
+static ProtobufCBinaryData asked_by; /* of whom reports speak; empty: they do not say */
 static size_t alloc_count;
 
 /* What the deployment of a test asks of its only group. */
@@ -173,6 +174,8 @@ static Pb__Outcome *report_all(size_t from, size_t to, bool healthy)
         u->client_status = PB__ALLOC__CLIENT_STATUS__RUNNING;
         u->healthy = healthy;
         u->healthy_at = 77;
+        u->has_deployment_id = asked_by.len > 0;
+        u->deployment_id = asked_by;
         body.n_allocs++;
     }
     body.allocs = all;
@@ -305,6 +308,19 @@ Test(deployment, counts_an_allocation_once_and_none_that_is_to_go)
     plan_stop(c, p, allocs[1], false);
     apply_a_plan(c, p);
     report(1, true);
+    cr_assert_eq(group_now()->healthy_allocs, 1);
+}
+
+Test(deployment, counts_no_answer_to_an_earlier_one)
+{
+    begin_deployment((struct asked){.total = 2});
+    asked_by = id_of(c, "deployment", 999);
+    report(0, true);
+    report(1, false);
+    cr_assert(group_now()->healthy_allocs == 0 && group_now()->unhealthy_allocs == 0);
+    cr_assert_eq(get_alloc(c, allocs[0])->client_status, PB__ALLOC__CLIENT_STATUS__RUNNING);
+    asked_by = deployment;
+    report(0, true);
     cr_assert_eq(group_now()->healthy_allocs, 1);
 }
 
