@@ -223,7 +223,8 @@ static void check_waiting(struct view *v, struct arena *a, const Pb__Job *job,
 }
 
 /* Of a parent: its children, counted again. */
-static void check_children(struct view *v, const Pb__Job *job, const Pb__JobSummary *s)
+static void check_children(struct view *v, const Pb__Job *job, const struct job_counts *c,
+                           const Pb__JobSummary *s)
 {
     struct scan all;
     uint32_t counted[JOB_DEAD + 1] = {0};
@@ -244,7 +245,7 @@ static void check_children(struct view *v, const Pb__Job *job, const Pb__JobSumm
     scan_close(&all);
     arena_free(a);
     holds(kept->pending == counted[JOB_PENDING] && kept->running == counted[JOB_RUNNING] &&
-          kept->dead == counted[JOB_DEAD]);
+          kept->dead == counted[JOB_DEAD] && kept->waiting == c->queued);
 }
 
 static void check_job(struct view *v, struct arena *a, const Pb__Job *job)
@@ -263,7 +264,7 @@ static void check_job(struct view *v, struct arena *a, const Pb__Job *job)
     holds(kept.evals == counted.evals && kept.open_evals == counted.open_evals);
     holds(strcmp(job->status, job_status_names[job_status_of(&kept)]) == 0);
     if (job_is_template(job))
-        check_children(v, job, s);
+        check_children(v, job, &kept, s);
     check_waiting(v, a, job, &kept);
     for (size_t i = 0; i < s->n_summary; i++) /* recount took off what it found */
         holds(s->summary[i]->starting == 0 && s->summary[i]->running == 0 &&

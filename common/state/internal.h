@@ -153,6 +153,8 @@ extern const char *const job_status_names[];
 /* ---- children.c. Harmless for a job that is no child, or whose parent is gone. */
 void children_add(struct view *v, const Pb__Job *child, enum job_status status);
 void children_drop(struct view *v, const Pb__Job *child, enum job_status status);
+/* The queue of this parent has another length. */
+void children_waiting(struct view *v, struct job_edit *parent);
 
 /* The job as the command in hand has it so far; to be stored anew, or only to look at. NULL: the
  * transaction has failed. */

@@ -23,6 +23,13 @@ static bool queue_key(struct key *k, const Pb__Job *child, uint64_t turn)
     return true;
 }
 
+static void count_queued(struct view *v, struct job_edit *parent, int more)
+{
+    parent->counts.queued += (uint64_t)more;
+    parent->counts_changed = true;
+    children_waiting(v, parent);
+}
+
 void state_queue_child(struct view *v, Pb__Job *child)
 {
     struct key k;
@@ -30,8 +37,8 @@ void state_queue_child(struct view *v, Pb__Job *child)
     struct job_edit *parent = job_edit(v, child->namespace_, child->parent_id, 0);
     must(j != NULL && parent != NULL && j->counts.turn == 0 && j->counts.open_evals == 0);
     j->counts.turn = 1 + (child->priority < HIGHEST_PRIORITY ? child->priority : HIGHEST_PRIORITY);
-    j->counts_changed = parent->counts_changed = true;
-    parent->counts.queued++;
+    j->counts_changed = true;
+    count_queued(v, parent, 1);
     must(queue_key(&k, child, j->counts.turn));
     txn_put(v->txn, T_QUEUE, key_bytes(&k), bytes_of(child->id, strlen(child->id)));
 }
@@ -50,8 +57,7 @@ void queue_leave(struct view *v, struct job_edit *j)
     child->status_description = NULL;
     struct job_edit *parent = job_edit(v, child->namespace_, child->parent_id, 0);
     must(parent != NULL && parent->counts.queued > 0);
-    parent->counts.queued--;
-    parent->counts_changed = true;
+    count_queued(v, parent, -1);
 }
 
 uint64_t state_queue_length(struct view *v, const char *ns, const char *parent)

@@ -94,6 +94,7 @@ static const struct rule rules[] = {
     UNSET("TaskGroup", "consul_json", "{\"Namespace\":\"\"}"),
     {.message = "Task", .field = "config_json", .flags = JSON_FLOATS},
     OMIT("Task", "max_run_duration_ns", NULL),
+    OMIT("ChildrenSummary", "waiting", NULL),
     OMIT("LogConfig", "disabled", NULL),
     OMIT("LogConfig", "forward", NULL),
     OMIT("Template", "uid", NULL),

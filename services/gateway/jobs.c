@@ -166,6 +166,7 @@ struct listing {
     Pb__List list;                          /* as asked for this page of jobs */
     const char *next_namespace, *next_name; /* in the exchange's arena; NULL: no more */
     bool began;
+    bool one_page; /* the client asks for the next one itself */
 };
 
 static const char *text_or(const char *text, const char *otherwise)
@@ -247,6 +248,11 @@ static void on_summaries_page(void *owner, const struct response *r)
     }
     uint64_t index = l->jobs->table_index > summaries->table_index ? l->jobs->table_index
                                                                    : summaries->table_index;
+    const Pb__Key *next = l->jobs->next;
+    if (l->one_page && next != NULL)
+        exchange_set(q->x, "X-Nomad-NextToken",
+                     arena_printf(q->arena, "%s.%s", text_or(next->namespace_, "default"),
+                                  text_or(next->name, "")));
     if (!l->began && !query_list_begin(q, index))
         return;
     size_t from = 0;
@@ -255,8 +261,7 @@ static void on_summaries_page(void *owner, const struct response *r)
         if (job != NULL && is_wanted(q, job))
             query_list_add(q, stub_of(job, summary_of(summaries, job, &from)));
     }
-    const Pb__Key *next = l->jobs->next;
-    if (next == NULL) {
+    if (next == NULL || l->one_page) {
         query_list_page(q, NULL);
         return;
     }
@@ -283,6 +288,22 @@ static void on_jobs_page(void *owner, const struct response *r)
     gateway_list(q->gateway, q->params.stale, &l->list, on_summaries_page, q);
 }
 
+/* "namespace.id" of the last job of the page before, as X-Nomad-NextToken said; a namespace's name
+ * holds no point. */
+static void take_page(const struct query *q, struct listing *l)
+{
+    const char *most = exchange_arg(q->x, "per_page"), *token = exchange_arg(q->x, "next_token");
+    const char *point = token != NULL ? strchr(token, '.') : NULL;
+    uint32_t limit = most != NULL ? (uint32_t)strtoul(most, NULL, 10) : 0;
+    l->one_page = limit > 0;
+    if (limit > 0 && limit < PAGE)
+        l->list.limit = limit;
+    if (point == NULL)
+        return;
+    l->next_namespace = arena_printf(q->arena, "%.*s", (int)(point - token), token);
+    l->next_name = point + 1;
+}
+
 static void read_page(struct query *q)
 {
     struct listing *l = arena_alloc(q->arena, sizeof(*l));
@@ -296,6 +317,8 @@ static void read_page(struct query *q)
     l->list.namespace_ = (char *)(uintptr_t)q->params.namespace;
     l->list.prefix = (char *)(uintptr_t)q->params.prefix;
     l->list.limit = PAGE;
+    if (q->kept == NULL)
+        take_page(q, l);
     if (l->next_name != NULL) {
         Pb__Key *after = arena_alloc(q->arena, sizeof(*after));
         pb__key__init(after);
@@ -308,8 +331,26 @@ static void read_page(struct query *q)
     gateway_list(q->gateway, q->params.stale, &l->list, on_jobs_page, q);
 }
 
+static bool page_is_sound(struct call_context *c)
+{
+    const char *most = exchange_arg(c->x, "per_page"), *token = exchange_arg(c->x, "next_token");
+    if (most != NULL &&
+        (most[0] == '\0' || strspn(most, "0123456789") != strlen(most) || strlen(most) > 9)) {
+        answer_text(c->x, 400, "per_page must be a number of jobs, at most 999999999");
+        return false;
+    }
+    if (token != NULL && token[0] != '\0' && strchr(token, '.') == NULL) {
+        answer_text(c->x, 400,
+                    "next_token must be what X-Nomad-NextToken said with the page before");
+        return false;
+    }
+    return true;
+}
+
 void jobs_list(struct call_context *c)
 {
+    if (!page_is_sound(c))
+        return;
     bool all = strcmp(c->params.namespace, "*") == 0;
     struct watch_on on = {.tables = FEED_TABLE(JOBS) | FEED_TABLE(JOB_SUMMARIES),
                           .namespace = all ? NULL : c->params.namespace,

@@ -32,6 +32,7 @@ waits="waits for job \"$first\" to be complete (running)"
 "$NCTL" status after | grep -Fq "$waits" || fail "$("$NCTL" status after)"
 "$NCTL" why after | grep -Fq "Nothing is placed now: it $waits" || fail "$("$NCTL" why after)"
 [ "$(allocs after)" = '[]' ] || fail 'it did not wait'
+[ "$(api GET /v1/job/slow/summary | jq .Children.Waiting)" = 2 ] || fail "$(api GET /v1/job/slow/summary)"
 touch "$go"
 wait_for 60 'it has run' allocs_are after complete 1
 all_dead() { [ "$(api GET /v1/job/slow/summary | jq .Children.Dead)" = 3 ]; }

@@ -56,7 +56,9 @@ const char *next_launch_of_json(const json_t *job, int64_t now_ns)
 
 /* ---- children */
 
-bool children_load(struct client *c, const json_t *job, json_t **out)
+enum { CHILDREN_SHOWN = 100 };
+
+bool children_load(struct client *c, const json_t *job, bool all, json_t **out)
 {
     struct answer a;
     struct strbuf query = STRBUF_INIT;
@@ -65,6 +67,8 @@ bool children_load(struct client *c, const json_t *job, json_t **out)
                    job_json_is_parameterized(job) ? "dispatch" : "periodic"));
     if (*text_at(job, "Namespace") != '\0')
         query_add(&query, "namespace", text_at(job, "Namespace"));
+    if (!all)
+        query_add(&query, "per_page", show("%d", CHILDREN_SHOWN));
     bool ok = client_get_json(c, &a, "Error querying child jobs", "/v1/jobs", strbuf_text(&query));
     if (ok)
         *out = json_incref(a.json);
@@ -103,15 +107,13 @@ static bool waits_for_turn(const json_t *child)
 }
 
 /* Those that wait for their turn apart, where there may be some. */
-static void print_counts(const json_t *counts, const json_t *children, bool limited, bool colors)
+static void print_counts(const json_t *counts, bool limited, bool colors)
 {
     const char *running = show("%lld", (long long)number_at(counts, "Running"));
     const char *dead = show("%lld", (long long)number_at(counts, "Dead"));
-    long long pending = (long long)number_at(counts, "Pending"), waiting = 0;
+    long long pending = (long long)number_at(counts, "Pending");
+    long long waiting = (long long)number_at(counts, "Waiting");
     struct table t;
-    size_t i;
-    json_t *child;
-    json_array_foreach((json_t *)(uintptr_t)children, i, child) waiting += waits_for_turn(child);
     if (limited || waiting > 0) {
         table_init(&t, "Waiting|Pending|Running|Dead", colors);
         TABLE_ROW(&t, show("%lld", waiting),
@@ -142,8 +144,8 @@ void children_print(const json_t *job, const json_t *summary, const json_t *chil
         print_parameters(value_at(job, "ParameterizedJob"), colors);
     print_section(stdout, colors,
                   dispatched ? "Parameterized Job Summary" : "Children Job Summary");
-    print_counts(value_at(summary, "Children"), children,
-                 number_at(value_at(job, "ParameterizedJob"), "MaxRunning") > 0, colors);
+    const json_t *counts = value_at(summary, "Children");
+    print_counts(counts, number_at(value_at(job, "ParameterizedJob"), "MaxRunning") > 0, colors);
     if (json_array_size(children) == 0) {
         printf(dispatched ? "\nNo dispatched instances of parameterized job found\n"
                           : "\nNo instances of periodic job found\n");
@@ -155,4 +157,9 @@ void children_print(const json_t *job, const json_t *summary, const json_t *chil
         TABLE_ROW(&t, text_at(child, "ID"), child_status(child));
     table_print(&t, stdout);
     table_free(&t);
+    long long all = (long long)number_at(counts, "Pending") +
+                    (long long)number_at(counts, "Running") + (long long)number_at(counts, "Dead");
+    long long shown = (long long)json_array_size(children);
+    if (shown >= CHILDREN_SHOWN && shown < all)
+        printf("... and %lld more, which -verbose shows\n", all - shown);
 }

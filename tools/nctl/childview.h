@@ -14,8 +14,9 @@ bool job_json_is_parameterized(const json_t *job); /* and not a child of such a 
 const char *next_launch(const Pb__Periodic *periodic, int64_t now_ns);
 const char *next_launch_of_json(const json_t *job, int64_t now_ns);
 
-/* The list of its children as GET /v1/jobs shows it. False: told on stderr. */
-bool children_load(struct client *c, const json_t *job, json_t **out);
+/* The list of its children as GET /v1/jobs shows it, the first hundred unless all are wanted.
+ * False: told on stderr. */
+bool children_load(struct client *c, const json_t *job, bool all, json_t **out);
 /* What a parent shows instead of allocations. */
 void children_print(const json_t *job, const json_t *summary, const json_t *children, bool colors);
 

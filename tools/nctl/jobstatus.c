@@ -103,7 +103,7 @@ static bool view_load(struct client *c, const struct args *args, const char *id,
     if (ok && !args_has(args, "short") &&
         (job_json_is_periodic(v->job) || job_json_is_parameterized(v->job)))
         ok = view_part(c, &v->summary, "Error querying job summary", id, "/summary", q) &&
-             children_load(c, v->job, &v->children);
+             children_load(c, v->job, args_has(args, "verbose"), &v->children);
     else if (ok && !args_has(args, "short"))
         ok = view_part(c, &v->allocs, "Error querying job allocations", id, "/allocations",
                        strbuf_text(&all)) &&

@@ -134,9 +134,10 @@ static const char *cell_of(const json_t *value)
                                    : "";
 }
 
+enum { MOST = 20 };
+
 static void print_matches(const struct kind *k, const json_t *list, const char *prefix)
 {
-    enum { MOST = 20 };
     struct table t;
     size_t i, shown = 0, left_out = 0;
     json_t *item;
@@ -163,10 +164,22 @@ static void print_matches(const struct kind *k, const json_t *list, const char *
     table_free(&t);
 }
 
+static bool ask(struct client *c, const struct kind *k, const char *prefix, bool some,
+                struct answer *out)
+{
+    struct strbuf query = STRBUF_INIT;
+    query_add(&query, "prefix", prefix);
+    if (some)
+        query_add(&query, "per_page", show("%d", MOST + 1));
+    bool ok =
+        client_get_json(c, out, show("Error querying %s", k->plural), k->path, strbuf_text(&query));
+    strbuf_free(&query);
+    return ok;
+}
+
 enum resolve resolve(struct client *c, const char *kind, const char *prefix, json_t **out)
 {
     const struct kind *k = kind_of(kind);
-    struct strbuf query = STRBUF_INIT;
     struct answer a;
     json_t *only = NULL;
     if (k->is_id && strlen(prefix) < 2) {
@@ -176,11 +189,16 @@ enum resolve resolve(struct client *c, const char *kind, const char *prefix, jso
     char *asked = k->is_id ? even_hex(prefix) : xstrdup(prefix);
     if (asked == NULL)
         return RESOLVE_NONE;
-    query_add(&query, "prefix", asked);
     enum resolve result = RESOLVE_FAILED;
-    if (client_get_json(c, &a, show("Error querying %s", k->plural), k->path,
-                        strbuf_text(&query))) {
-        size_t count = match_prefix(a.json, prefix, k->is_id, &only);
+    /* A job may have a hundred thousand children, whose names all begin with its own. */
+    bool some = strcmp(k->path, "/v1/jobs") == 0, ok = ask(c, k, asked, some, &a);
+    size_t count = ok ? match_prefix(a.json, prefix, k->is_id, &only) : 0;
+    if (ok && some && count > 1 && json_array_size(a.json) > MOST) {
+        answer_free(&a);
+        ok = ask(c, k, asked, false, &a);
+        count = ok ? match_prefix(a.json, prefix, k->is_id, &only) : 0;
+    }
+    if (ok) {
         if (count == 1)
             *out = json_incref(only);
         else if (count > 1)
@@ -188,7 +206,6 @@ enum resolve resolve(struct client *c, const char *kind, const char *prefix, jso
         result = count == 1 ? RESOLVED : count == 0 ? RESOLVE_NONE : RESOLVE_FAILED;
     }
     answer_free(&a);
-    strbuf_free(&query);
     free(asked);
     return result;
 }

@@ -163,6 +163,7 @@ Test(dispatch, beyond_max_running_children_wait_and_go_by_priority_then_age)
                          "waits for its turn (max_running 1)");
     }
     cr_assert_eq(get_summary(c, "greet")->children->pending, 4);
+    cr_assert_eq(get_summary(c, "greet")->children->waiting, 3);
     cr_assert_neq(deregister_job(c, "greet", true)->code, PB__OUTCOME__CODE__APPLIED);
     for (uint32_t i = 0; i < 3; i++) {
         static const uint32_t order[] = {3, 1, 2};
@@ -176,6 +177,7 @@ Test(dispatch, beyond_max_running_children_wait_and_go_by_priority_then_age)
                             (ProtobufCBinaryData){0}, evals, 8),
                      1, "%u", i);
         cr_assert_null(get_job(c, next)->status_description);
+        cr_assert_eq(get_summary(c, "greet")->children->waiting, 2 - i);
         at_work = next;
     }
 }
