@@ -41,6 +41,9 @@ static Pb__Placement *add_placement(struct planner *p, const Pb__TaskGroup *grou
         n->has_job_version = 1;
         n->job_version = w->older->version;
     }
+    /* A number an allocation, of which a cluster has millions: kept for those who may ask. */
+    n->has_score = group->disconnect != NULL;
+    n->score = n->has_score ? rank_score(r, i) : 0;
     p->plan->placements[p->plan->n_placements++] = n;
     return n;
 }

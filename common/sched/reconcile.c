@@ -183,8 +183,12 @@ static bool younger_stays(const struct reconciler *r, const Pb__TaskGroup *group
         return younger_is_present;
     bool was_away =
         older->next_alloc.len == ID_SIZE && id_equal(older->next_alloc.data, younger->id.data);
-    return was_away && group->disconnect != NULL && group->disconnect->reconcile != NULL &&
-           strcmp(group->disconnect->reconcile, "keep_replacement") == 0;
+    if (!was_away || group->disconnect == NULL)
+        return false;
+    const char *who = group->disconnect->reconcile;
+    if (who == NULL || strcmp(who, "best_score") == 0)
+        return older->has_score && younger->has_score && younger->score > older->score;
+    return strcmp(who, "keep_replacement") == 0;
 }
 
 /* Two of one name: one that runs is worth more than one that has ended, and of two that have ended

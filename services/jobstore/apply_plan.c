@@ -247,6 +247,8 @@ static void place(struct planning *p, const Pb__Placement *at)
     alloc.ports = at->ports;
     alloc.n_grants = at->n_grants;
     alloc.grants = at->grants;
+    alloc.has_score = at->has_score;
+    alloc.score = at->score;
     alloc.has_desired = alloc.has_client_status = true;
     alloc.desired = PB__ALLOC__DESIRED__RUN;
     alloc.client_status = PB__ALLOC__CLIENT_STATUS__PENDING;

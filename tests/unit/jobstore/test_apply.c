@@ -445,6 +445,22 @@ Test(apply, a_stopped_allocation_holds_its_room_until_its_client_says_it_ended)
     cr_assert_eq(get_usage(c, id_of(c, "node", 1))->used->cpu, 0);
 }
 
+Test(apply, a_plan_says_how_good_the_node_was)
+{
+    ProtobufCBinaryData ids[2];
+    register_node(c, a_node(c, 1, 1000, 1000));
+    Pb__Plan *p = a_plan(c, register_job(c, a_job(c, "web", 2))->eval_id);
+    plan_place(c, p, id_of(c, "node", 1), 1, 1, 0);
+    plan_place(c, p, id_of(c, "node", 1), 1, 1, 0);
+    p->placements[0]->has_score = true;
+    p->placements[0]->score = 0.75;
+    apply_a_plan(c, p);
+    cr_assert_eq(ids_by(c, ALLOCS, PB__LIST__BY__JOB, "web", (ProtobufCBinaryData){0}, ids, 2), 2);
+    Pb__Alloc *first = get_alloc(c, ids[0]), *second = get_alloc(c, ids[1]);
+    const Pb__Alloc *scored = first->name_index == 0 ? first : second;
+    cr_assert(scored->has_score && scored->score == 0.75);
+    cr_assert_not((scored == first ? second : first)->has_score);
+}
 Test(apply, a_plan_for_a_purged_and_reborn_job_is_stale)
 {
     register_node(c, a_node(c, 1, 1000, 1000));

@@ -14,7 +14,7 @@
 /* The job, a service "g" at version 2; older versions have another task unless "same" is given.
  * How it is, in words: count=N parallel=N canary=N (update), d=WHAT (its deployment: r(unning),
  * p(aused), f(ailed), s(uccessful), o(lder: of version 1, running)), promoted, attempts=N every=S
- * delay=S (reschedule: constant) or unlimited, lost=S noreplace keep=old|new (disconnect), now=S
+ * delay=S (reschedule: constant) or unlimited, lost=S noreplace (disconnect), now=S
  * (100), stop.
  *
  * Allocations: "INDEX:WHAT@VERSION/NODE", NODE g(ood) or l(ost); behind it, if it is part of the
@@ -159,7 +159,7 @@ static const struct {
     {"not heard of for too long, nobody in its place", "count=1 lost=90 noreplace", "0:away@2/l",
      "+0 x0"},
     {"heard of again: it goes on", "count=1 lost=60 noreplace", "0:run@2/g", ""},
-    {"heard of again: the older stays", "count=1 lost=60 keep=old", "0:run@2/g 0:run@2/g", "-0"},
+    {"heard of again: the older stays", "count=1 lost=60", "0:run@2/g 0:run@2/g", "-0"},
     {"its node is back, it has not spoken yet", "count=1 lost=60", "0:away@2/g 0:run@2/g", "-0"},
     {"not heard of, and fewer are wanted", "count=0 lost=60", "0:run@2/l", "?0 @160"},
     {"not heard of, of a stopped job", "count=1 lost=60 stop", "0:away@2/l", "x0"},
@@ -206,8 +206,7 @@ static void set_policies(struct arena *a, Pb__TaskGroup *g, const char *job)
         pb__disconnect_strategy__init(d);
         d->lost_after_ns = number_of(job, "lost", 0) * SECOND;
         d->replace = !says(job, "noreplace");
-        d->reconcile =
-            arena_strdup(a, says(job, "keep=new") ? "keep_replacement" : "keep_original");
+        d->reconcile = arena_strdup(a, "keep_original");
     }
 }
 
@@ -394,19 +393,65 @@ Test(rollout, does_what_the_table_says)
 
 /* ---- */
 
-Test(rollout, one_that_is_heard_of_again_may_have_to_go)
+/* Which of two goes where the first was away and the second took its place: 0 or 1. A score of 0:
+ * not known. */
+static int who_goes(const char *reconcile_by, double first, double second)
 {
     struct onejob c;
     struct changes ch;
     onejob_init(&c);
-    set_job(&c, "count=1 lost=60 keep=new");
+    set_job(&c, "count=1 lost=60");
+    c.view.job->task_groups[0]->disconnect->reconcile =
+        reconcile_by != NULL ? arena_strdup(c.arena, reconcile_by) : NULL;
     add_allocs(&c, NULL, "0:run@2/g 0:run@2/g");
-    c.view.allocs[0]->has_next_alloc = 1;
-    c.view.allocs[0]->next_alloc = c.view.allocs[1]->id;
+    Pb__Alloc *const *both = c.view.allocs;
+    both[0]->has_next_alloc = 1;
+    both[0]->next_alloc = both[1]->id;
+    both[0]->has_score = first != 0;
+    both[0]->score = first;
+    both[1]->has_score = second != 0;
+    both[1]->score = second;
     reconcile(c.arena, &c.view, NULL, on_node_state, NULL, &ch);
     cr_assert_eq(ch.stop_count, 1);
-    cr_assert_eq(ch.stops[0].alloc, c.view.allocs[0]);
+    int which = ch.stops[0].alloc == both[0] ? 0 : 1;
     onejob_fini(&c);
+    return which;
+}
+
+Test(rollout, of_one_that_is_heard_of_again_and_its_replacement_one_goes_as_the_group_says)
+{
+    static const struct {
+        const char *by;
+        double first, second;
+        int goes;
+    } rows[] = {
+        {"keep_replacement", 0.9, 0.1, 0}, {"keep_original", 0.1, 0.9, 1},
+        {"longest_running", 0.1, 0.9, 1},  {"best_score", 0.9, 0.1, 1},
+        {"best_score", 0.1, 0.9, 0},       {"best_score", -0.5, -0.2, 0},
+        {"best_score", 0.5, 0.5, 1},       {"best_score", 0, 0.9, 1},
+        {"best_score", 0.1, 0, 1},         {NULL, 0.1, 0.9, 0},
+    };
+    for (size_t i = 0; i < COUNT_OF(rows); i++)
+        cr_assert_eq(who_goes(rows[i].by, rows[i].first, rows[i].second), rows[i].goes, "row %zu",
+                     i);
+}
+
+Test(rollout, a_score_is_kept_where_it_may_be_asked_for)
+{
+    for (int i = 0; i < 2; i++) {
+        struct onejob c;
+        onejob_init(&c);
+        onejob_add_node(&c, 1000, 1000, 1000);
+        Pb__TaskGroup *g = onejob_set_job(&c, "service", 1, 100, 100)->task_groups[0];
+        if (i == 1) {
+            g->disconnect = arena_array(c.arena, Pb__DisconnectStrategy, 1);
+            pb__disconnect_strategy__init(g->disconnect);
+        }
+        const Pb__Placement *at = onejob_plan(&c, c.arena)->placements[0];
+        cr_assert_eq(at->has_score, i);
+        cr_assert(i == 0 || (at->score > 0 && at->score <= 1), "%g", at->score);
+        onejob_fini(&c);
+    }
 }
 
 Test(rollout, the_deployment_says_what_is_wanted)
