@@ -27,8 +27,8 @@ static void validate_template(struct texts *errors, const Pb__Template *t)
     bool from_file = t->source_path != NULL && t->source_path[0] != '\0';
     if (!inlined && !from_file)
         texts_add(errors, "Must specify a source path or have an embedded template");
-    else if (from_file)
-        texts_add(errors, "A template from a file " NOT_YET ": use data");
+    else if (from_file && inlined)
+        texts_add(errors, "A template has either a source or data, not both");
     if (t->dest_path == NULL || t->dest_path[0] == '\0')
         texts_add(errors, "Must specify a destination for the template");
     else if (escapes(t->dest_path))

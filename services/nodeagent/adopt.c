@@ -121,9 +121,10 @@ static void task_run_adopt(struct task_run *t, bool same_boot)
         e = supervisor_attach(&t->shim, r->loop, dir, &h, NULL);
         arena_free(a);
     }
-    if (e == OK)
+    if (e == OK) {
         log_info("task_adopted", "alloc=%s task=%s", log_id(t->alloc->id), log_quote(t->name));
-    else
+        templates_adopt(t);
+    } else
         end_without_shim(t, same_boot);
 }
 

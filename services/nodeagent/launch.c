@@ -309,7 +309,7 @@ void task_run_free_steps(struct task_run *t)
             steps[i]->free(t->slots[i]);
 }
 
-enum err launch_describe(struct launch *l, struct supervisor_spec *out, struct reason *why)
+enum err launch_look(struct launch *l, struct reason *why)
 {
     enum err e = find_task(l, why);
     if (e == OK)
@@ -318,7 +318,22 @@ enum err launch_describe(struct launch *l, struct supervisor_spec *out, struct r
         return e;
     find_dirs(l);
     make_env(l);
-    e = launch_variables(l, why);
+    return OK;
+}
+
+void **launch_slot(struct task_run *t, const struct launch_step *step)
+{
+    size_t i = 0;
+    while (steps[i] != step)
+        must(steps[i++] != NULL);
+    return &t->slots[i];
+}
+
+enum err launch_describe(struct launch *l, struct supervisor_spec *out, struct reason *why)
+{
+    enum err e = launch_look(l, why);
+    if (e == OK)
+        e = launch_variables(l, why);
     if (e == OK)
         e = make_plan(l, NULL, why);
     return e == OK ? make_spec(l, out, why) : e;

@@ -53,10 +53,16 @@ struct alloc_step {
     void (*free)(void *slot); /* the agent goes; what was made stays */
 };
 
-/* launch_files.c */
+/* payload.c, task_templates.c */
 extern const struct launch_step payload_step, template_step;
 /* artifacts.c */
 extern const struct launch_step artifact_step;
+/* Of a task that runs: everything that a step would be told but for its variables. */
+enum err launch_look(struct launch *l, struct reason *why);
+/* The slot of one of the task's steps. */
+void **launch_slot(struct task_run *t, const struct launch_step *step);
+/* Of a task that an agent finds running: what its templates hold now is what it has. */
+void templates_adopt(struct task_run *t);
 /* Of a task that runs: what its templates added to its environment. Nothing is written. */
 enum err launch_variables(struct launch *l, struct reason *why);
 

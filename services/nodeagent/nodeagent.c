@@ -105,6 +105,7 @@ static void on_news_lost(void *owner)
 static void on_node_changed(void *owner)
 {
     struct nodeagent *na = owner;
+    runner_look_at_templates(na->runner);
     uplink_node_changed(na->uplink);
 }
 

@@ -69,6 +69,9 @@ bool runner_has(const struct runner *r, const uint8_t alloc[16]);
 /* The servers know it no more: what is left of it goes, if it is over. */
 void runner_forget(struct runner *r, const uint8_t alloc[16]);
 
+/* The node's metadata has changed: templates of running tasks may say something else. */
+void runner_look_at_templates(struct runner *r);
+
 /* All that are over and told: a user asks for their room. False: not now, ask again. */
 bool runner_collect(struct runner *r);
 

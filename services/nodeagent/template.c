@@ -19,6 +19,7 @@ struct rendering {
     bool taken[MAX_DEPTH + 1];    /* one branch of the `if` was */
     bool has_else[MAX_DEPTH + 1]; /* else has been seen */
     bool trim_next;
+    bool strict; /* an unknown variable is a mistake */
 };
 
 static enum err wrong(struct rendering *r, const char *what, const char *detail)
@@ -74,12 +75,6 @@ static enum err take_string(struct rendering *r, const char **out)
     return OK;
 }
 
-static const char *variable(struct rendering *r, const char *name)
-{
-    const char *value = taskenv_find(r->env, name);
-    return value == NULL ? "" : value;
-}
-
 static char *changed(struct rendering *r, const char *text, int (*change)(int))
 {
     char *copy = arena_strdup(r->arena, text);
@@ -99,38 +94,147 @@ static char *without_blanks(struct rendering *r, const char *text)
     return arena_printf(r->arena, "%.*s", (int)(len - skip), text + skip);
 }
 
+/* ---- functions: a condition holds where its text is not empty */
+
+typedef const char *function(struct rendering *r, const char *const *args);
+
+static const char *truth(bool holds)
+{
+    return holds ? "true" : "";
+}
+
+static const char *f_env(struct rendering *r, const char *const *args)
+{
+    const char *value = taskenv_find(r->env, args[0]);
+    return value == NULL && r->strict ? NULL : value == NULL ? "" : value;
+}
+
+static const char *f_env_or(struct rendering *r, const char *const *args)
+{
+    const char *value = taskenv_find(r->env, args[0]);
+    return value == NULL || *value == '\0' ? args[1] : value;
+}
+
+static const char *f_lower(struct rendering *r, const char *const *args)
+{
+    return changed(r, args[0], tolower);
+}
+
+static const char *f_upper(struct rendering *r, const char *const *args)
+{
+    return changed(r, args[0], toupper);
+}
+
+static const char *f_trim_space(struct rendering *r, const char *const *args)
+{
+    return without_blanks(r, args[0]);
+}
+
+static const char *f_trim_prefix(struct rendering *r, const char *const *args)
+{
+    size_t n = strlen(args[0]);
+    return strncmp(args[1], args[0], n) == 0 ? args[1] + n : args[1];
+}
+
+static bool has_suffix(const char *text, const char *suffix)
+{
+    size_t n = strlen(text), m = strlen(suffix);
+    return n >= m && strcmp(text + n - m, suffix) == 0;
+}
+
+static const char *f_trim_suffix(struct rendering *r, const char *const *args)
+{
+    size_t n = strlen(args[1]), m = strlen(args[0]);
+    return has_suffix(args[1], args[0]) ? arena_printf(r->arena, "%.*s", (int)(n - m), args[1])
+                                        : args[1];
+}
+
+static const char *f_replace_all(struct rendering *r, const char *const *args)
+{
+    struct strbuf b = STRBUF_INIT;
+    const char *at = args[2], *found;
+    size_t n = strlen(args[0]);
+    while (n > 0 && (found = strstr(at, args[0])) != NULL && b.len < TEMPLATE_MAX_OUTPUT) {
+        strbuf_add(&b, at, (size_t)(found - at));
+        strbuf_puts(&b, args[1]);
+        at = found + n;
+    }
+    strbuf_puts(&b, at);
+    const char *out = arena_strdup(r->arena, strbuf_text(&b));
+    strbuf_free(&b);
+    return out;
+}
+
+static const char *f_contains(struct rendering *r, const char *const *args)
+{
+    return truth(strstr(args[1], args[0]) != NULL);
+}
+
+static const char *f_has_prefix(struct rendering *r, const char *const *args)
+{
+    return truth(strncmp(args[1], args[0], strlen(args[0])) == 0);
+}
+
+static const char *f_has_suffix(struct rendering *r, const char *const *args)
+{
+    return truth(has_suffix(args[1], args[0]));
+}
+
+static const char *f_eq(struct rendering *r, const char *const *args)
+{
+    return truth(strcmp(args[0], args[1]) == 0);
+}
+
+static const char *f_ne(struct rendering *r, const char *const *args)
+{
+    return truth(strcmp(args[0], args[1]) != 0);
+}
+
+static const char *f_not(struct rendering *r, const char *const *args)
+{
+    return truth(*args[0] == '\0');
+}
+
+/* What stands before | is a function's last argument, as in consul-template. */
 static enum err call(struct rendering *r, const char *name, const char *const *args, size_t count,
                      const char **out)
 {
     static const struct {
         const char *name;
         size_t args;
-    } known[] = {{"env", 1}, {"envOrDefault", 2}, {"toLower", 1}, {"toUpper", 1}, {"trimSpace", 1}};
+        function *call;
+    } known[] = {{"env", 1, f_env},
+                 {"envOrDefault", 2, f_env_or},
+                 {"toLower", 1, f_lower},
+                 {"toUpper", 1, f_upper},
+                 {"trimSpace", 1, f_trim_space},
+                 {"trimPrefix", 2, f_trim_prefix},
+                 {"trimSuffix", 2, f_trim_suffix},
+                 {"replaceAll", 3, f_replace_all},
+                 {"contains", 2, f_contains},
+                 {"hasPrefix", 2, f_has_prefix},
+                 {"hasSuffix", 2, f_has_suffix},
+                 {"eq", 2, f_eq},
+                 {"ne", 2, f_ne},
+                 {"not", 1, f_not}};
     size_t i = 0;
     while (i < COUNT_OF(known) && strcmp(known[i].name, name) != 0)
         i++;
     if (i == COUNT_OF(known))
-        return wrong(r, "only env, envOrDefault, toLower, toUpper and trimSpace are known, not",
+        return wrong(r,
+                     "only env, envOrDefault, toLower, toUpper, trimSpace, trimPrefix, trimSuffix, "
+                     "replaceAll, contains, hasPrefix, hasSuffix, eq, ne and not are known, not",
                      name);
     if (count != known[i].args)
         return wrong(r, "wrong number of arguments of", name);
-    if (i == 0)
-        *out = variable(r, args[0]);
-    else if (i == 1)
-        *out = *variable(r, args[0]) == '\0' ? args[1] : variable(r, args[0]);
-    else if (i == 2)
-        *out = changed(r, args[0], tolower);
-    else if (i == 3)
-        *out = changed(r, args[0], toupper);
-    else
-        *out = without_blanks(r, args[0]);
-    return OK;
+    *out = known[i].call(r, args);
+    return *out != NULL ? OK : wrong(r, "nothing is called", args[0]);
 }
 
 /* One stage of a pipe: a string, or a function with its arguments; `given` comes last. */
 static enum err stage(struct rendering *r, const char *given, const char **out)
 {
-    const char *args[3];
+    const char *args[4];
     size_t count = 0;
     skip_blanks(r);
     if (r->at < r->action_end && (*r->at == '"' || *r->at == '`'))
@@ -139,7 +243,7 @@ static enum err stage(struct rendering *r, const char *given, const char **out)
     if (*name == '\0')
         return wrong(r, "a function or a string is missing", "");
     while (!is_at_end(r) && (*r->at == '"' || *r->at == '`')) {
-        if (count == 2)
+        if (count == 3)
             return wrong(r, "wrong number of arguments of", name);
         enum err e = take_string(r, &args[count++]);
         if (e != OK)
@@ -302,6 +406,7 @@ enum err template_render(const struct taskenv *env, struct arena *a, const Pb__T
         .right = or_default(t->right_delim, "}}"),
         .out = out,
         .why = why,
+        .strict = t->err_missing_key,
         .shown = {true},
     };
     return render(&r);

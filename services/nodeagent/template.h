@@ -1,7 +1,7 @@
 /* The templates of job files, as far as they ask only for what the node knows when a task starts:
- * `{{ env "NAME" }}` for variables of the task and for node.*, attr.* and meta.*, envOrDefault,
- * toLower, toUpper, trimSpace, pipes, `if` with `else` and `end`, comments, and `{{-`, `-}}` that
- * take blanks away. Pure. */
+ * `{{ env "NAME" }}` for variables of the task and for node.*, attr.* and meta.*, some functions of
+ * texts (the table in template.c), pipes, `if` with `else` and `end`, comments, and `{{-`, `-}}`
+ * that take blanks away. Pure. */
 #ifndef NODEAGENT_TEMPLATE_H
 #define NODEAGENT_TEMPLATE_H
 

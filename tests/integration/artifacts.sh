@@ -64,6 +64,13 @@ wait_for 60 'it has ended' ended good
 [ "$(cat "$WORK/said")" = $'tool says there\nkey = 1\n#!/bin/sh\nzipped\napp.tar.gz\n.\n..\napp\nbin\nconf\nwhole' ] || fail "$(cat "$WORK/said"; events good)"
 events good | grep -Fxq 'Downloading Artifacts: Client is downloading artifacts' || fail "$(events good)"
 
+note 'a template made of a file that an artifact brought'
+echo 'job {{ env "NOMAD_JOB_ID" }}' >"$web/file.tmpl"
+api PUT /v1/jobs "$(job_json templated batch 1 'cat local/out' | jq -c --arg url "$url/file.tmpl" '.Job.TaskGroups[0].Tasks[0] += {
+  Artifacts: [{GetterSource: $url}], Templates: [{SourcePath: "local/file.tmpl", DestPath: "local/out"}]}')" >/dev/null
+wait_for 60 'it has ended' ended templated
+[ "$("$NCTL" logs "$(alloc_of templated)")" = 'job templated' ] || fail "$(events templated)"
+
 note 'what is wrong is said, and nothing runs'
 # refused ID ARTIFACT-JSON WORDS
 refused() {

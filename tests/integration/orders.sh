@@ -41,6 +41,28 @@ wait_for 60 'a job was waiting for it' allocs_are picky complete 1
 "$NCTL" node meta apply -unset gone "$node"
 [ "$("$NCTL" node meta read -json "$node" | jq -c '[.Meta.rack, .Dynamic.gone]')" = '["r7",null]' ] || fail "$("$NCTL" node meta read -json "$node")"
 
+note 'templates that ask for metadata are rendered again when it changes'
+# templated ID CHANGE-MODE
+templated() {
+  api PUT /v1/jobs "$(job_json "$1" service 1 'trap "echo heard \$(cat local/a)" USR1; echo began with $(cat local/a); while :; do sleep 0.05; done' |
+    jq -c --arg mode "$2" '.Job.TaskGroups[0].Tasks[0].Templates = [{EmbeddedTmpl: "{{ env \"meta.colour\" }}", DestPath: "local/a",
+      ChangeMode: $mode, ChangeSignal: (if $mode == "signal" then "SIGUSR1" else "" end), Splay: 0}]')" >/dev/null
+}
+says() { "$NCTL" logs "$(allocs "$1" | jq -r '.[0].ID')" | grep -Fxq "$2"; }
+"$NCTL" node meta apply "$node" colour=red
+templated by-signal signal
+templated by-restart restart
+templated by-noop noop
+for id in by-signal by-restart by-noop; do wait_for 60 "$id began" says "$id" 'began with red'; done
+"$NCTL" node meta apply "$node" colour=blue
+wait_for 60 'it heard of it' says by-signal 'heard blue'
+wait_for 60 'it began again' says by-restart 'began with blue'
+noop=$(allocs by-noop | jq -r '.[0].ID')
+[ "$("$NCTL" fs cat "$noop" task/local/a)" = blue ] || fail "$("$NCTL" fs cat "$noop" task/local/a)"
+[ "$("$NCTL" logs "$noop")" = 'began with red' ] || fail "$("$NCTL" logs "$noop")"
+event() { api GET "/v1/allocation/$(allocs by-restart | jq -r '.[0].ID')" | jq -r '.TaskStates.task.Events[].DisplayMessage' | grep -Fxq 'Template with change_mode restart re-rendered'; }
+wait_for 30 'the event says why' event
+
 note 'collection: what has ended goes, what runs stays'
 done_alloc=$(allocs picky | jq -r '.[0].ID')
 [ -d "$DIR/client-0/alloc/$done_alloc" ] || fail 'no directory'

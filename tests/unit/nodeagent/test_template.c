@@ -183,3 +183,35 @@ Test(template, a_symlink_of_the_task_leads_no_file_out)
     snprintf(path, sizeof path, "rm -r %s", dir);
     cr_assert_eq(system(path), 0);
 }
+
+Test(template, functions_of_texts_take_what_stands_before_the_pipe_last)
+{
+    static const char *const cases[][2] = {
+        {"{{ \"a-b-c\" | replaceAll \"-\" \"+\" }}", "a+b+c"},
+        {"{{ trimPrefix \"ab\" \"abc\" }}{{ trimSuffix \"bc\" \"abc\" }}", "ca"},
+        {"{{ if env \"COLOUR\" | trimSpace | eq \"Red\" }}red{{ else }}other{{ end }}", "red"},
+        {"{{ if \"abc\" | contains \"b\" | not }}no{{ else }}yes{{ end }}", "yes"},
+        {"{{ if ne \"a\" \"b\" }}differ{{ end }}", "differ"},
+        {"{{ if hasPrefix \"x\" \"xy\" }}1{{ end }}{{ if hasSuffix \"x\" \"xy\" }}2{{ end }}", "1"},
+    };
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        const char *out;
+        struct reason why = {""};
+        cr_assert_eq(render(cases[i][0], &out, &why), OK, "%s: %s", cases[i][0], why.text);
+        cr_expect_str_eq(out, cases[i][1], "%s", cases[i][0]);
+    }
+}
+
+Test(template, a_missing_variable_is_a_mistake_where_the_job_says_so)
+{
+    Pb__Template t = PB__TEMPLATE__INIT;
+    struct strbuf out = STRBUF_INIT;
+    struct reason why = {""};
+    t.embedded_tmpl = (char[]){"x\n{{ env \"NOTHING\" }}"};
+    cr_expect_eq(template_render(env, a, &t, &out, &why), OK);
+    t.err_missing_key = true;
+    cr_expect_eq(template_render(env, a, &t, &out, &why), ERR_INVALID);
+    cr_expect_not_null(strstr(why.text, "line 2"), "%s", why.text);
+    cr_expect_not_null(strstr(why.text, "NOTHING"), "%s", why.text);
+    strbuf_free(&out);
+}
