@@ -294,9 +294,6 @@ static void warn_about_group(struct validation *v, const Pb__TaskGroup *group)
         {group->ephemeral_disk->migrate, "a migrating ephemeral_disk"},
         {group->services_json != NULL, "service"},
         {group->consul_json != NULL, "consul"},
-        {group->stop_after_client_disconnect_ns > 0, "stop_after_client_disconnect"},
-        {group->disconnect != NULL && group->disconnect->stop_on_client_after_ns > 0,
-         "disconnect.stop_on_client_after"},
     };
     for (size_t i = 0; i < COUNT_OF(wishes); i++)
         if (wishes[i].wanted)

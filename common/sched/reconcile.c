@@ -97,11 +97,22 @@ static void judge_ended(struct reconciler *r, struct judged *j, const Pb__TaskGr
         j->verdict = FREE;
 }
 
+/* Its own agent ends it so long after it was heard last: until then it may still run. */
+static int64_t stops_itself_after(const Pb__TaskGroup *group)
+{
+    if (group->stop_after_client_disconnect_ns > 0)
+        return group->stop_after_client_disconnect_ns;
+    return group->disconnect != NULL ? group->disconnect->stop_on_client_after_ns : 0;
+}
+
 /* Its node is down: lost, or not heard of for a while. */
 static void judge_unheard(struct reconciler *r, struct judged *j, const Pb__TaskGroup *group)
 {
     const Pb__Alloc *alloc = j->alloc;
     int64_t patience = group->disconnect != NULL ? group->disconnect->lost_after_ns : 0;
+    bool replace = patience > 0 && group->disconnect->replace;
+    if (patience <= 0)
+        patience = stops_itself_after(group);
     bool away = alloc->client_status == PB__ALLOC__CLIENT_STATUS__UNREACHABLE;
     int64_t until = (away ? alloc->unreachable_since : r->now) + patience;
     bool runs = away || alloc->client_status == PB__ALLOC__CLIENT_STATUS__RUNNING;
@@ -109,7 +120,7 @@ static void judge_unheard(struct reconciler *r, struct judged *j, const Pb__Task
         j->verdict = LOST;
         return;
     }
-    j->verdict = group->disconnect->replace ? AWAY : AWAY_HELD;
+    j->verdict = replace ? AWAY : AWAY_HELD;
     j->turns_away = !away;
     follow_up(r, alloc, until, TRIGGER_DISCONNECT);
 }

@@ -16,6 +16,7 @@
  *           else                                                         done: its name stays taken
  *   its node is down or gone: disconnect.lost_after has not passed       unknown; its name is free,
  *                                                                        unless replace is false
+ *                             its agent may not have ended it yet        unknown; its name stays
  *                             else                                       lost: stop and replace
  *   it is to migrate, or an operator stopped it                          replace, same name
  *   of this version                                                      keep

@@ -1,5 +1,6 @@
-/* Times of an allocation as a whole: how long its tasks may run (max_run_duration), and how long
- * they run on when it is to stop (shutdown_delay). */
+/* Times of an allocation as a whole: how long its tasks may run (max_run_duration), how long they
+ * run on when it is to stop (shutdown_delay), and when no server is heard
+ * (stop_after_client_disconnect). */
 #ifndef NODEAGENT_DEADLINES_H
 #define NODEAGENT_DEADLINES_H
 

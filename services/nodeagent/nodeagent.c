@@ -96,6 +96,12 @@ static void on_changed(void *owner, bool urgent)
     uplink_report(na->uplink, urgent);
 }
 
+static uint64_t silence_ms(void *owner)
+{
+    struct nodeagent *na = owner;
+    return uplink_silence_ms(na->uplink);
+}
+
 static void on_news_lost(void *owner)
 {
     struct nodeagent *na = owner;
@@ -183,6 +189,7 @@ static enum err open_parts(struct nodeagent *na, struct reason *why)
         .starts = na->starts,
         .max_kill_timeout_ns = (int64_t)na->max_kill_timeout_ms * 1000000,
         .changed = on_changed,
+        .silence_ms = silence_ms,
         .news_lost = on_news_lost,
         .owner = na,
     };

@@ -43,6 +43,8 @@ struct alloc_run {
     int64_t max_run_ns, stop_delay_ns; /* deadlines.h; 0: none */
     int64_t run_until_ns, stop_at_ns;  /* 0: not known yet */
     bool overdue;                      /* and its tasks have been told */
+    int64_t unheard_ns;                /* of stop_after_client_disconnect; 0: none */
+    bool unheard;                      /* and its tasks have been told */
     struct timer deadline;
     bool stopping;
     bool ended;   /* all tasks are dead, and what they shared is taken down */

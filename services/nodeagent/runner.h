@@ -36,6 +36,8 @@ struct runner_options {
     int64_t max_kill_timeout_ns;
     /* Something is to be reported; urgent: a task runs for the first time, or all is over. */
     void (*changed)(void *owner, bool urgent);
+    /* How long the servers must have thought that the node is down. */
+    uint64_t (*silence_ms)(void *owner);
     /* News could not be written down and are forgotten: ask for all of them again. */
     void (*news_lost)(void *owner);
     void *owner;

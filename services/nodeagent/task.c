@@ -205,6 +205,8 @@ static unsigned on_exceeded(struct task *t, const struct task_input *in)
         return 0;
     if (in->kind == TASK_IN_DISK_EXCEEDED)
         EVENT(t, in, DISK_EXCEEDED, in->text, .fails_task = true);
+    else if (in->kind == TASK_IN_UNHEARD)
+        EVENT(t, in, UNHEARD, in->text, .fails_task = true);
     else
         EVENT(t, in, OVERDUE, in->text, .fails_task = true);
     t->failed = true;
@@ -349,6 +351,7 @@ unsigned task_step(struct task *t, const struct task_input *in)
         return on_disk_not_moved(t, in);
     case TASK_IN_DISK_EXCEEDED:
     case TASK_IN_OVERDUE:
+    case TASK_IN_UNHEARD:
         return on_exceeded(t, in);
     }
     return 0;

@@ -53,6 +53,7 @@ enum task_input_kind {
     TASK_IN_DISK_NOT_MOVED, /* text: why it does without what it was to take over */
     TASK_IN_DISK_EXCEEDED,  /* text: why; kill it, and it has failed whatever the policy says */
     TASK_IN_OVERDUE,        /* likewise: it has run too long */
+    TASK_IN_UNHEARD,        /* likewise: no server is heard */
 };
 
 struct task_input {

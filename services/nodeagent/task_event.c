@@ -28,6 +28,7 @@ static const char *const type_names[TASK_EVENT_TYPES] = {
     [TASK_EVENT_FETCHING] = "Downloading Artifacts",
     [TASK_EVENT_FETCH_FAILURE] = "Failed Artifact Download",
     [TASK_EVENT_OVERDUE] = "Max Run Duration Exceeded",
+    [TASK_EVENT_UNHEARD] = "Servers Unheard",
 };
 
 const char *task_event_type_name(enum task_event_type type)
@@ -195,6 +196,7 @@ static void pack_particular(struct arena *a, Pb__TaskEvent *pb, const struct tas
     case TASK_EVENT_DISK_NOT_MOVED:
     case TASK_EVENT_DISK_EXCEEDED:
     case TASK_EVENT_OVERDUE:
+    case TASK_EVENT_UNHEARD:
         pack_error(a, pb, e, &pb->message, "message");
         break;
     case TASK_EVENT_NONE:
@@ -229,6 +231,7 @@ static const char *text_key(enum task_event_type type)
     case TASK_EVENT_DISK_NOT_MOVED:
     case TASK_EVENT_DISK_EXCEEDED:
     case TASK_EVENT_OVERDUE:
+    case TASK_EVENT_UNHEARD:
         return "message";
     case TASK_EVENT_SETUP_FAILURE:
         return "setup_error";

@@ -36,6 +36,7 @@ struct uplink {
     size_t count, present;
     bool registered;
     uint32_t ttl_ms;
+    uint64_t heard_ms; /* the last heartbeat that was answered, or our start */
     uint64_t since;
     /* News of an older state would lack what we run: that of a server which is behind looks as if
      * our newest allocations were gone. */
@@ -203,6 +204,7 @@ static void on_beat(void *owner, const struct response *r)
     }
     const Pb__HeartbeatReply *reply = (const Pb__HeartbeatReply *)r->body;
     u->beat.pause_ms = 0;
+    u->heard_ms = loop_now_ms(u->loop);
     learn_servers(u, reply);
     u->ttl_ms = reply != NULL && reply->ttl_ms > 0 ? reply->ttl_ms : DEFAULT_TTL_MS;
     if (!u->registered) {
@@ -431,6 +433,12 @@ void uplink_close(struct uplink *u)
 void uplink_start(struct uplink *u)
 {
     begin_beat(u);
+}
+
+uint64_t uplink_silence_ms(const struct uplink *u)
+{
+    uint64_t now = loop_now_ms(u->loop), down = u->heard_ms + u->ttl_ms;
+    return now > down ? now - down : 0;
 }
 
 bool uplink_is_registered(const struct uplink *u)

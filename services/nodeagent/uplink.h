@@ -34,6 +34,8 @@ void uplink_resync(struct uplink *u);
 /* The node has changed: the servers are told as soon as they can be. */
 void uplink_node_changed(struct uplink *u);
 bool uplink_is_registered(const struct uplink *u);
+/* For how long the servers must have thought that the node is down. */
+uint64_t uplink_silence_ms(const struct uplink *u);
 /* For readers: the gateway in use. It may change when calls end. */
 struct client *uplink_client(struct uplink *u);
 

@@ -36,6 +36,10 @@ static void on_heartbeat(void *self, struct request *req)
     struct fake *f = self;
     Pb__HeartbeatReply reply = PB__HEARTBEAT_REPLY__INIT;
     f->heartbeats++;
+    if (f->mute) {
+        request_fail(req, PB__REPLY__CODE__UNAVAILABLE, "mute");
+        return;
+    }
     if (f->forget || f->node == NULL) {
         request_fail(req, PB__REPLY__CODE__NOT_FOUND, "node is not known");
         return;
@@ -304,7 +308,7 @@ static bool all_over(struct fake *f)
 
 void fake_free(struct fake *f)
 {
-    f->refuse_updates = f->forget = false;
+    f->refuse_updates = f->forget = f->mute = false;
     if (f->agent == 0)
         fake_start_agent(f);
     for (int i = 0; i < f->alloc_count; i++)

@@ -30,6 +30,7 @@ struct fake {
     int registrations, heartbeats;
     bool forget;         /* answer NOT_FOUND until it registers again */
     bool refuse_updates; /* answer UNAVAILABLE */
+    bool mute;           /* likewise, to heartbeats and registrations */
     uint64_t index;
     struct fake_alloc allocs[MAX_ALLOCS];
     int alloc_count;

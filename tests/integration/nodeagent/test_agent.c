@@ -214,6 +214,29 @@ Test(nodeagent, an_allocation_that_holds_more_than_its_disk_fails)
     cr_expect(fake_task(f, i, "other")->failed);
 }
 
+static bool marked_are_gone(struct fake *w)
+{
+    return fake_count_processes(fake_mark()) == 0;
+}
+
+Test(nodeagent, what_must_not_run_twice_ends_when_no_server_is_heard)
+{
+    Pb__Job *job = fake_job(
+        f, "service", "raw_exec",
+        arena_printf(f->arena, "{\"command\": \"/bin/sleep\", \"args\": [\"%s\"]}", fake_mark()));
+    job->task_groups[0]->has_stop_after_client_disconnect_ns = true;
+    job->task_groups[0]->stop_after_client_disconnect_ns = 3000000000;
+    int i = fake_place(f, job);
+    cr_assert(fake_await(f, i, RUNNING, 30000));
+    cr_assert_eq(fake_count_processes(fake_mark()), 1);
+    f->mute = f->refuse_updates = true;
+    cr_assert(fake_until(f, marked_are_gone, 30000));
+    f->mute = f->refuse_updates = false;
+    cr_assert(fake_await(f, i, FAILED, 30000));
+    cr_assert(strstr(fake_events(f, i, "t"), "Servers Unheard") != NULL, "%s",
+              fake_events(f, i, "t"));
+}
+
 Test(nodeagent, restarts_follow_the_policy)
 {
     Pb__Job *job = fake_job(f, "batch", "mock", "{\"run_for\": \"10ms\", \"exit_code\": 2}");

@@ -247,7 +247,7 @@ Test(task, any_inputs_keep_it_whole)
         task_init(&t, &r, S);
         for (int i = 0; i < 60; i++) {
             struct task_input in = {
-                .kind = (enum task_input_kind)prng_below(&p, TASK_IN_OVERDUE + 1),
+                .kind = (enum task_input_kind)prng_below(&p, TASK_IN_UNHEARD + 1),
                 .now_ns = (i + 2) * S,
                 .random = prng_next(&p),
                 .text = "text",

@@ -14,7 +14,7 @@
 /* The job, a service "g" at version 2; older versions have another task unless "same" is given.
  * How it is, in words: count=N parallel=N canary=N (update), d=WHAT (its deployment: r(unning),
  * p(aused), f(ailed), s(uccessful), o(lder: of version 1, running)), promoted, attempts=N every=S
- * delay=S (reschedule: constant) or unlimited, lost=S noreplace (disconnect), now=S
+ * delay=S (reschedule: constant) or unlimited, lost=S noreplace (disconnect), ends=S, now=S
  * (100), stop.
  *
  * Allocations: "INDEX:WHAT@VERSION/NODE", NODE g(ood) or l(ost); behind it, if it is part of the
@@ -152,6 +152,9 @@ static const struct {
     /* nodes that are not heard of */
     {"not heard of: another runs meanwhile", "count=1 lost=60", "0:run@2/l", "+0 ?0 @160"},
     {"not heard of, and nobody in its place", "count=1 lost=60 noreplace", "0:run@2/l", "?0 @160"},
+    {"not heard of, and stops itself: nobody in its place yet", "count=1 ends=60", "0:run@2/l",
+     "?0 @160"},
+    {"it must have stopped itself by now", "count=1 ends=90", "0:away@2/l", "+0 x0"},
     {"not heard of for a while", "count=1 lost=95", "0:away@2/l 0:run@2/g", "@105"},
     {"not heard of for a while, nobody in its place", "count=1 lost=95 noreplace", "0:away@2/l",
      "@105"},
@@ -201,6 +204,8 @@ static void set_policies(struct arena *a, Pb__TaskGroup *g, const char *job)
         p->delay_ns = number_of(job, "delay", 0) * SECOND;
         p->delay_function = arena_strdup(a, "constant");
     }
+    g->has_stop_after_client_disconnect_ns = says(job, "ends=");
+    g->stop_after_client_disconnect_ns = number_of(job, "ends", 0) * SECOND;
     if (says(job, "lost=")) {
         Pb__DisconnectStrategy *d = g->disconnect = arena_array(a, Pb__DisconnectStrategy, 1);
         pb__disconnect_strategy__init(d);
