@@ -1,10 +1,12 @@
 #include "base/log.h"
+#include "containers.h"
 #include "heir.h"
 #include "launch.h"
 #include "networks.h"
 
 /* In the order in which they are made; taken down the other way round. */
-static const struct alloc_step *const steps[ALLOC_STEPS + 1] = {&disk_step, &network_step, NULL};
+static const struct alloc_step *const steps[ALLOC_STEPS + 1] = {&disk_step, &network_step,
+                                                                &containers_step, NULL};
 
 enum err alloc_steps_ready(struct launch *l, struct reason *why)
 {

@@ -228,6 +228,11 @@ static enum err visit(struct exec_session *x, struct launch *l, const Pb__AgentR
     enum err e = launch_describe(l, &spec, why);
     if (e != OK)
         return e;
+    if (l->driver->container)
+        return reason_set(
+            why, ERR_INVALID,
+            "driver \"%s\" runs no further commands in its containers: use its engine",
+            l->driver->name);
     if (!supervisor_last_state(l->shim_dir, &task) || task.kind != SHIM_STARTED)
         return reason_set(why, ERR_NOT_FOUND, "task \"%.200s\" is not running.", l->run->name);
     spec.program = q->command[0];

@@ -40,6 +40,8 @@ static enum err find_user(struct launch *l, const Pb__Task *task, struct reason 
     const char *name = task->user;
     l->uid = geteuid();
     l->gid = getegid();
+    if (l->driver->container)
+        return OK; /* it may be known in the image only */
     if (name == NULL || *name == '\0')
         name = l->driver->default_user;
     if (name == NULL)
@@ -66,7 +68,7 @@ static enum err find_user(struct launch *l, const Pb__Task *task, struct reason 
 static void make_env(struct launch *l)
 {
     struct runner *r = l->run->alloc->runner;
-    const bool own_root = l->driver->own_root;
+    const bool own_root = l->driver->own_root || l->driver->container;
     const struct taskenv_input in = {
         .alloc = l->local->alloc,
         .job = l->job,
@@ -79,7 +81,7 @@ static void make_env(struct launch *l)
         .alloc_dir = own_root ? "/alloc" : arena_printf(l->arena, "%s/alloc", l->alloc_dir),
         .task_dir = own_root ? "/local" : arena_printf(l->arena, "%s/local", l->task_dir),
         .secrets_dir = own_root ? "/secrets" : arena_printf(l->arena, "%s/secrets", l->task_dir),
-        .host = environ,
+        .host = l->driver->container ? NULL : environ,
     };
     l->env = taskenv_new(l->arena, &in);
 }

@@ -240,6 +240,8 @@ enum err nodeagent_open(void *self, struct loop *l, struct reason *why)
     if (e == OK)
         e = find_program(na, "taskfetch", &na->taskfetch, why);
     if (e == OK)
+        e = find_program(na, "taskdock", &na->taskdock, why);
+    if (e == OK)
         e = local_open(&na->local, na->data_dir, why);
     if (e == OK)
         e = allocdir_prepare(na->data_dir, why);

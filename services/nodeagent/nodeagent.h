@@ -19,6 +19,7 @@ struct nodeagent {
         *node_class, *meta, *region;
     const char *network_interface, *taskshim, *cgroup, *chroot, *http_addr, *reserved_ports;
     const char *taskfetch;
+    const char *taskdock, *docker_socket;
     uint64_t artifact_max_mb, artifact_max_unpacked_mb, artifact_max_files, artifact_timeout_ms;
     bool artifact_checksum_required;
     const char *tasknet, *bridge_network_name, *bridge_network_subnet, *cni_path, *cni_config_dir;

@@ -68,6 +68,13 @@ struct task_rules task_rules_of(const Pb__Job *job, const Pb__TaskGroup *group,
     return rules;
 }
 
+/* What runs in containers is used to be told to end by TERM. */
+static int usual_kill_signal(const Pb__Task *task)
+{
+    const struct driver *d = driver_find(task->driver);
+    return d != NULL && d->container ? SIGTERM : SIGINT;
+}
+
 static void task_run_init(struct task_run *t, struct alloc_run *run, const Pb__Task *task)
 {
     const char *name = task->kill_signal;
@@ -75,7 +82,7 @@ static void task_run_init(struct task_run *t, struct alloc_run *run, const Pb__T
     t->name = xstrdup(task->name);
     t->leader = task->leader;
     t->role = group_role_of(task);
-    t->kill_signal = name == NULL || *name == '\0' ? SIGINT : signal_number(name);
+    t->kill_signal = name == NULL || *name == '\0' ? usual_kill_signal(task) : signal_number(name);
 }
 
 /* What else checks jobs is elsewhere; here a name becomes a path. */

@@ -15,11 +15,13 @@
 
 /* What a driver may need of the machine. */
 struct driver_host {
-    bool root;              /* the agent runs as root */
-    const char *shim;       /* the program taskshim */
-    const char *chroot;     /* setting: "PATH,SOURCE:PATH,..." */
-    const char *no_cgroups; /* why limits cannot be kept; NULL: they can */
-    char *no_namespaces;    /* why a task gets no namespaces; NULL: it does */
+    bool root;                 /* the agent runs as root */
+    const char *shim;          /* the program taskshim */
+    const char *chroot;        /* setting: "PATH,SOURCE:PATH,..." */
+    const char *no_cgroups;    /* why limits cannot be kept; NULL: they can */
+    char *no_namespaces;       /* why a task gets no namespaces; NULL: it does */
+    const char *dock;          /* the program taskdock; NULL: none */
+    const char *docker_socket; /* of a container engine; NULL: none was found */
 };
 
 struct driver_ask {
@@ -51,8 +53,11 @@ struct driver_plan {
 
 struct driver {
     const char *name;
-    const char *const *keys;  /* known in the task's config; ends with NULL */
-    bool own_root;            /* tasks see /alloc, /local, /secrets and no other file of the node */
+    const char *const *keys; /* known in the task's config; ends with NULL */
+    bool own_root;           /* tasks see /alloc, /local, /secrets and no other file of the node */
+    /* An engine makes a container of it: its user, and what it finds in its environment, are not
+     * of this node; its directories are as with own_root. */
+    bool container;
     const char *default_user; /* NULL: the agent's */
     /* Whether it can work on this machine; NULL: always. Not OK: the reason is told to all. */
     enum err (*fingerprint)(const struct driver_host *h, struct reason *why);

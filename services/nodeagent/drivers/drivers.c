@@ -5,9 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-extern const struct driver driver_raw_exec, driver_exec, driver_mock;
+extern const struct driver driver_raw_exec, driver_exec, driver_docker, driver_mock;
 
-static const struct driver *const drivers[] = {&driver_raw_exec, &driver_exec, &driver_mock};
+static const struct driver *const drivers[] = {&driver_raw_exec, &driver_exec, &driver_docker,
+                                               &driver_mock};
 
 const struct driver *driver_at(size_t i)
 {

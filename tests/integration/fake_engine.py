@@ -1,0 +1,152 @@
+#!/usr/bin/env python3
+"""A container engine for tests, as far as taskdock needs one: Docker's API on a unix socket, where containers are processes of
+this machine without any isolation. usage: fake_engine.py SOCKET LOG; the image "box:1" can be pulled, no other."""
+import http.server, json, os, re, signal, socketserver, struct, subprocess, sys, threading, time, urllib.parse
+
+SOCKET, LOG = sys.argv[1:3]
+lock = threading.Lock()
+images, containers = set(), {}
+
+
+def note(what):
+    with lock, open(LOG, 'a') as f:
+        f.write(what + '\n')
+
+
+class Container:
+    def __init__(self, name, body):
+        self.name, self.body, self.process, self.code = name, body, None, 0
+        self.output, self.attached = threading.Condition(), []
+
+    def start(self):
+        env = dict(e.split('=', 1) for e in self.body['Env'])
+        self.process = subprocess.Popen(self.body['Cmd'], env={'PATH': os.environ['PATH'], **env}, stdout=subprocess.PIPE,
+                                        stderr=subprocess.PIPE, start_new_session=True)
+        pumps = [threading.Thread(target=self.pump, args=(1, self.process.stdout)), threading.Thread(target=self.pump, args=(2, self.process.stderr))]
+        for p in pumps:
+            p.start()
+        threading.Thread(target=self.reap, args=(pumps,), daemon=True).start()
+
+    def pump(self, stream, pipe):
+        while data := os.read(pipe.fileno(), 65536):
+            with self.output:
+                for f in self.attached:
+                    try:
+                        f.write(struct.pack('>BxxxL', stream, len(data)) + data)
+                        f.flush()
+                    except OSError:
+                        pass
+
+    def reap(self, pumps):
+        self.process.wait()
+        for p in pumps:
+            p.join()
+        code = self.process.returncode
+        with self.output:
+            self.code = code if code >= 0 else 128 - code
+            self.attached = None
+            self.output.notify_all()
+
+    def runs(self):
+        return self.process is not None and self.attached is not None
+
+    def remove(self):
+        if self.runs():
+            os.killpg(self.process.pid, signal.SIGKILL)
+        note(f'removed {self.name}')
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = 'HTTP/1.1'
+
+    def log_message(self, *args):
+        pass
+
+    def reply(self, status, tree=None, chunks=None):
+        self.send_response(status)
+        self.send_header('Connection', 'close')
+        if chunks is not None or status == 200:
+            self.send_header('Transfer-Encoding', 'chunked')
+            self.end_headers()
+            for c in chunks if chunks is not None else re.findall('(?s).{1,7}', json.dumps(tree)):
+                self.wfile.write(b'%x;x=y\r\n%s\r\n' % (len(c), c.encode()))
+            self.wfile.write(b'0\r\n\r\n')
+        else:
+            data = b'' if tree is None else json.dumps(tree).encode()
+            if status != 204:
+                self.send_header('Content-Length', str(len(data)))
+            self.end_headers()
+            self.wfile.write(data)
+
+    def answer(self):
+        url = urllib.parse.urlsplit(self.path)
+        path, query = url.path.removeprefix('/v1.40'), dict(urllib.parse.parse_qsl(url.query))
+        body = self.rfile.read(int(self.headers.get('Content-Length', 0)))
+        self.close_connection = True
+        if path == '/version':
+            return self.reply(200, {'Version': '0'})
+        if m := re.fullmatch(r'/images/(.+)/json', path):
+            return self.reply(200, {}) if m[1] in images else self.reply(404, {'message': f'no such image: {m[1]}'})
+        if path == '/images/create':
+            note('pulled ' + query['fromImage'])
+            if query['fromImage'] != 'box:1':
+                return self.reply(200, chunks=['{"status":"looking"}\n', '{"error":"nobody has ', 'it"}\n'])
+            images.add('box:1')
+            return self.reply(200, chunks=['{"status":"a"}\n{"sta', 'tus":"b"}'])
+        if path == '/images/load':
+            images.add(body.decode().strip())
+            return self.reply(200, {})
+        if path == '/containers/create':
+            if query['name'] in containers:
+                return self.reply(409, {'message': 'the name is taken'})
+            containers[query['name']] = Container(query['name'], json.loads(body))
+            note('created ' + body.decode())
+            return self.reply(201, {'Id': query['name']})
+        if path == '/containers/json':
+            label = json.loads(query['filters'])['label'][0].split('=', 1)
+            return self.reply(200, [{'Id': n} for n, c in list(containers.items()) if c.body['Labels'].get(label[0]) == label[1]])
+        m = re.fullmatch(r'/containers/([^/]+)(/.*)?', path)
+        c = m and containers.get(m[1])
+        if not c:
+            return self.reply(404, {'message': 'no such container'})
+        if self.command == 'DELETE':
+            containers.pop(m[1]).remove()
+            return self.reply(204)
+        if m[2] == '/start':
+            try:
+                c.start()
+            except OSError as e:
+                return self.reply(400, {'message': str(e)})
+            return self.reply(204)
+        if m[2] == '/kill':
+            os.killpg(c.process.pid, int(query['signal']))
+            return self.reply(204)
+        if m[2] == '/json':
+            return self.reply(200, {'State': {'Running': c.runs(), 'ExitCode': c.code}})
+        self.wfile.write(b'HTTP/1.1 200 OK\r\nContent-Type: application/vnd.docker.raw-stream\r\n\r\n')
+        self.wfile.flush()
+        with c.output:
+            if c.attached is not None:
+                c.attached.append(self.wfile)
+            while c.attached is not None:
+                c.output.wait()
+
+    do_GET = do_POST = do_DELETE = answer
+
+
+class Server(socketserver.ThreadingUnixStreamServer):
+    daemon_threads = True
+
+    def get_request(self):
+        s, _ = super().get_request()
+        return s, ('engine', 0)
+
+
+def end(*args):
+    for c in list(containers.values()):
+        c.remove()
+    os._exit(0)
+
+
+signal.signal(signal.SIGTERM, end)
+Server(SOCKET, Handler).serve_forever()
