@@ -44,6 +44,8 @@ static struct fake *f;
 
 static void begin(void)
 {
+    if (system("python3 -c pass") != 0)
+        own_network_skip("there is no python3 for the tasks");
     own_network_enter();
     f = fake_new();
     fake_start_agent(f);
@@ -168,6 +170,7 @@ Test(network, a_port_of_the_node_leads_to_the_task_from_everywhere)
 Test(network, a_killed_agent_finds_networks_again_and_removes_what_is_nobodys)
 {
     char command[512];
+    bool has_nft = system("command -v nft >/dev/null") == 0;
     int first = place_server(21080);
     fake_kill_agent(f, SIGKILL);
     int nobodys = fake_place(f, fake_job(f, "batch", "raw_exec", "{}"));
@@ -178,8 +181,8 @@ Test(network, a_killed_agent_finds_networks_again_and_removes_what_is_nobodys)
     snprintf(command, sizeof command, "%s/tasknet --dir %s/data/netns add %s@172.26.64.9,21090:80",
              getenv("NORN_BIN"), f->dir, id);
     cr_assert_eq(system(command), 0);
-    /* As after a firewall was loaded anew. */
-    cr_assert_eq(system("nft flush map ip norn ports"), 0);
+    if (has_nft) /* as after a firewall was loaded anew */
+        cr_assert_eq(system("nft flush map ip norn ports"), 0);
     const char *left = arena_printf(f->arena, "%s/data/netns/%s", f->dir, id);
     cr_assert_eq(access(left, F_OK), 0);
     fake_start_agent(f);
@@ -189,8 +192,8 @@ Test(network, a_killed_agent_finds_networks_again_and_removes_what_is_nobodys)
     cr_expect_str_eq(f->allocs[second].said->network_status->address, "172.26.64.3");
     expect_answers(NULL, "127.0.0.1", 21080);
     expect_answers(NULL, "127.0.0.1", 21081);
-    snprintf(command, sizeof command, "nft list map ip norn ports | grep -q 21090");
-    cr_expect_neq(system(command), 0);
+    if (has_nft)
+        cr_expect_neq(system("nft list map ip norn ports | grep -q 21090"), 0);
     fake_stop(f, first);
     fake_stop(f, second);
     cr_assert(fake_await(f, first, COMPLETE, LONG_MS) && fake_await(f, second, COMPLETE, LONG_MS));
