@@ -1,4 +1,5 @@
 #include "nodeagent.h"
+#include "gcwatch.h"
 #include "allocdir.h"
 #include "base/id.h"
 #include "describe.h"
@@ -277,6 +278,15 @@ enum err nodeagent_start(void *self, struct loop *l, struct reason *why)
     uplink_start(na->uplink);
     devicewatch_start(na);
     na->diskwatch = diskwatch_new(l, na->runner, na->disk_interval_ms);
+    na->gcwatch =
+        gcwatch_new(l, &(struct gcwatch_options){
+                           .limits = {.disk_percent = (uint32_t)na->gc_disk_usage_threshold,
+                                      .inode_percent = (uint32_t)na->gc_inode_usage_threshold,
+                                      .max_allocs = na->gc_max_allocs},
+                           .interval_ms = na->gc_check_interval_ms,
+                           .data_dir = na->data_dir,
+                           .local = na->local,
+                           .runner = na->runner});
     na->forget = forget_new(l, &(struct forget_options){.interval_ms = na->gc_interval_ms,
                                                         .node = na->node,
                                                         .local = na->local,
@@ -307,6 +317,7 @@ void nodeagent_close(void *self)
 {
     struct nodeagent *na = self;
     devicewatch_end(na);
+    gcwatch_free(na->gcwatch);
     forget_free(na->forget);
     diskwatch_free(na->diskwatch);
     readers_free(na->readers);

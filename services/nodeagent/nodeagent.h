@@ -28,6 +28,7 @@ struct nodeagent {
     uint64_t cpu_mhz, memory_mb, disk_mb;
     uint64_t reserved_cpu, reserved_memory_mb, reserved_disk_mb;
     uint64_t max_kill_timeout_ms, gc_interval_ms, disk_interval_ms;
+    uint64_t gc_check_interval_ms, gc_disk_usage_threshold, gc_inode_usage_threshold, gc_max_allocs;
     bool stop_tasks_on_exit;
 
     struct loop *loop;
@@ -46,6 +47,7 @@ struct nodeagent {
     struct readers *readers;
     struct sessions *sessions;
     struct nodemeta *nodemeta;
+    struct gcwatch *gcwatch;
     struct devicewatch *devicewatch; /* NULL: no program */
     void (*drained)(void *arg);
     void *drained_arg;

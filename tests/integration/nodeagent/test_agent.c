@@ -523,6 +523,34 @@ Test(nodeagent, what_the_servers_forgot_goes_with_its_directory)
     cr_assert(fake_until(f, dir_is_gone, 5000));
 }
 
+static bool path_is_gone(struct fake *w)
+{
+    return access(w->error, F_OK) != 0;
+}
+
+Test(nodeagent, what_has_ended_makes_room_when_too_many_are_kept)
+{
+    fake_kill_agent(f, SIGKILL);
+    f->extra[0] = "--gc-check-interval-ms";
+    f->extra[1] = "50";
+    f->extra[2] = "--gc-max-allocs";
+    f->extra[3] = "2";
+    f->extra[4] = "--gc-disk-usage-threshold"; /* whatever this machine's disk holds */
+    f->extra[5] = "101";
+    f->extra[6] = NULL;
+    fake_start_agent(f);
+    int first = fake_place(f, fake_job(f, "batch", "raw_exec", SH("true")));
+    cr_assert(fake_await(f, first, COMPLETE, 20000));
+    snprintf(f->error, sizeof f->error, "%s", fake_path(f, first, "alloc"));
+    cr_assert(access(f->error, F_OK) == 0, "two may be kept");
+    int second = fake_place(f, fake_job(f, "batch", "raw_exec", SH("true")));
+    cr_assert(fake_await(f, second, COMPLETE, 20000));
+    int third = fake_place(f, fake_job(f, "service", "raw_exec", SH("exec sleep 100")));
+    cr_assert(fake_await(f, third, RUNNING, 20000));
+    cr_assert(fake_until(f, path_is_gone, 20000));
+    cr_assert(access(fake_path(f, second, "alloc"), F_OK) == 0, "only the oldest goes");
+}
+
 static long rss_kb(int pid)
 {
     char line[256], path[64];
