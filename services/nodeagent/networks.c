@@ -308,10 +308,12 @@ static enum err write_resolv(struct launch *l, const struct slot *s, const Pb__N
     return e;
 }
 
+/* A node without a resolv.conf has no names that would have to be put aside. */
 static bool has_names_of_its_own(const Pb__Network *n)
 {
     enum network_kind kind = network_kind_of(n);
-    return n->dns != NULL || kind == NETWORK_BRIDGE || kind == NETWORK_CNI;
+    bool own = kind == NETWORK_BRIDGE || kind == NETWORK_CNI;
+    return n->dns != NULL || (own && access("/etc/resolv.conf", F_OK) == 0);
 }
 
 /* ---- the step */
@@ -351,7 +353,8 @@ static void on_removed(void *owner, enum err result, const char *text)
     struct slot *s = owner;
     s->under_way = NULL;
     s->state = SLOT_GONE;
-    addresses_give_back(&networks_of(s->run)->addresses, s->address);
+    if (result == OK) /* else its interface may still answer to it, until the next agent's start */
+        addresses_give_back(&networks_of(s->run)->addresses, s->address);
     alloc_run_touch(s->run);
 }
 
