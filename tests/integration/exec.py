@@ -66,7 +66,7 @@ class Terminal:
 
 
 def at_a_terminal():
-    t = Terminal('-it', '-task', 'plain', ID, 'sh', '-c', 'stty size; echo kind $TERM; stty -echo; read a; stty size; read b; exit 3', rows=40, columns=120)
+    t = Terminal('-it', '-task', 'plain', ID, 'sh', '-c', 'until stty size | grep -q "^40 "; do sleep 0.05; done; stty size; echo kind $TERM; stty -echo; read a; stty size; read b; exit 3', rows=40, columns=120)
     t.read_until(r'40 120\r\nkind xterm')
     t.resize(24, 81)
     # the new size comes by another way than what is typed: ask until it is there

@@ -123,9 +123,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
             return self.reply(204)
         if m[2] == '/json':
             return self.reply(200, {'State': {'Running': c.runs(), 'ExitCode': c.code}})
-        self.wfile.write(b'HTTP/1.1 200 OK\r\nContent-Type: application/vnd.docker.raw-stream\r\n\r\n')
-        self.wfile.flush()
-        with c.output:
+        with c.output:  # so that nothing is written before, and nothing missed behind it
+            self.wfile.write(b'HTTP/1.1 200 OK\r\nContent-Type: application/vnd.docker.raw-stream\r\n\r\n')
+            self.wfile.flush()
             if c.attached is not None:
                 c.attached.append(self.wfile)
             while c.attached is not None:

@@ -128,13 +128,18 @@ static enum err plan(const char *driver, const char *config, struct driver_plan 
     task.config_json = arena_strdup(a, config);
     const struct taskenv_input in = {&alloc, &job, &group, &task, &node, "global",
                                      "::1",  "/a", "/t",   "/s",  NULL,  NULL};
-    static const struct driver_host host = {.root = true, .shim = "/taskshim", .chroot = "/usr"};
+    static const struct driver_host host = {.root = true,
+                                            .shim = "/taskshim",
+                                            .chroot = "/usr",
+                                            .dock = "/bin/sh",
+                                            .docker_socket = "/engine"};
     struct driver_ask ask = {.arena = a,
                              .task = &task,
                              .env = taskenv_new(a, &in),
                              .task_dir = root,
                              .alloc_dir = "/alloc",
                              .node = &node,
+                             .alloc = &alloc,
                              .host = &host};
     return driver_make_plan(driver_find(driver), &ask, out, why);
 }
@@ -154,6 +159,15 @@ Test(fingerprint, drivers_refuse_what_they_do_not_understand)
         {"mock", "{\"run_for\": \"long\"}", "\"run_for\" must be a duration"},
         {"mock", "{\"exit_code\": 300}", "0 to 255"},
         {"mock", "{\"exit_code\": 1.5}", "whole number"},
+        {"docker", "{}", "\"image\" is missing"},
+        {"docker", "{\"image\": \"a b\"}", "\"a b\" is no name of an image"},
+        {"docker", "{\"image\": \"/../x\"}", "is no name of an image"},
+        {"docker", "{\"image\": \"a\", \"ports\": [\"web\"]}", "has no port \"web\""},
+        {"docker", "{\"image\": \"a\", \"volumes\": [\"/etc:/etc\"]}", "host volumes"},
+        {"docker", "{\"image\": \"a\", \"volumes\": [\"../x:/y\"]}", "is not SOURCE:/PLACE"},
+        {"docker", "{\"image\": \"a\", \"volumes\": [\"x\"]}", "is not SOURCE:/PLACE"},
+        {"docker", "{\"image\": \"a\", \"load\": \"/x.tar\"}", "directory local"},
+        {"docker", "{\"image\": \"a\", \"priviliged\": true}", "has no key \"priviliged\""},
     };
     for (size_t i = 0; i < COUNT_OF(cases); i++) {
         struct driver_plan p;
@@ -162,6 +176,27 @@ Test(fingerprint, drivers_refuse_what_they_do_not_understand)
         cr_assert(strstr(why.text, cases[i].says) != NULL, "case %zu: %s", i, why.text);
     }
     cr_assert_null(driver_find("java"));
+}
+
+Test(fingerprint, a_container_is_described_to_taskdock)
+{
+    struct driver_plan p;
+    struct reason why;
+    cr_assert_eq(
+        plan("docker",
+             "{\"image\": \"a/b:1\", \"command\": \"${NOMAD_TASK_NAME}\", \"args\": [\"x\"],"
+             " \"force_pull\": true, \"init\": true}",
+             &p, &why),
+        OK, "%s", why.text);
+    cr_assert_str_eq(p.program, "/bin/sh");
+    cr_assert_eq(p.argc, 5);
+    cr_assert_str_eq(p.argv[1], "run");
+    cr_assert_str_eq(p.argv[2], "/engine");
+    cr_assert_str_eq(p.argv[3], "t-00000000-0000-0000-0000-000000000000");
+    static const char *const parts[] = {"\"Image\":\"a/b:1\"", "\"Cmd\":[\"t\",\"x\"]",
+                                        "\"pull\":true", "\"Init\":true", "\"/alloc:/alloc\""};
+    for (size_t i = 0; i < COUNT_OF(parts); i++)
+        cr_expect(strstr(p.argv[4], parts[i]) != NULL, "%s: %s", parts[i], p.argv[4]);
 }
 
 Test(fingerprint, raw_exec_looks_in_the_task_before_the_host)
