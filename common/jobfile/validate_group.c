@@ -291,7 +291,8 @@ static void warn_about_group(struct validation *v, const Pb__TaskGroup *group)
         bool wanted;
         const char *what;
     } wishes[] = {
-        {group->ephemeral_disk->migrate, "a migrating ephemeral_disk"},
+        {group->ephemeral_disk->migrate && !group->ephemeral_disk->sticky,
+         "a migrating ephemeral_disk that is not sticky"},
         {group->services_json != NULL, "service"},
         {group->consul_json != NULL, "consul"},
     };

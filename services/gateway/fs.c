@@ -1,5 +1,5 @@
-/* /v1/client/fs/: files and logs of an allocation, read by its node's agent and passed on as they
- * come. Nothing is read ahead of a slow reader. */
+/* /v1/client/fs/ and /v1/client/allocation/ID/snapshot: files and logs of an allocation, read by
+ * its node's agent and passed on as they come. Nothing is read ahead of a slow reader. */
 #include "answer.h"
 #include "forward.h"
 #include "base/id.h"
@@ -22,6 +22,7 @@ enum form {
     AS_BYTES,  /* cat, readat */
     AS_FRAMES, /* stream, logs */
     AS_PLAIN,  /* stream, logs with plain */
+    AS_TAR,    /* snapshot */
 };
 
 struct reading {
@@ -92,6 +93,7 @@ static void begin_stream(struct reading *r)
     bool is_logs = r->request.kind == PB__AGENT_REQUEST__KIND__FS_LOGS;
     exchange_stream(x, 200,
                     r->form == AS_PLAIN ? "text/plain"
+                    : r->form == AS_TAR ? "application/octet-stream"
                     : is_logs           ? "application/json"
                                         : TEXT_PLAIN,
                     on_room, on_gone, r);
@@ -234,7 +236,7 @@ static void ask_agent(struct reading *r)
     struct gateway *g = r->context->gateway;
     exchange_on_gone(r->context->x, on_gone, r);
     r->ask = agents_ask(g->agents, r->node_id, &r->request, on_result, r);
-    if (r->request.follow)
+    if (r->request.follow && r->form != AS_TAR)
         timer_arm(g->loop, &r->heartbeat, HEARTBEAT_MS, beat, r);
 }
 
@@ -267,7 +269,7 @@ static void on_alloc(void *owner, const struct response *response)
     }
     const uint8_t *node_id = object_alloc(o)->node_id.data;
     memcpy(r->node_id, node_id, ID_SIZE);
-    if (agents_is_connected(g->agents, node_id) || exchange_is_relayed(r->context->x))
+    if (agents_is_connected(g->agents, node_id) || exchange_must_stay(r->context->x))
         ask_agent(r);
     else
         forward_to_node(g->forward, r->context->x, node_id, on_decided, r);
@@ -462,4 +464,23 @@ void fs_any(struct call_context *c)
                     id_problem(id));
     else
         start(c, &r, id);
+}
+
+/* ---- a snapshot */
+
+void alloc_snapshot_get(struct call_context *c)
+{
+    struct reading r = {.form = AS_TAR, .error_type = TEXT_PLAIN};
+    bool ended = false;
+    const char *problem = read_bool(c, "ended", &ended);
+    pb__agent_request__init(&r.request);
+    r.request.kind = PB__AGENT_REQUEST__KIND__SNAPSHOT;
+    r.request.has_follow = 1;
+    r.request.follow = ended;
+    if (problem != NULL)
+        answer_text(c->x, 400, "%s", problem);
+    else if (id_problem(c->id) != NULL)
+        answer_text(c->x, 400, "alloc lookup failed: %s", id_problem(c->id));
+    else
+        start(c, &r, c->id);
 }

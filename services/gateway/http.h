@@ -110,6 +110,7 @@ struct relayed_request {
     size_t arg_count;                  /* pairs */
     const void *body;
     size_t body_len;
+    bool may_go_on; /* to a third gateway */
 };
 
 /* Handles the request, copied, like one of HTTP. news is called, from the loop, whenever more can
@@ -135,5 +136,7 @@ bool relayed_input(struct relayed *r, const void *data, size_t len);
 bool relayed_wants_input(const struct relayed *r);
 /* Whether x came in by another door: it is answered here and not sent on again. */
 bool exchange_is_relayed(const struct exchange *x);
+/* Another gateway passed it on: it goes no further. */
+bool exchange_must_stay(const struct exchange *x);
 
 #endif

@@ -11,6 +11,7 @@ struct relayed {
     struct step step;
     const char *headers[2 * (HEADERS_MAX + 1)];
     struct strbuf piece;
+    bool may_go_on;
 };
 
 static void tell(void *owner)
@@ -29,6 +30,11 @@ void relayed_wake(struct exchange *x)
 bool exchange_is_relayed(const struct exchange *x)
 {
     return x->relayed != NULL;
+}
+
+bool exchange_must_stay(const struct exchange *x)
+{
+    return x->relayed != NULL && !x->relayed->may_go_on;
 }
 
 /* Nobody reads the answer: the record of the reader goes with it. */
@@ -111,7 +117,8 @@ struct relayed *relayed_open(struct http *h, const struct relayed_request *q,
 {
     struct exchange *x = xcalloc(1, sizeof(*x));
     struct relayed *r = xcalloc(1, sizeof(*r));
-    *r = (struct relayed){.x = x, .loop = h->loop, .news = news, .owner = owner};
+    *r = (struct relayed){
+        .x = x, .loop = h->loop, .news = news, .owner = owner, .may_go_on = q->may_go_on};
     x->http = h;
     x->relayed = r;
     x->arena = arena_new(REQUEST_ARENA);

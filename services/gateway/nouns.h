@@ -54,7 +54,7 @@ route_fn node_eligibility_put, node_drain_put;
 /* node_writes.c */
 route_fn node_evaluate_put, node_purge_put;
 /* fs.c */
-route_fn fs_any;
+route_fn fs_any, alloc_snapshot_get;
 route_fn alloc_restart_put, alloc_signal_put, alloc_stats_get, alloc_collect, alloc_no_action;
 route_fn client_stats_get, client_collect, client_metadata_get, client_metadata_put;
 /* status.c */

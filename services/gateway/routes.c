@@ -70,6 +70,8 @@ static const struct route table[] = {
     {"/v1/client/allocation/", "/forward", HTTP_ANY, ROUTE_PREFIX | ROUTE_ORIGIN,
      allocation_forward},
     {"/v1/client/fs/", NULL, HTTP_ANY, ROUTE_PREFIX | ROUTE_ORIGIN, fs_any},
+    {"/v1/client/allocation/", "/snapshot", HTTP_ANY, ROUTE_PREFIX | ROUTE_ORIGIN,
+     alloc_snapshot_get},
     {"/v1/client/allocation/", "/restart", WRITE, ROUTE_PREFIX | ROUTE_ORIGIN, alloc_restart_put},
     {"/v1/client/allocation/", "/signal", WRITE, ROUTE_PREFIX | ROUTE_ORIGIN, alloc_signal_put},
     {"/v1/client/allocation/", "/stats", HTTP_ANY, ROUTE_PREFIX | ROUTE_ORIGIN, alloc_stats_get},

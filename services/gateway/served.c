@@ -1,4 +1,5 @@
 #include "served.h"
+#include "base/id.h"
 #include "base/map.h"
 #include "gateway.pb-c.h"
 #include <stdlib.h>
@@ -120,14 +121,34 @@ static const char *problem_of(const Pb__HttpRequest *q)
     return NULL;
 }
 
+/* An agent asks for the disk of an allocation that one here is to take over, and for nothing else:
+ * it has no token. */
+static bool is_for_agents(const Pb__HttpRequest *q)
+{
+    static const char before[] = "/v1/client/allocation/", after[] = "/snapshot";
+    const char *id = q->path + sizeof before - 1;
+    return strcmp(q->method, "GET") == 0 && strncmp(q->path, before, sizeof before - 1) == 0 &&
+           strcspn(id, "/") == ID_TEXT_SIZE - 1 && strcmp(id + ID_TEXT_SIZE - 1, after) == 0;
+}
+
+static bool is_refused(struct request *req, const Pb__HttpRequest *q)
+{
+    const char *problem = problem_of(q);
+    bool of_agent = q->of_agent || request_peer_kind(req) == PEER_CLIENT;
+    if (problem != NULL)
+        request_fail(req, PB__REPLY__CODE__INVALID, "%s", problem);
+    else if (of_agent && !is_for_agents(q))
+        request_fail(req, PB__REPLY__CODE__DENIED, "agents may ask for snapshots alone");
+    else
+        return false;
+    return true;
+}
+
 void served_on_http(struct served *s, struct request *req)
 {
     const Pb__HttpRequest *q = (const Pb__HttpRequest *)request_body(req);
-    const char *problem = problem_of(q);
-    if (problem != NULL) {
-        request_fail(req, PB__REPLY__CODE__INVALID, "%s", problem);
+    if (is_refused(req, q))
         return;
-    }
     if (map_count(s->streams) >= s->most) {
         request_fail(req, PB__REPLY__CODE__BUSY, "%zu requests of other gateways are open here",
                      s->most);
@@ -149,7 +170,8 @@ void served_on_http(struct served *s, struct request *req)
                                                         .args = args,
                                                         .arg_count = q->n_args,
                                                         .body = q->data.data,
-                                                        .body_len = q->data.len},
+                                                        .body_len = q->data.len,
+                                                        .may_go_on = q->of_agent},
                               on_news, t);
     if (t->relayed == NULL) {
         stream_free(t);

@@ -35,6 +35,11 @@ char *allocdir_shim_path(struct arena *a, const char *data_dir, const uint8_t al
     return arena_printf(a, "%s/%s", path_of(a, data_dir, "shim", alloc), task);
 }
 
+char *allocdir_moving_path(struct arena *a, const char *data_dir, const uint8_t alloc[16])
+{
+    return path_of(a, data_dir, "moving", alloc);
+}
+
 bool allocdir_name_is_usable(const char *task)
 {
     static const char *const taken[] = {"", ".", "..", "alloc"};
@@ -78,7 +83,7 @@ static enum err make_below(const char *base, const struct dir_to_make *dirs, siz
 
 enum err allocdir_prepare(const char *data_dir, struct reason *why)
 {
-    static const struct dir_to_make dirs[] = {{"/alloc", 0711}, {"/shim", 0700}};
+    static const struct dir_to_make dirs[] = {{"/alloc", 0711}, {"/shim", 0700}, {"/moving", 0700}};
     return make_below(data_dir, dirs, COUNT_OF(dirs), why);
 }
 
@@ -177,13 +182,22 @@ static enum err remove_tree(const char *path, struct reason *why)
     return e;
 }
 
+enum err allocdir_drop_moving(const char *data_dir, const uint8_t alloc[16], struct reason *why)
+{
+    struct arena *a = arena_new(1 << 16);
+    enum err e = remove_tree(allocdir_moving_path(a, data_dir, alloc), why);
+    arena_free(a);
+    return e;
+}
+
 enum err allocdir_destroy(const char *data_dir, const uint8_t alloc[16], struct reason *why)
 {
     struct arena *a = arena_new(1 << 16);
+    enum err moving = allocdir_drop_moving(data_dir, alloc, why);
     enum err shim = remove_tree(path_of(a, data_dir, "shim", alloc), why);
     enum err e = remove_tree(allocdir_path(a, data_dir, alloc), why);
     arena_free(a);
-    return e != OK ? e : shim;
+    return e != OK ? e : shim != OK ? shim : moving;
 }
 
 void allocdir_drop_shim(const char *data_dir, const uint8_t alloc[16], const char *task)

@@ -1,4 +1,6 @@
 #include "heir.h"
+#include "allocdir.h"
+#include "arrival.h"
 #include "base/log.h"
 #include "inherit.h"
 #include <stdlib.h>
@@ -7,8 +9,15 @@
 /* How many that never came to their disk may stand between an allocation and its data. */
 #define GENERATIONS_MOST 16
 
+#define DEFAULT_MB 300
+
 struct slot {
-    bool moved; /* or cannot be */
+    struct alloc_run *run;
+    bool moved;              /* or cannot be */
+    struct arrival *arrival; /* NULL: nothing is on its way */
+    bool arrived;            /* or could not: why */
+    enum err result;
+    struct reason why;
 };
 
 static bool is_sticky(const Pb__TaskGroup *group)
@@ -61,33 +70,118 @@ static void tell_tasks(struct alloc_run *run, const char *text)
                        (struct task_input){.kind = TASK_IN_DISK_NOT_MOVED, .text = text});
 }
 
-static void take_over(const struct launch *l, const uint8_t from[16])
+static void take_over(const struct launch *l, const char *from_dir)
 {
+    struct alloc_run *run = l->run->alloc;
     struct reason why;
     char **tasks = arena_array(l->arena, char *, l->group->n_tasks + 1);
     for (size_t i = 0; i < l->group->n_tasks; i++)
         tasks[i] = l->group->tasks[i]->name;
-    enum err e = inherit_disk(l->run->alloc->runner->options.data_dir, from, l->run->alloc->id,
-                              tasks, l->group->n_tasks, &why);
+    enum err e = inherit_disk(from_dir, run->runner->options.data_dir, run->id, tasks,
+                              l->group->n_tasks, &why);
     if (e != OK)
-        tell_tasks(l->run->alloc, why.text);
+        tell_tasks(run, why.text);
     else
-        log_info("disk_moved", "alloc=%s from=%s", log_id(l->run->alloc->id), log_id(from));
+        log_info("disk_moved", "alloc=%s from=%s", log_id(run->id), log_quote(from_dir));
+}
+
+/* ---- from another node */
+
+static void on_over(void *owner, enum err result, const char *text)
+{
+    struct slot *s = owner;
+    s->arrived = true;
+    s->result = result;
+    reason_set(&s->why, result, "%s", text);
+    arrival_free(s->arrival);
+    s->arrival = NULL;
+    alloc_run_launch(s->run);
+}
+
+/* A disk may have held more than it should for a while, or more than its successor may. */
+static uint64_t most_bytes(const Pb__TaskGroup *group)
+{
+    uint64_t mb = group->ephemeral_disk->size_mb;
+    return (mb == 0 ? DEFAULT_MB : mb) << 21;
+}
+
+/* False: it cannot even begin. */
+static bool send_for(struct launch *l, struct slot *s, const uint8_t from[16])
+{
+    const struct runner_options *o = &s->run->runner->options;
+    const struct arrival_options a = {
+        .from = from,
+        .taskmove = o->taskmove,
+        .dir = allocdir_moving_path(l->arena, o->data_dir, s->run->id),
+        .max_bytes = most_bytes(l->group),
+        .client = o->client,
+        .client_owner = o->owner,
+        .over = on_over,
+        .owner = s,
+    };
+    struct reason why;
+    if (arrival_new(&s->arrival, s->run->runner->loop, &a, &why) == OK)
+        return true;
+    tell_tasks(s->run, why.text);
+    return false;
+}
+
+static void receive(struct launch *l, const struct slot *s)
+{
+    struct runner *r = s->run->runner;
+    if (s->result == OK)
+        take_over(l, allocdir_moving_path(l->arena, r->options.data_dir, s->run->id));
+    else
+        tell_tasks(s->run, s->why.text);
+    runner_remove_moving(r, s->run->id);
+}
+
+/* ---- the step */
+
+static bool is_here(struct launch *l, const uint8_t from[16])
+{
+    return local_alloc(l->run->alloc->runner->options.local, l->arena, from) != NULL;
+}
+
+static struct slot *slot_of(struct alloc_run *run, void **memory)
+{
+    if (*memory == NULL) {
+        struct slot *s = *memory = xcalloc(1, sizeof *s);
+        s->run = run;
+    }
+    return *memory;
 }
 
 static enum err ready(struct launch *l, void **memory, struct reason *why)
 {
     struct alloc_run *run = l->run->alloc;
+    struct slot *s = slot_of(run, memory);
     uint8_t from[16];
-    if (*memory == NULL)
-        *memory = xcalloc(1, sizeof(struct slot));
-    struct slot *s = *memory;
     if (s->moved)
         return OK;
-    if (heir_finds(run->runner, l->local->alloc, l->group, from))
-        take_over(l, from);
+    if (s->arrival != NULL)
+        return ERR_AGAIN;
+    if (s->arrived)
+        receive(l, s);
+    else if (heir_finds(run->runner, l->local->alloc, l->group, from)) {
+        if (is_here(l, from))
+            take_over(l, allocdir_path(l->arena, run->runner->options.data_dir, from));
+        else if (l->group->ephemeral_disk->migrate && send_for(l, s, from))
+            return ERR_AGAIN;
+    }
     s->moved = run->dirty = true;
     alloc_run_touch(run);
+    return OK;
+}
+
+static enum err end(struct alloc_run *run, void **memory)
+{
+    struct slot *s = *memory;
+    if (s != NULL && s->arrival != NULL) {
+        arrival_free(s->arrival);
+        s->arrival = NULL;
+        runner_remove_moving(run->runner, run->id);
+    }
     return OK;
 }
 
@@ -100,10 +194,20 @@ static void save(struct alloc_run *run, void *memory, struct arena *a, Pb__Local
 
 static void restore(struct alloc_run *run, void **memory, const Pb__LocalAlloc *saved)
 {
-    struct slot *s = xcalloc(1, sizeof *s);
-    s->moved = saved->disk_moved || has_begun(saved);
-    *memory = s;
+    slot_of(run, memory)->moved = saved->disk_moved || has_begun(saved);
 }
 
-const struct alloc_step disk_step = {
-    .name = "disk", .ready = ready, .save = save, .restore = restore, .free = free};
+static void free_slot(void *memory)
+{
+    struct slot *s = memory;
+    if (s != NULL)
+        arrival_free(s->arrival);
+    free(s);
+}
+
+const struct alloc_step disk_step = {.name = "disk",
+                                     .ready = ready,
+                                     .end = end,
+                                     .save = save,
+                                     .restore = restore,
+                                     .free = free_slot};

@@ -1,5 +1,6 @@
-/* An allocation whose group has a sticky disk takes over what an earlier one left on this node,
- * before its first task starts. Failing that is an event, and its disk is empty. */
+/* An allocation whose group has a sticky disk takes over what an earlier one left, before its first
+ * task starts: by rename on this node; from another one, if the group says migrate, through the
+ * servers (arrival.h). Failing that is an event, and its disk is empty. */
 #ifndef NODEAGENT_HEIR_H
 #define NODEAGENT_HEIR_H
 

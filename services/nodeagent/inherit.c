@@ -48,17 +48,16 @@ static enum err move_one(const char *from_dir, const char *to_dir, const char *b
     return e;
 }
 
-enum err inherit_disk(const char *data_dir, const uint8_t from[16], const uint8_t heir[16],
+enum err inherit_disk(const char *from_dir, const char *data_dir, const uint8_t heir[16],
                       char *const *tasks, size_t count, struct reason *why)
 {
     struct arena *a = arena_new(1 << 20);
-    const char *from_dir = allocdir_path(a, data_dir, from);
     const char *heir_dir = allocdir_path(a, data_dir, heir);
     struct reason other;
     enum err first = move_one(from_dir, heir_dir, "alloc", "data", why);
     for (size_t i = 0; i < count; i++) {
         struct stat st;
-        if (lstat(allocdir_task_path(a, data_dir, from, tasks[i]), &st) != 0)
+        if (lstat(arena_printf(a, "%s/%s", from_dir, tasks[i]), &st) != 0)
             continue;
         struct reason *mine = first == OK ? why : &other;
         enum err e = allocdir_make(data_dir, heir, tasks[i], geteuid(), getegid(), mine);

@@ -6,10 +6,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Moves alloc/data and the `local` of each task that both have, by rename. The heir's directory is
- * there. What the other has no more stays as it is: to be asked twice does no harm. The first
- * failure is told, and does not keep the rest from being moved. */
-enum err inherit_disk(const char *data_dir, const uint8_t from[16], const uint8_t heir[16],
+/* Moves alloc/data and the `local` of each task that both have, by rename, from the other's
+ * directory. The heir's is there. What the other has no more stays as it is: to be asked twice does
+ * no harm. The first failure is told, and does not keep the rest from being moved. */
+enum err inherit_disk(const char *from_dir, const char *data_dir, const uint8_t heir[16],
                       char *const *tasks, size_t count, struct reason *why);
 
 #endif

@@ -86,6 +86,7 @@ static const struct setting settings[] = {
             "socket of the container engine for driver docker; empty: of docker, or of podman"),
     SETTING(nodeagent, taskdock, TEXT, "", "the program taskdock; empty: beside this one"),
     SETTING(nodeagent, taskfetch, TEXT, "", "the program taskfetch; empty: beside this one"),
+    SETTING(nodeagent, taskmove, TEXT, "", "the program taskmove; empty: beside this one"),
     SETTING(nodeagent, tasknet, TEXT, "", "the program tasknet; empty: beside this one"),
     SETTING(nodeagent, taskshim, TEXT, "", "the program taskshim; empty: beside this one"),
     SETTING(nodeagent, stop_tasks_on_exit, BOOL, "false",

@@ -187,6 +187,8 @@ static enum err open_parts(struct nodeagent *na, struct reason *why)
         .node = na->node,
         .local = na->local,
         .artifacts = artifact_settings(na),
+        .taskmove = na->taskmove,
+        .client = result_client,
         .starts = na->starts,
         .max_kill_timeout_ns = (int64_t)na->max_kill_timeout_ms * 1000000,
         .changed = on_changed,
@@ -242,6 +244,8 @@ enum err nodeagent_open(void *self, struct loop *l, struct reason *why)
         e = find_program(na, "taskfetch", &na->taskfetch, why);
     if (e == OK)
         e = find_program(na, "taskdock", &na->taskdock, why);
+    if (e == OK)
+        e = find_program(na, "taskmove", &na->taskmove, why);
     if (e == OK)
         e = local_open(&na->local, na->data_dir, why);
     if (e == OK)

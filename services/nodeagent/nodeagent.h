@@ -18,7 +18,7 @@ struct nodeagent {
     const char *gateway, *gateway_poll, *servers, *data_dir, *name, *datacenter, *node_pool,
         *node_class, *meta, *region;
     const char *network_interface, *taskshim, *cgroup, *chroot, *http_addr, *reserved_ports;
-    const char *taskfetch;
+    const char *taskfetch, *taskmove;
     const char *taskdock, *docker_socket;
     uint64_t artifact_max_mb, artifact_max_unpacked_mb, artifact_max_files, artifact_timeout_ms;
     bool artifact_checksum_required;

@@ -1,5 +1,5 @@
 /* Removes all that is left of an allocation: its local record at once, its directories by the
- * worker. */
+ * worker; or a disk that did not come. */
 #include "allocdir.h"
 #include "base/log.h"
 #include "run.h"
@@ -8,6 +8,7 @@
 
 struct removal {
     struct worker_job job;
+    enum err (*remove)(const char *data_dir, const uint8_t alloc[16], struct reason *why);
     char *data_dir;
     uint8_t alloc[16];
     struct reason why;
@@ -16,33 +17,46 @@ struct removal {
 static void remove_dirs(struct worker_job *job)
 {
     struct removal *m = container_of(job, struct removal, job);
-    if (allocdir_destroy(m->data_dir, m->alloc, &m->why) == OK)
+    if (m->remove(m->data_dir, m->alloc, &m->why) == OK)
         m->why.text[0] = '\0';
 }
 
 static void removed_dirs(struct worker_job *job)
 {
     struct removal *m = container_of(job, struct removal, job);
-    if (m->why.text[0] == '\0')
+    if (m->why.text[0] == '\0' && m->remove == allocdir_destroy)
         log_info("alloc_removed", "alloc=%s", log_id(m->alloc));
-    else
+    else if (m->why.text[0] != '\0')
         log_warn("alloc_not_removed", "alloc=%s reason=%s", log_id(m->alloc),
                  log_quote(m->why.text));
     free(m->data_dir);
     free(m);
 }
 
-void runner_remove_files(struct runner *r, const uint8_t id[16])
+static void submit(struct runner *r, const uint8_t id[16],
+                   enum err (*remove)(const char *data_dir, const uint8_t alloc[16],
+                                      struct reason *why))
 {
     struct removal *m = xcalloc(1, sizeof *m);
     m->job.work = remove_dirs;
     m->job.done = removed_dirs;
+    m->remove = remove;
     m->data_dir = xstrdup(r->options.data_dir);
     memcpy(m->alloc, id, 16);
-    local_delete_alloc(r->options.local, id);
     if (r->worker == NULL)
         r->worker = worker_new(r->loop);
     worker_submit(r->worker, &m->job);
+}
+
+void runner_remove_files(struct runner *r, const uint8_t id[16])
+{
+    local_delete_alloc(r->options.local, id);
+    submit(r, id, allocdir_destroy);
+}
+
+void runner_remove_moving(struct runner *r, const uint8_t id[16])
+{
+    submit(r, id, allocdir_drop_moving);
 }
 
 bool runner_has(const struct runner *r, const uint8_t alloc[16])

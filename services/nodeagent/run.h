@@ -115,6 +115,8 @@ void runner_write_soon(struct runner *r);
 
 /* removal.c: the local record and the directories of an allocation that is not in memory. */
 void runner_remove_files(struct runner *r, const uint8_t id[16]);
+/* What is left of a disk that was on its way to the allocation. */
+void runner_remove_moving(struct runner *r, const uint8_t id[16]);
 
 /* launch.c: takes the steps from where they are to a process of the task, or says to the core why
  * not. Of a task in phase STARTING. */

@@ -13,6 +13,7 @@
 #include "gateway.pb-c.h"
 #include "local.h"
 #include "loop/loop.h"
+#include "net/net.h"
 
 struct networks;
 struct runner;
@@ -32,6 +33,8 @@ struct runner_options {
     const Pb__Node *node; /* for ${node...}, ${attr...} and the address of ports */
     struct local *local;
     struct artifact_limits artifacts;
+    const char *taskmove;                  /* the program */
+    struct client *(*client)(void *owner); /* the gateway in use, for what is asked of others */
     uint32_t starts; /* of the agent: reports of this one are newer than those of the one before */
     int64_t max_kill_timeout_ns;
     /* Something is to be reported; urgent: a task runs for the first time, or all is over. */

@@ -20,6 +20,7 @@ static const struct kind {
 } kinds[] = {
     {PB__AGENT_REQUEST__KIND__EXEC, exec_session_new, exec_session_begin},
     {PB__AGENT_REQUEST__KIND__FORWARD, forward_session_new, forward_session_begin},
+    {PB__AGENT_REQUEST__KIND__SNAPSHOT, snapshot_session_new, snapshot_session_begin},
 };
 
 static void session_end(struct session *s)

@@ -44,4 +44,8 @@ void exec_session_begin(struct session *s, const Pb__AgentRequest *q);
 struct session *forward_session_new(void);
 void forward_session_begin(struct session *s, const Pb__AgentRequest *q);
 
+/* snapshot_session.c */
+struct session *snapshot_session_new(void);
+void snapshot_session_begin(struct session *s, const Pb__AgentRequest *q);
+
 #endif

@@ -316,6 +316,38 @@ Test(door, only_who_is_registered_and_has_the_secret_comes_in)
     cr_assert_eq(beat(&g), PB__REPLY__CODE__OK);
 }
 
+static Pb__Reply__Code ask_http(const char *method, const char *path, uint32_t *status)
+{
+    Pb__HttpRequest q = PB__HTTP_REQUEST__INIT;
+    q.method = arena_strdup(suite.arena, method);
+    q.path = arena_strdup(suite.arena, path);
+    q.has_of_agent = q.of_agent = true;
+    struct response r =
+        ask("gateway", PB__GATEWAY__METHOD__HTTP, &q.base, &pb__http_reply__descriptor);
+    *status = r.code == PB__REPLY__CODE__OK ? ((const Pb__HttpReply *)r.body)->status : 0;
+    return r.code;
+}
+
+Test(door, an_agent_may_ask_for_the_disk_of_an_allocation_and_nothing_else)
+{
+#define ALLOCATION "/v1/client/allocation/01234567-0123-0123-0123-0123456789ab"
+    static const char *const refused[][2] = {
+        {"GET", "/v1/jobs"},
+        {"PUT", ALLOCATION "/snapshot"},
+        {"GET", ALLOCATION "/stats"},
+        {"GET", ALLOCATION "/snapshot/"},
+        {"GET", ALLOCATION "/x/snapshot"},
+        {"GET", "/v1/client/allocation/"},
+        {"GET", "/v1/client/allocation//snapshot"},
+    };
+    uint32_t status;
+    for (size_t i = 0; i < COUNT_OF(refused); i++)
+        cr_expect_eq(ask_http(refused[i][0], refused[i][1], &status), PB__REPLY__CODE__DENIED, "%s",
+                     refused[i][1]);
+    cr_expect_eq(ask_http("GET", ALLOCATION "/snapshot", &status), PB__REPLY__CODE__OK);
+    cr_expect_eq(status, 404u, "unknown, but asked for: %u", status);
+}
+
 Test(door, a_silent_node_is_down_and_one_heard_again_is_ready)
 {
     struct agent quiet = an_agent(), loud = an_agent();

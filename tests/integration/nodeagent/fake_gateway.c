@@ -161,7 +161,22 @@ static void on_result(void *self, struct request *req)
     request_reply(req, NULL, 0);
 }
 
+/* What another node's agent would have, whole. */
+static void on_http(void *self, struct request *req)
+{
+    struct fake *f = self;
+    const Pb__HttpRequest *q = (const Pb__HttpRequest *)request_body(req);
+    Pb__HttpReply reply = PB__HTTP_REPLY__INIT;
+    snprintf(f->asked_path, sizeof f->asked_path, "%s", q->path);
+    reply.has_status = reply.has_data = reply.has_last = true;
+    reply.status = f->http_status;
+    reply.data = (ProtobufCBinaryData){.len = f->http.len, .data = (uint8_t *)f->http.data};
+    reply.last = true;
+    request_reply(req, &reply.base, 0);
+}
+
 static const struct method methods[] = {
+    {PB__GATEWAY__METHOD__HTTP, "http", &pb__http_request__descriptor, on_http},
     {PB__GATEWAY__METHOD__NODE_REGISTER, "node_register", &pb__node_register__descriptor,
      on_register},
     {PB__GATEWAY__METHOD__HEARTBEAT, "heartbeat", &pb__heartbeat__descriptor, on_heartbeat},
@@ -321,6 +336,7 @@ void fake_free(struct fake *f)
         nftw(f->dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
     cr_expect(over, "not all ended; see %s", f->dir);
     strbuf_free(&f->data);
+    strbuf_free(&f->http);
     arena_free(f->arena);
     loop_free(f->loop);
     free(f);

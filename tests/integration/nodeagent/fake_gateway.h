@@ -53,6 +53,9 @@ struct fake {
     char error[512], last_file[256];
     int64_t last_offset;
     bool read_done, reader_gone;
+    uint32_t http_status; /* of the answer to what the agent asks by HTTP; with its body */
+    struct strbuf http;
+    char asked_path[256];
     pid_t agent;
     const char *extra[8]; /* further options of the agent */
 };

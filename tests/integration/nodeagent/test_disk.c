@@ -1,5 +1,7 @@
 /* An allocation takes over the disk of the one that it replaces. */
 #include "fake_gateway.h"
+#include "base/id.h"
+#include "wire/wire.h"
 #include <criterion/criterion.h>
 #include <signal.h>
 #include <string.h>
@@ -45,6 +47,11 @@ static bool owner_has_written(struct fake *w)
     return strcmp(fake_content(w, owner, "alloc/data/shared"), "two\n") == 0;
 }
 
+static bool was_asked(struct fake *w)
+{
+    return w->asked_path[0] != '\0';
+}
+
 #define KEEPS                                                                                      \
     "echo one > local/own; trap 'echo last >> local/own; exit 0' INT; "                            \
     "echo two > ../alloc/data/shared; while :; do sleep 0.05; done"
@@ -79,6 +86,51 @@ Test(disk, what_cannot_be_moved_is_said_and_the_task_starts)
     cr_expect_str_eq(fake_content(f, i, "alloc/logs/t.stdout.0"), "one\n");
     cr_expect_str_eq(fake_events(f, i, "t"),
                      "Received,Task Setup,Disk Not Moved,Started,Terminated");
+}
+
+/* Follows an allocation that this node never had. */
+static int place_stranger(const char *config)
+{
+    Pb__Job *job = sticky_job("batch", config);
+    job->task_groups[0]->ephemeral_disk->has_migrate = true;
+    job->task_groups[0]->ephemeral_disk->migrate = true;
+    f->previous = wire_id(f->arena, id_new().bytes);
+    int i = fake_place(f, job);
+    f->previous = (ProtobufCBinaryData){0};
+    return i;
+}
+
+static void expect_not_moved(int i, const char *why)
+{
+    cr_assert(fake_await(f, i, COMPLETE, 30000), "%s", fake_events(f, i, "t"));
+    cr_assert_str_eq(fake_events(f, i, "t"),
+                     "Received,Task Setup,Disk Not Moved,Started,Terminated");
+    const char *text = fake_task(f, i, "t")->events[2]->display_message;
+    cr_expect(strstr(text, why) != NULL, "%s", text);
+    cr_expect_str_eq(fake_content(f, i, "alloc/logs/t.stdout.0"), "");
+}
+
+Test(disk, what_cannot_be_had_from_another_node_is_said_and_the_task_starts)
+{
+    f->http_status = 404;
+    strbuf_puts(&f->http, "Unknown allocation");
+    expect_not_moved(place_stranger(SH("find local ../alloc/data -type f")), "Unknown allocation");
+    cr_expect(strncmp(f->asked_path, "/v1/client/allocation/", 22) == 0, "%s", f->asked_path);
+    f->http_status = 200;
+    strbuf_clear(&f->http);
+    expect_not_moved(place_stranger(SH("find local ../alloc/data -type f")), "Unrecognized");
+    for (int i = 0; i < 100000; i++)
+        strbuf_puts(&f->http, "this is no tar");
+    expect_not_moved(place_stranger(SH("find local ../alloc/data -type f")), "Unrecognized");
+}
+
+Test(disk, one_that_is_stopped_while_its_disk_comes_ends)
+{
+    f->http_status = 503; /* for ever */
+    int i = place_stranger(SH("sleep 600"));
+    cr_assert(fake_until(f, was_asked, 30000));
+    fake_stop(f, i);
+    cr_assert(fake_await(f, i, COMPLETE, 30000), "%s", fake_events(f, i, "t"));
 }
 
 Test(disk, what_is_not_sticky_begins_empty)
