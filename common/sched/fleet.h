@@ -52,9 +52,10 @@ struct room {
 };
 struct room fleet_room(const struct fleet *f, uint32_t slot);
 bool fleet_port_is_free(const struct fleet *f, uint32_t slot, uint32_t port);
-/* Whether the node has all these cores and instances of devices, and they are free. */
+/* Whether the node has all these cores and instances of devices, and they are free. displaces:
+ * those that are used count as free, unless another plan holds them. */
 enum fit fleet_grants_fit(const struct fleet *f, uint32_t slot, Pb__TaskGrant *const *grants,
-                          size_t count);
+                          size_t count, bool displaces);
 
 /* The value of "attr.cpu.arch", "meta.rack", "node.datacenter", "node.unique.id" ...; NULL: the
  * node has none. */

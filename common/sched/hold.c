@@ -83,9 +83,9 @@ uint32_t fleet_dynamic_ports_used(const struct fleet *f, uint32_t slot)
 }
 
 enum fit fleet_grants_fit(const struct fleet *f, uint32_t slot, Pb__TaskGrant *const *grants,
-                          size_t count)
+                          size_t count, bool displaces)
 {
-    return stock_fits(f->stock[slot], grants, count);
+    return stock_fits(f->stock[slot], grants, count, displaces);
 }
 
 /* ---- holds */

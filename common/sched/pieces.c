@@ -172,6 +172,14 @@ uint32_t pieces_cores(const struct pieces *p)
     return p->cores;
 }
 
+uint32_t pieces_instances(const struct pieces *p)
+{
+    uint32_t sum = 0;
+    for (uint32_t i = 0; i < p->request_count; i++)
+        sum += p->requests[i].count;
+    return sum;
+}
+
 bool pieces_want_devices(const struct pieces *p)
 {
     return p->request_count > 0;

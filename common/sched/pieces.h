@@ -27,7 +27,8 @@ struct pieces *pieces_new(struct arena *a, const struct fleet *f, const Pb__Task
  * none are asked for; else what is wrong. */
 const char *pieces_judge(const struct pieces *p, const struct fleet *f, uint32_t kind);
 
-uint32_t pieces_cores(const struct pieces *p); /* of all tasks together */
+uint32_t pieces_cores(const struct pieces *p);     /* of all tasks together */
+uint32_t pieces_instances(const struct pieces *p); /* of devices, the same */
 bool pieces_want_devices(const struct pieces *p);
 bool pieces_have_affinity(const struct pieces *p);
 /* MHz that the cores of one allocation are on this node. */

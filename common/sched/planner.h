@@ -26,7 +26,8 @@ struct at_node {
 struct victim {
     const Pb__Alloc *alloc;
     uint32_t slot, priority;
-    bool gone; /* displaced by this plan */
+    uint32_t cores, instances; /* that it was given */
+    bool gone;                 /* displaced by this plan */
 };
 
 struct planner {

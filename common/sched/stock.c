@@ -266,16 +266,34 @@ void stock_free(struct stock *s)
 struct fitting {
     const struct stock *stock;
     struct taken_pieces seen;
+    bool displaces;
     enum fit fit;
 };
+
+static bool core_stands_in(const struct taken_pieces *t, uint32_t core)
+{
+    for (uint32_t i = 0; i < t->core_count; i++)
+        if (t->cores[i] == core)
+            return true;
+    return false;
+}
+
+static bool name_stands_in(const struct taken_pieces *t, const char *name)
+{
+    for (uint32_t i = 0; i < t->name_count; i++)
+        if (strcmp(t->names[i], name) == 0)
+            return true;
+    return false;
+}
 
 static void fit_core(void *self, uint32_t core)
 {
     struct fitting *f = self;
     uint32_t at = f->stock != NULL ? stock_core(f->stock, core) : PIECE_NONE;
-    bool free = at != PIECE_NONE && f->stock->core_free[at];
-    for (uint32_t i = 0; i < f->seen.core_count; i++)
-        free = free && f->seen.cores[i] != core;
+    bool free =
+        at != PIECE_NONE &&
+        (f->stock->core_free[at] || (f->displaces && !core_stands_in(&f->stock->held, core))) &&
+        !core_stands_in(&f->seen, core);
     take_core(&f->seen, core);
     if (!free)
         f->fit = FIT_CORES;
@@ -285,17 +303,19 @@ static void fit_name_once(void *self, const char *name)
 {
     struct fitting *f = self;
     uint32_t at = f->stock != NULL ? stock_instance(f->stock, name) : PIECE_NONE;
-    bool free = at != PIECE_NONE && f->stock->instance_free[at];
-    for (uint32_t i = 0; i < f->seen.name_count; i++)
-        free = free && strcmp(f->seen.names[i], name) != 0;
+    bool free = at != PIECE_NONE &&
+                (f->stock->instance_free[at] || (f->displaces && f->stock->instances[at].healthy &&
+                                                 !name_stands_in(&f->stock->held, name))) &&
+                !name_stands_in(&f->seen, name);
     take_name(&f->seen, name);
     if (!free)
         f->fit = FIT_DEVICES;
 }
 
-enum fit stock_fits(const struct stock *s, Pb__TaskGrant *const *grants, size_t count)
+enum fit stock_fits(const struct stock *s, Pb__TaskGrant *const *grants, size_t count,
+                    bool displaces)
 {
-    struct fitting f = {.stock = s, .fit = FIT};
+    struct fitting f = {.stock = s, .displaces = displaces, .fit = FIT};
     grants_each(grants, count, &(struct grant_visitor){&f, fit_core, fit_name_once});
     clear_taken(&f.seen);
     free(f.seen.cores);

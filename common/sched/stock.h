@@ -55,7 +55,9 @@ void stock_free(struct stock *s);
 /* PIECE_NONE: the node has no such core, no such instance. */
 uint32_t stock_core(const struct stock *s, uint32_t core);
 uint32_t stock_instance(const struct stock *s, const char *name);
-/* Whether all of these are there and free, each given once. s may be NULL. */
-enum fit stock_fits(const struct stock *s, Pb__TaskGrant *const *grants, size_t count);
+/* Whether all of these are there and free, each given once. s may be NULL. displaces: what is used
+ * counts as free, but not what is held. */
+enum fit stock_fits(const struct stock *s, Pb__TaskGrant *const *grants, size_t count,
+                    bool displaces);
 
 #endif

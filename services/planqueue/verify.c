@@ -61,7 +61,7 @@ static const char *why_not(const struct fleet *f, const Pb__Placement *p)
     const char *mistake = grants_mistake(p->grants, p->n_grants);
     if (mistake != NULL)
         return mistake;
-    enum fit pieces = fleet_grants_fit(f, slot, p->grants, p->n_grants);
+    enum fit pieces = fleet_grants_fit(f, slot, p->grants, p->n_grants, p->n_preempts > 0);
     return pieces != FIT ? fit_name(pieces) : NULL;
 }
 

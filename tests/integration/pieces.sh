@@ -47,6 +47,20 @@ api GET "/v1/allocation/$(allocs gpus | jq -r '.[0].ID')" |
 "$NCTL" node status "$node" >"$WORK/out"
 grep -q '^acme/gpu/x1  *2  *2  *2$' "$WORK/out" || fail "$(cat "$WORK/out")"
 
+note 'a more important one takes a device over'
+"$NCTL" operator scheduler set-config -preempt-service-scheduler true >/dev/null || fail 'set-config'
+jq '.Job.ID = "urgent" | .Job.Name = "urgent" | .Job.Priority = 80 | .Job.TaskGroups[0].Count = 1' "$WORK/gpus.json" >"$WORK/urgent.json"
+"$NCTL" run -detach "$WORK/urgent.json" >/dev/null || fail 'run urgent'
+wait_for 60 'it runs' allocs_are urgent running 1
+taken=$(allocs urgent | jq -r '.[0].ID')
+evicted() { [ "$(allocs gpus | jq -c '[.[] | select(.DesiredStatus == "evict") | .PreemptedByAllocation]')" = "[\"$taken\"]" ]; }
+wait_for 60 'one of the others went' evicted
+one_left() { [ "$(allocs gpus | jq '[.[] | select(.DesiredStatus == "run" and .ClientStatus == "running")] | length')" = 1 ]; }
+wait_for 60 'and the second stays' one_left
+devices() { api GET "/v1/allocation/$1" | jq -r '.AllocatedResources.Tasks.t.Devices[].DeviceIDs[]'; }
+left=$(allocs gpus | jq -r '.[] | select(.DesiredStatus == "run") | .ID')
+[ "$( (devices "$taken"; devices "$left") | sort | tr '\n' ' ')" = 'a b ' ] || fail "$(devices "$taken") and $(devices "$left")"
+
 cores=$(jq '.NodeResources.Cpu.ReservableCpuCores | length' "$WORK/node.json")
 if [ "$cores" = 0 ]; then
   note 'no cpusets here: no cores are offered'

@@ -220,7 +220,8 @@ Test(verify_property, takes_what_fits_and_nothing_else)
             Pb__TaskGrant *all = a_grant(c.arena, "t");
             for (uint32_t core = 0; core < 8; core++)
                 grant_core(c.arena, all, core);
-            cr_assert_eq(fleet_grants_fit(f, slot, &all, 1), FIT, "seed %u: a core stays", seed);
+            cr_assert_eq(fleet_grants_fit(f, slot, &all, 1, false), FIT, "seed %u: a core stays",
+                         seed);
         }
         fleet_free(f);
         fleet_free(untouched);
@@ -261,6 +262,42 @@ Test(verify, what_a_refused_placement_was_to_replace_goes_on)
     cr_assert(!v.plan->has_status && !v.plan->create_blocked);
     cr_assert_eq(plan.n_stops, 2, "the plan itself is untouched");
     cr_assert_str_eq(v.refusals[0]->reason, "cpu");
+    fleet_free(f);
+    onejob_fini(&c);
+}
+
+/* A plan that displaces takes over what is used, but not what a plan on its way has. */
+Test(verify, pieces_of_who_is_displaced_count_as_free_once)
+{
+    struct onejob c;
+    struct verified v[2];
+    onejob_init(&c);
+    Pb__Node *n = onejob_add_node(&c, 4000, 4000, 4000);
+    node_list_cores(c.arena, n, 1);
+    c.usages[0]->cores = arena_array(c.arena, uint32_t, 1);
+    c.usages[0]->n_cores = 1; /* core 0 */
+    Pb__Displaced d = PB__DISPLACED__INIT, *displaced[] = {&d};
+    Pb__TaskGrant *grants[] = {a_grant(c.arena, "t")};
+    Pb__Placement at = PB__PLACEMENT__INIT, *placements[] = {&at};
+    Pb__Plan plan = PB__PLAN__INIT;
+    grant_core(c.arena, grants[0], 0);
+    at.has_node_id = 1;
+    at.node_id = n->id;
+    at.n_grants = 1;
+    at.grants = grants;
+    at.preempts = displaced;
+    plan.n_placements = 1;
+    plan.placements = placements;
+    struct fleet *f = onejob_fleet(&c);
+    verify_plan(c.arena, f, &plan, &v[0]);
+    cr_assert_eq(v[0].refused, 1, "somebody has it");
+    at.n_preempts = 1;
+    verify_plan(c.arena, f, &plan, &v[0]);
+    cr_assert_eq(v[0].refused, 0);
+    verify_plan(c.arena, f, &plan, &v[1]);
+    cr_assert_eq(v[1].refused, 1, "it is given over already");
+    fleet_release(f, v[0].hold);
+    fleet_check(f);
     fleet_free(f);
     onejob_fini(&c);
 }

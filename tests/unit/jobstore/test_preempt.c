@@ -1,6 +1,8 @@
 /* Allocations that make room for a more important job, as apply sees them: whatever a plan says. */
 #include "cluster.h"
+#include "pieces.h"
 #include <criterion/criterion.h>
+#include <string.h>
 
 static const ProtobufCBinaryData none;
 static struct cluster *c;
@@ -79,6 +81,37 @@ Test(preempt, the_place_is_taken_in_one_entry_and_both_know_each_other)
     cr_assert_eq(u->used->cpu, 4000);
     cr_assert_eq(u->allocs, 1);
     cr_assert_eq(u->n_ports, 1);
+}
+
+/* Node 2 has a core and an instance. */
+static Pb__Plan *plan_for_pieces(const char *name, uint32_t priority)
+{
+    Pb__Plan *p = a_plan(c, register_with(name, priority));
+    plan_place(c, p, id_of(c, "node", 2), 10, 100, 0);
+    Pb__Placement *at = p->placements[0];
+    at->grants = arena_array(c->arena, Pb__TaskGrant *, 1);
+    at->grants[at->n_grants++] = a_grant(c->arena, "t");
+    grant_core(c->arena, at->grants[0], 0);
+    grant_instance(c->arena, at->grants[0], "acme/gpu/x1", "a");
+    return p;
+}
+
+Test(preempt, cores_and_devices_go_from_hand_to_hand)
+{
+    Pb__Node *n = a_node(c, 2, 4000, 4000);
+    node_list_cores(c->arena, n, 1);
+    node_add_device(c->arena, n, a_device(c->arena, "acme/gpu/x1", "a"));
+    register_node(c, n);
+    cr_assert_eq(apply_a_plan(c, plan_for_pieces("holder", 20))->placed, 1);
+    cr_assert_eq(apply_a_plan(c, plan_for_pieces("other", 60))->placed, 0, "they are taken");
+    ProtobufCBinaryData holder = only_alloc("holder");
+    Pb__Plan *p = plan_for_pieces("high", 60);
+    displace(p->placements[0], holder);
+    cr_assert_eq(apply_a_plan(c, p)->placed, 1);
+    update_alloc(c, holder, PB__ALLOC__CLIENT_STATUS__COMPLETE);
+    const Pb__NodeUsage *u = get_usage(c, id_of(c, "node", 2));
+    cr_assert(u->n_cores == 1 && u->cores[0] == 0);
+    cr_assert(u->n_devices == 1 && strcmp(u->devices[0], "acme/gpu/x1/a") == 0);
 }
 
 Test(preempt, the_displaced_job_is_looked_at)

@@ -252,7 +252,8 @@ Test(pieces, memory_max_is_granted_where_the_region_allows_it)
         cr_assert_eq(at->grants[0]->n_cores, 1);
         cr_assert_eq(grants_memory_max_mb(at->grants, at->n_grants, "t"), over == 1 ? 200 : 0);
         cr_assert_null(grants_mistake(at->grants, at->n_grants));
-        cr_assert_eq(fleet_grants_fit(f, fleet_slot(f, at->node_id.data), at->grants, 1), FIT);
+        cr_assert_eq(fleet_grants_fit(f, fleet_slot(f, at->node_id.data), at->grants, 1, false),
+                     FIT);
     }
     fleet_free(f);
     onejob_fini(&c);
