@@ -220,6 +220,21 @@ static enum err run_visit(struct exec_session *x, const struct supervisor_spec *
     return OK;
 }
 
+static void set_command(const struct launch *l, const Pb__AgentRequest *q,
+                        struct supervisor_spec *spec)
+{
+    struct driver_plan plan = {.program = q->command[0], .argv = q->command, .argc = q->n_command};
+    const struct driver_ask ask = {.arena = l->arena,
+                                   .task = l->task,
+                                   .alloc = l->local->alloc,
+                                   .host = l->run->alloc->runner->options.host};
+    if (l->driver->exec != NULL)
+        l->driver->exec(&ask, q->tty, q->command, q->n_command, &plan);
+    spec->program = plan.program;
+    spec->argv = plan.argv;
+    spec->argc = plan.argc;
+}
+
 static enum err visit(struct exec_session *x, struct launch *l, const Pb__AgentRequest *q,
                       struct reason *why)
 {
@@ -228,16 +243,9 @@ static enum err visit(struct exec_session *x, struct launch *l, const Pb__AgentR
     enum err e = launch_describe(l, &spec, why);
     if (e != OK)
         return e;
-    if (l->driver->container)
-        return reason_set(
-            why, ERR_INVALID,
-            "driver \"%s\" runs no further commands in its containers: use its engine",
-            l->driver->name);
     if (!supervisor_last_state(l->shim_dir, &task) || task.kind != SHIM_STARTED)
         return reason_set(why, ERR_NOT_FOUND, "task \"%.200s\" is not running.", l->run->name);
-    spec.program = q->command[0];
-    spec.argv = q->command;
-    spec.argc = q->n_command;
+    set_command(l, q, &spec);
     spec.mount_count = 0; /* it finds the task's root made */
     if (q->tty)
         add_terminal(l->arena, &spec);

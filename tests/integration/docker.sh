@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Driver docker with an engine of the test's own: what it is asked to make, output, exit codes, signals, adoption, and that nothing
-# is left behind.
+# Driver docker with an engine of the test's own: what it is asked to make, output, exit codes, signals, adoption, commands, and that
+# nothing is left behind.
 . "$(dirname "$0")/lib.sh"
 suite_start ''
 engine=$WORK/engine.sock
@@ -67,6 +67,19 @@ start_agent
 lines() { [ "$(logs "$long" | grep -c '^line')" -gt "$1" ]; }
 wait_for 60 'its output goes on' lines 30
 [ "$(grep -c "created.*$long" "$WORK/engine.txt")" = 1 ] || fail 'it was made twice'
+
+note 'commands run in it, and end with their client'
+status=0
+echo in | "$NCTL" alloc exec -t=false "$long" sh -c 'cat; echo err >&2; exit 6' >"$WORK/out" 2>"$WORK/err" || status=$?
+[ "$status $(cat "$WORK/out" "$WORK/err")" = $'6 in\nerr' ] || fail "a command: $status $(cat "$WORK/out" "$WORK/err")"
+[ "$(head -c 1000000 /dev/zero | "$NCTL" alloc exec -t=false "$long" wc -c)" = 1000000 ] || fail 'input was lost'
+"$NCTL" alloc exec -t=false "$long" sh -c "sleep 3600 & echo \$! >$WORK/command; wait" </dev/null &
+client=$!
+wait_for 60 'the command runs' test -s "$WORK/command"
+kill -KILL "$client"
+wait "$client" 2>/dev/null || true
+wait_for 60 'the command has ended' gone "$(cat "$WORK/command")"
+
 "$NCTL" stop -detach long >/dev/null
 wait_for 60 'it has ended' allocs_are long complete 1
 [ "$(logs "$long" | tail -n 1)" = caught ] || fail "the last it said: $(logs "$long" | tail -n 1)"

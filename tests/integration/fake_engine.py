@@ -5,7 +5,7 @@ import http.server, json, os, re, signal, socketserver, struct, subprocess, sys,
 
 SOCKET, LOG = sys.argv[1:3]
 lock = threading.Lock()
-images, containers = set(), {}
+images, containers, commands = set(), {}, {}
 
 
 def note(what):
@@ -54,6 +54,41 @@ class Container:
         if self.runs():
             os.killpg(self.process.pid, signal.SIGKILL)
         note(f'removed {self.name}')
+
+
+class Command:
+    """in a container: its streams are those of the connection that starts it"""
+    def __init__(self, words):
+        self.words, self.process = words, None
+
+    def talk(self, connection, out):
+        self.process = subprocess.Popen(self.words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        written = threading.Lock()
+
+        def pump(stream, pipe):
+            while data := os.read(pipe.fileno(), 65536):
+                try:
+                    with written:
+                        out.write(struct.pack('>BxxxL', stream, len(data)) + data)
+                        out.flush()
+                except OSError:
+                    pass
+
+        def feed():
+            try:
+                while data := connection.recv(65536):
+                    self.process.stdin.write(data)
+                    self.process.stdin.flush()
+                self.process.stdin.close()
+            except OSError:
+                pass
+        threading.Thread(target=feed, daemon=True).start()
+        pumps = [threading.Thread(target=pump, args=(n, p)) for n, p in ((1, self.process.stdout), (2, self.process.stderr))]
+        for p in pumps:
+            p.start()
+        for p in pumps:
+            p.join()
+        self.process.wait()
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -105,6 +140,14 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if path == '/containers/json':
             label = json.loads(query['filters'])['label'][0].split('=', 1)
             return self.reply(200, [{'Id': n} for n, c in list(containers.items()) if c.body['Labels'].get(label[0]) == label[1]])
+        if m := re.fullmatch(r'/exec/(\d+)/(start|json)', path):
+            command = commands[m[1]]
+            if m[2] == 'json':
+                code = command.process.poll()
+                return self.reply(200, {'Running': code is None, 'Pid': command.process.pid, 'ExitCode': code})
+            self.wfile.write(b'HTTP/1.1 200 OK\r\nContent-Type: application/vnd.docker.raw-stream\r\n\r\n')
+            self.wfile.flush()
+            return command.talk(self.connection, self.wfile)
         m = re.fullmatch(r'/containers/([^/]+)(/.*)?', path)
         c = m and containers.get(m[1])
         if not c:
@@ -112,6 +155,11 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if self.command == 'DELETE':
             containers.pop(m[1]).remove()
             return self.reply(204)
+        if m[2] == '/exec':
+            with lock:
+                number = str(len(commands))
+                commands[number] = Command(json.loads(body)['Cmd'])
+            return self.reply(201, {'Id': number})
         if m[2] == '/start':
             try:
                 c.start()

@@ -6,10 +6,13 @@
  *                                     {"create": the engine's words, "pull": bool, "load": path}
  *                                     Its environment is the container's.
  *   taskdock remove SOCKET ALLOC      of an allocation that is over, whatever is left; prints "ok"
+ *   taskdock exec SOCKET NAME tty|pipes COMMAND...
+ *                                     a command in the container, at its own standard streams
  *
- * Exits     as the container; 125 when there could be none: why is its last line on stderr */
+ * Exits     as the container, or the command; 125 when there could be none: why is its last line on
+ * stderr */
+#include "dock.h"
 #include "base/strbuf.h"
-#include "engine.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -20,40 +23,17 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
-#define CALL_MS       60000
 #define PULL_MS       600000 /* without a sign of progress */
 #define DRAIN_MS      5000   /* for the last output of one that has ended */
 #define NO_START      125
 #define LOOK_AGAIN_MS 100
 #define LABEL         "org.norn.alloc"
 
-struct dock {
-    const char *socket, *name;
-    json_t *spec;
-    struct answer output;
-    int signals;
-    bool raw; /* a terminal: its output has no frames */
-    unsigned char frame[8];
-    size_t frame_len;
-    uint32_t frame_left;
-};
-
-static struct question ask(const struct dock *d, const char *method, const char *path)
-{
-    return (struct question){
-        .socket = d->socket, .method = method, .path = path, .file = -1, .timeout_ms = CALL_MS};
-}
-
-static void path_of(char out[512], const char *format, const char *name)
-{
-    snprintf(out, 512, format, name);
-}
-
 /* ---- the image */
 
 static enum err load_image(const struct dock *d, const char *file, struct reason *why)
 {
-    struct question q = ask(d, "POST", "/images/load?quiet=1");
+    struct question q = dock_ask(d, "POST", "/images/load?quiet=1");
     q.file = open(file, O_RDONLY | O_CLOEXEC);
     if (q.file < 0)
         return reason_errno(why, ERR_NOT_FOUND, "load %s", file);
@@ -101,7 +81,7 @@ static enum err pull_image(const struct dock *d, const char *image, struct reaso
     const char *slash = strrchr(image, '/');
     bool named = strchr(slash == NULL ? image : slash, ':') != NULL || strchr(image, '@') != NULL;
     snprintf(path, sizeof path, "/images/create?fromImage=%s%s", image, named ? "" : ":latest");
-    struct question q = ask(d, "POST", path);
+    struct question q = dock_ask(d, "POST", path);
     q.timeout_ms = PULL_MS;
     enum err e = engine_ask(&q, &a, why);
     if (e != OK)
@@ -122,8 +102,8 @@ static enum err have_image(const struct dock *d, struct reason *why)
     if (load != NULL)
         return load_image(d, load, why);
     if (!json_is_true(json_object_get(d->spec, "pull"))) {
-        path_of(path, "/images/%s/json", image);
-        struct question q = ask(d, "GET", path);
+        dock_path(path, "/images/%s/json", image);
+        struct question q = dock_ask(d, "GET", path);
         enum err e = engine_call(&q, NULL, why);
         if (e != ERR_NOT_FOUND)
             return e;
@@ -136,8 +116,8 @@ static enum err have_image(const struct dock *d, struct reason *why)
 static enum err remove_container(const struct dock *d, const char *name, struct reason *why)
 {
     char path[512];
-    path_of(path, "/containers/%s?force=1&v=1", name);
-    struct question q = ask(d, "DELETE", path);
+    dock_path(path, "/containers/%s?force=1&v=1", name);
+    struct question q = dock_ask(d, "DELETE", path);
     enum err e = engine_call(&q, NULL, why);
     return e == ERR_NOT_FOUND ? OK : e;
 }
@@ -149,8 +129,8 @@ static enum err create(const struct dock *d, struct reason *why)
     for (char **e = environ; *e != NULL; e++)
         json_array_append_new(env, json_string(*e));
     json_object_set_new(body, "Env", env);
-    path_of(path, "/containers/create?name=%s", d->name);
-    struct question q = ask(d, "POST", path);
+    dock_path(path, "/containers/create?name=%s", d->name);
+    struct question q = dock_ask(d, "POST", path);
     q.json = body;
     enum err e = engine_call(&q, NULL, why);
     return e == OK ? OK : reason_add(why, e, "create the container");
@@ -159,8 +139,8 @@ static enum err create(const struct dock *d, struct reason *why)
 static enum err attach(struct dock *d, struct reason *why)
 {
     char path[512];
-    path_of(path, "/containers/%s/attach?stream=1&stdout=1&stderr=1", d->name);
-    struct question q = ask(d, "POST", path);
+    dock_path(path, "/containers/%s/attach?stream=1&stdout=1&stderr=1", d->name);
+    struct question q = dock_ask(d, "POST", path);
     enum err e = engine_ask(&q, &d->output, why);
     if (e == OK && d->output.status >= 400)
         e = reason_set(why, ERR_UNAVAILABLE, "its output cannot be had: %u", d->output.status);
@@ -172,8 +152,8 @@ static enum err attach(struct dock *d, struct reason *why)
 static enum err start(struct dock *d, struct reason *why)
 {
     char path[512];
-    path_of(path, "/containers/%s/start", d->name);
-    struct question q = ask(d, "POST", path);
+    dock_path(path, "/containers/%s/start", d->name);
+    struct question q = dock_ask(d, "POST", path);
     enum err e = engine_call(&q, NULL, why);
     return e == OK ? OK : reason_add(why, e, "start the container");
 }
@@ -192,50 +172,13 @@ static enum err begin(struct dock *d, struct reason *why)
 
 /* ---- while it runs */
 
-static void write_all(int fd, const char *data, size_t len)
-{
-    while (len > 0) {
-        ssize_t n = write(fd, data, len);
-        if (n < 0 && errno != EINTR)
-            return;
-        data += n > 0 ? n : 0;
-        len -= n > 0 ? (size_t)n : 0;
-    }
-}
-
-/* Frames: which stream, three zeros, a length, and so many bytes. */
-static void pass_on(struct dock *d, const char *data, size_t len)
-{
-    if (d->raw) {
-        write_all(STDOUT_FILENO, data, len);
-        return;
-    }
-    while (len > 0) {
-        if (d->frame_left == 0) {
-            d->frame[d->frame_len++] = (unsigned char)*data++;
-            len--;
-            if (d->frame_len < sizeof d->frame)
-                continue;
-            d->frame_len = 0;
-            d->frame_left = (uint32_t)d->frame[4] << 24 | (uint32_t)d->frame[5] << 16 |
-                            (uint32_t)d->frame[6] << 8 | d->frame[7];
-            continue;
-        }
-        size_t n = len < d->frame_left ? len : d->frame_left;
-        write_all(d->frame[0] == 2 ? STDERR_FILENO : STDOUT_FILENO, data, n);
-        d->frame_left -= (uint32_t)n;
-        data += n;
-        len -= n;
-    }
-}
-
 /* False: there is no more. */
 static bool pump(struct dock *d, int timeout_ms)
 {
     static char piece[65536];
     ssize_t n = answer_read(&d->output, piece, sizeof piece, timeout_ms);
     if (n > 0)
-        pass_on(d, piece, (size_t)n);
+        dock_pass_on(d, piece, (size_t)n);
     return n > 0;
 }
 
@@ -246,7 +189,7 @@ static void pass_signal(const struct dock *d)
         char path[512];
         struct reason why;
         snprintf(path, sizeof path, "/containers/%s/kill?signal=%u", d->name, info.ssi_signo);
-        struct question q = ask(d, "POST", path);
+        struct question q = dock_ask(d, "POST", path);
         if (engine_call(&q, NULL, &why) != OK)
             fprintf(stderr, "taskdock: signal %u: %s\n", info.ssi_signo, why.text);
     }
@@ -258,8 +201,8 @@ static bool has_ended(const struct dock *d, int *code)
     char path[512];
     struct reason why;
     json_t *all = NULL;
-    path_of(path, "/containers/%s/json", d->name);
-    struct question q = ask(d, "GET", path);
+    dock_path(path, "/containers/%s/json", d->name);
+    struct question q = dock_ask(d, "GET", path);
     enum err e = engine_call(&q, &all, &why);
     const json_t *state = json_object_get(all, "State");
     bool ended =
@@ -355,7 +298,7 @@ static int remove_main(const char *socket, const char *alloc)
              "/containers/json?all=1&filters=%%7B%%22label%%22%%3A%%5B%%22" LABEL
              "%%3D%s%%22%%5D%%7D",
              alloc);
-    struct question q = ask(&d, "GET", path);
+    struct question q = dock_ask(&d, "GET", path);
     enum err e = engine_call(&q, &found, &why);
     json_array_foreach(found, i, one)
     {
@@ -374,6 +317,8 @@ int main(int argc, char **argv)
         return run_main(argv[2], argv[3], argv[4]);
     if (argc == 4 && strcmp(argv[1], "remove") == 0)
         return remove_main(argv[2], argv[3]);
+    if (argc > 5 && strcmp(argv[1], "exec") == 0)
+        return command_main(argv[2], argv[3], strcmp(argv[4], "tty") == 0, argv + 5, argc - 5);
     fprintf(stderr, "taskdock is started by nodeagent, one for each container\n");
     return 2;
 }

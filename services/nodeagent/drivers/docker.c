@@ -395,6 +395,25 @@ static enum err plan(const struct driver_ask *ask, struct driver_plan *out, stru
     return OK;
 }
 
+static void exec(const struct driver_ask *ask, bool tty, char *const *command, size_t count,
+                 struct driver_plan *out)
+{
+    out->program = ask->host->dock;
+    out->argc = 5 + count;
+    out->argv = arena_array(ask->arena, char *, out->argc);
+    out->argv[0] = arena_strdup(ask->arena, "taskdock");
+    out->argv[1] = arena_strdup(ask->arena, "exec");
+    out->argv[2] = arena_strdup(ask->arena, ask->host->docker_socket);
+    out->argv[3] = container_name(ask);
+    out->argv[4] = arena_strdup(ask->arena, tty ? "tty" : "pipes");
+    for (size_t i = 0; i < count; i++)
+        out->argv[5 + i] = command[i];
+}
+
 extern const struct driver driver_docker;
-const struct driver driver_docker = {
-    .name = "docker", .keys = keys, .container = true, .fingerprint = fingerprint, .plan = plan};
+const struct driver driver_docker = {.name = "docker",
+                                     .keys = keys,
+                                     .container = true,
+                                     .fingerprint = fingerprint,
+                                     .plan = plan,
+                                     .exec = exec};

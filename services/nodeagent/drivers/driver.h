@@ -63,6 +63,10 @@ struct driver {
     enum err (*fingerprint)(const struct driver_host *h, struct reason *why);
     /* ERR_INVALID: the configuration is wrong. Any other error: it could not start. */
     enum err (*plan)(const struct driver_ask *ask, struct driver_plan *out, struct reason *why);
+    /* A command in a task that runs: a program of this node whose standard streams are the
+     * command's, and that ends it on HUP. NULL: taskshim starts it beside the task's own. */
+    void (*exec)(const struct driver_ask *ask, bool tty, char *const *command, size_t count,
+                 struct driver_plan *out);
 };
 
 const struct driver *driver_find(const char *name);

@@ -23,6 +23,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#define HANG_UP_MS    1000 /* for the command to end by itself, once its client or task has gone */
 #define KILL_ROUND_MS 2
 #define KILL_ROUNDS   15000 /* then its end is told even if the kernel holds a process fast */
 
@@ -255,8 +256,8 @@ static bool reap(struct visit *v)
     return ended;
 }
 
-/* Until the command has ended, or must. */
-static void wait_for_end(struct visit *v)
+/* Until the command has ended, or must. True: it has. */
+static bool wait_for_end(struct visit *v)
 {
     struct pollfd fds[] = {
         {v->signals, POLLIN, 0}, {VISIT_FD_AGENT, POLLIN, 0}, {v->task, POLLIN, 0}};
@@ -266,9 +267,20 @@ static void wait_for_end(struct visit *v)
             continue;
         while (read(v->signals, &info, sizeof info) > 0)
             continue;
-        if (reap(v) || fds[1].revents != 0 || fds[2].revents != 0)
-            return;
+        if (reap(v))
+            return true;
+        if (fds[1].revents != 0 || fds[2].revents != 0)
+            return false;
     }
+}
+
+/* As when a terminal is lost. */
+static void hang_up(struct visit *v)
+{
+    struct pollfd ended = {v->signals, POLLIN, 0};
+    kill(v->child, SIGHUP);
+    if (poll(&ended, 1, HANG_UP_MS) > 0)
+        reap(v);
 }
 
 static void kill_all(struct visit *v)
@@ -320,7 +332,8 @@ int visit_main(int argc, char **argv)
     v.state.kind = SHIM_STARTED;
     v.state.pid = v.child;
     tell(&v.state, NULL, 0);
-    wait_for_end(&v);
+    if (!wait_for_end(&v))
+        hang_up(&v);
     kill_all(&v);
     if (v.tree.cgroup >= 0)
         rmdir(v.cgroup);

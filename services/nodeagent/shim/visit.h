@@ -6,7 +6,7 @@
  * what, error why), or SHIM_STARTED and, when all of the command's processes are dead, SHIM_EXITED.
  *
  * The command dies with all it started when the agent closes its end, when the task's first process
- * ends, or when its own first process does. libc only. */
+ * ends (by HUP, and soon after by KILL), or when its own first process does. libc only. */
 #ifndef NODEAGENT_SHIM_VISIT_H
 #define NODEAGENT_SHIM_VISIT_H
 
