@@ -1,4 +1,5 @@
 #include "fingerprint.h"
+#include "hardware.h"
 #include <arpa/inet.h>
 #include <ifaddrs.h>
 #include <mntent.h>
@@ -55,7 +56,7 @@ static FILE *open_text(const struct fingerprint_options *o, const char *path)
     return fopen(full, "re");
 }
 
-static bool first_line(const struct fingerprint_options *o, const char *path, char *out, int room)
+bool fingerprint_line(const struct fingerprint_options *o, const char *path, char *out, int room)
 {
     FILE *f = open_text(o, path);
     if (f == NULL)
@@ -112,7 +113,8 @@ static void set_cpu(struct arena *a, const struct fingerprint_options *o, Pb__No
     if (cpu.cores == 0)
         cpu.cores = (unsigned)sysconf(_SC_NPROCESSORS_ONLN);
     /* The most it can do, where the kernel tells; a guest's kernel mostly does not. */
-    if (first_line(o, "/sys/devices/system/cpu/cpu0/cpufreq/cpuinfo_max_freq", line, sizeof line))
+    if (fingerprint_line(o, "/sys/devices/system/cpu/cpu0/cpufreq/cpuinfo_max_freq", line,
+                         sizeof line))
         cpu.mhz = (unsigned)(strtoul(line, NULL, 10) / 1000);
     if (cpu.mhz == 0)
         cpu.mhz = 1000;
@@ -197,7 +199,7 @@ static void set_os(struct arena *a, const struct fingerprint_options *o, Pb__Nod
     if (f != NULL)
         fclose(f);
     /* Debian's ID names the release only by its first number; the file has the rest. */
-    if (first_line(o, "/etc/debian_version", value, sizeof value) && value[0] >= '0' &&
+    if (fingerprint_line(o, "/etc/debian_version", value, sizeof value) && value[0] >= '0' &&
         value[0] <= '9')
         fingerprint_set(a, node, "os.version", value);
 }
@@ -300,10 +302,10 @@ static void set_network(struct arena *a, const struct fingerprint_options *o, Pb
     n->device = arena_strdup(a, device);
     n->addresses = arena_array(a, Pb__NodeAddress *, MAX_ADDRESSES);
     snprintf(path, sizeof path, "/sys/class/net/%s/address", device);
-    if (first_line(o, path, line, sizeof line) && strcmp(line, "00:00:00:00:00:00") != 0)
+    if (fingerprint_line(o, path, line, sizeof line) && strcmp(line, "00:00:00:00:00:00") != 0)
         n->mac_address = arena_strdup(a, line);
     snprintf(path, sizeof path, "/sys/class/net/%s/speed", device);
-    long speed = first_line(o, path, line, sizeof line) ? strtol(line, NULL, 10) : 0;
+    long speed = fingerprint_line(o, path, line, sizeof line) ? strtol(line, NULL, 10) : 0;
     n->has_speed = true;
     n->speed = speed > 0 ? (uint32_t)speed : 1000; /* virtual devices tell none */
     add_addresses(a, n, device);
@@ -330,4 +332,5 @@ void fingerprint_machine(struct arena *a, const struct fingerprint_options *o, P
     set_os(a, o, node);
     set_kernel(a, node);
     set_network(a, o, node);
+    hardware_describe(a, o, node);
 }

@@ -85,6 +85,69 @@ Test(fingerprint, tells_what_the_files_tell)
         cr_assert(strcmp(n.attributes[i - 1]->key, n.attributes[i]->key) < 0, "sorted");
 }
 
+static void look(Pb__Node *n)
+{
+    fingerprint_machine(
+        a, &(struct fingerprint_options){.root = root, .data_dir = "/tmp", .interface = ""}, n);
+}
+
+Test(fingerprint, numa_nodes_have_their_cores)
+{
+    Pb__Node n = PB__NODE__INIT;
+    put("/sys/devices/system/node/online", "0-1\n");
+    put("/sys/devices/system/node/node1/cpulist", "4-7\n");
+    put("/sys/devices/system/node/node0/cpulist", "0-3\n");
+    put("/sys/devices/system/node/nodex/cpulist", "9\n");
+    look(&n);
+    cr_assert_str_eq(attribute(&n, "numa.node.count"), "2");
+    cr_assert_str_eq(attribute(&n, "numa.node0.cores"), "0-3");
+    cr_assert_str_eq(attribute(&n, "numa.node1.cores"), "4-7");
+}
+
+Test(fingerprint, network_hardware_is_named_and_what_tasks_come_with_is_not)
+{
+    Pb__Node n = PB__NODE__INIT;
+    put("/sys/class/net/eth10/device/vendor", "x\n");
+    put("/sys/class/net/eth10/speed", "-1\n");
+    put("/sys/class/net/eth2/device/vendor", "x\n");
+    put("/sys/class/net/eth2/speed", "25000\n");
+    put("/sys/class/net/veth0/speed", "10000\n");
+    look(&n);
+    cr_assert_str_eq(attribute(&n, "network.interfaces"), "eth2,eth10");
+    cr_assert_str_eq(attribute(&n, "network.eth2.speed"), "25000");
+    cr_assert_str_eq(attribute(&n, "network.eth10.speed"), "", "it does not tell");
+    cr_assert_str_eq(attribute(&n, "network.veth0.speed"), "");
+}
+
+Test(fingerprint, a_hybrid_of_cgroups_is_of_version_1)
+{
+    static const struct {
+        const char *mounts, *version, *at;
+    } rows[] = {
+        {"cgroup2 /sys/fs/cgroup cgroup2 rw 0 0\n", "2", "/sys/fs/cgroup"},
+        {"cgroup2 /sys/fs/cgroup/unified cgroup2 rw 0 0\n"
+         "cgroup /sys/fs/cgroup/cpu cgroup rw,cpu 0 0\n"
+         "cgroup /sys/fs/cgroup/memory cgroup rw,memory 0 0\n",
+         "1", "/sys/fs/cgroup/cpu"},
+        {"proc /proc proc rw 0 0\n", "", ""},
+    };
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        Pb__Node n = PB__NODE__INIT;
+        put("/proc/self/mounts", rows[i].mounts);
+        look(&n);
+        cr_assert_str_eq(attribute(&n, "os.cgroups.version"), rows[i].version);
+        cr_assert_str_eq(attribute(&n, "unique.cgroup.mountpoint"), rows[i].at);
+    }
+}
+
+Test(fingerprint, landlock_is_told_by_its_version_or_not_at_all)
+{
+    Pb__Node n = PB__NODE__INIT;
+    look(&n);
+    const char *landlock = attribute(&n, "kernel.landlock");
+    cr_assert(landlock[0] == '\0' || (landlock[0] == 'v' && atoi(landlock + 1) >= 1));
+}
+
 Test(fingerprint, a_bare_machine_and_settings_instead_of_it)
 {
     Pb__Node n = PB__NODE__INIT;
