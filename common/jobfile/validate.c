@@ -345,7 +345,8 @@ static void validate_needs(struct validation *v)
 {
     const Pb__Job *job = v->job;
     bool batch = strcmp(job->type, "batch") == 0;
-    if (job->periodic != NULL && !batch)
+    bool sysbatch = strcmp(job->type, "sysbatch") == 0;
+    if (job->periodic != NULL && !batch && !sysbatch)
         texts_add(v->errors, "Periodic can only be used with \"batch\" scheduler");
     else if (job->periodic != NULL)
         validate_periodic(v);

@@ -281,7 +281,8 @@ static void check_jobs(struct view *v, struct arena *a)
         Pb__Job *job =
             WIRE_UNPACK(a, Pb__Job, pb__job, s.record.message.data, s.record.message.len);
         holds(job != NULL && job->modify_index == s.record.modify_index);
-        system += !job->stop && job->type != NULL && strncmp(job->type, "sys", 3) == 0;
+        system += !job->stop && !job_is_template(job) && job->type != NULL &&
+                  strncmp(job->type, "sys", 3) == 0;
         check_job(v, a, job);
         struct key k;
         struct job_counts c;

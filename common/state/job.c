@@ -134,9 +134,10 @@ Pb__JobSummary *summary_edit(struct view *v, struct job_edit *j)
     return j->summary;
 }
 
+/* A template has no allocations itself, on whatever node. */
 static bool is_for_each_node(const Pb__Job *job)
 {
-    return job->type != NULL && !job->stop &&
+    return job->type != NULL && !job->stop && !job_is_template(job) &&
            (strcmp(job->type, "system") == 0 || strcmp(job->type, "sysbatch") == 0);
 }
 

@@ -61,6 +61,12 @@ static Pb__Job *rollback_target(struct view *v, const Pb__Deployment *d, const P
                               *words, version);
         return NULL;
     }
+    const char *circle = stable->n_depends_on > 0 ? state_dependency_mistake(v, stable) : NULL;
+    if (circle != NULL) { /* all of them would wait for ever */
+        *words = arena_printf(a, "%s - not rolling back to stable job version %llu: %s", *words,
+                              version, circle);
+        return NULL;
+    }
     *words = arena_printf(a, "%s - rolling back to job version %llu", *words, version);
     return stable;
 }

@@ -426,6 +426,32 @@ Test(deployment, that_reverts_does_not_go_back_to_what_has_just_failed)
     cr_assert_eq(get_job(c, "web")->version, 2);
 }
 
+static Pb__Job *a_waiting_job(const char *name, const char *on)
+{
+    Pb__Job *job = a_job(c, name, 1);
+    Pb__Dependency *d = arena_array(c->arena, Pb__Dependency, 1);
+    pb__dependency__init(d);
+    d->job = arena_strdup(c->arena, on);
+    d->condition = arena_strdup(c->arena, "healthy");
+    job->depends_on = arena_array(c->arena, Pb__Dependency *, 1);
+    job->depends_on[job->n_depends_on++] = d;
+    return job;
+}
+
+Test(deployment, that_reverts_does_not_go_back_to_waiting_in_a_circle)
+{
+    register_job(c, a_waiting_job("web", "db")); /* version 0, and begin_deployment's is 1 */
+    set_stable(0);
+    begin_deployment((struct asked){.total = 2, .auto_revert = true});
+    cr_assert_eq(register_job(c, a_waiting_job("db", "web"))->code, PB__OUTCOME__CODE__APPLIED,
+                 "web waits for nobody now");
+    report(0, false);
+    check_status(FAILED, "Failed due to unhealthy allocations - not rolling back to stable job "
+                         "version 0: the job would wait for itself: web -> db -> web");
+    cr_assert_eq(get_job(c, "web")->version, 1);
+    cr_assert_eq(get_job(c, "web")->n_depends_on, 0);
+}
+
 Test(deployment, that_reverts_leaves_a_newer_version_alone)
 {
     register_job(c, a_job(c, "web", 1));

@@ -67,6 +67,25 @@ Test(launch, registering_a_periodic_job_makes_no_evaluation_and_it_runs_until_it
     cr_assert_str_eq(get_job(c, "tick")->status, "running");
 }
 
+Test(launch, of_a_sysbatch_job_makes_a_child_that_is_for_each_node)
+{
+    ProtobufCBinaryData evals[4];
+    Pb__Job *job = a_job(c, "tick", 1);
+    job->periodic = &periodic;
+    job->type = arena_strdup(c->arena, "sysbatch");
+    cr_assert_not(register_job(c, job)->has_eval_id);
+    Pb__Outcome *out = launch(1795426916);
+    cr_assert_str_eq(get_job(c, out->child_id)->type, "sysbatch");
+    cr_assert_str_eq(get_eval(c, out->eval_id)->type, "sysbatch");
+    register_node(c, a_node(c, 1, 1000, 1000));
+    cr_assert_eq(ids_by(c, PB__TABLE__NAME__EVALS, PB__LIST__BY__JOB, "tick",
+                        (ProtobufCBinaryData){0}, evals, 4),
+                 0, "a template has nothing to place on a new node");
+    cr_assert_eq(ids_by(c, PB__TABLE__NAME__EVALS, PB__LIST__BY__JOB, out->child_id,
+                        (ProtobufCBinaryData){0}, evals, 4),
+                 2);
+}
+
 Test(launch, makes_a_child_and_its_evaluation)
 {
     register_tick(2);
