@@ -86,6 +86,25 @@ for i in 1 2 3; do sed -i "s|10.0.0.$i:4647|$(at "$i" 1)|" worker.conf; done
 daemon worker schedworker --config worker.conf
 wait_for 60 'the job runs' allocs_are before running 2
 
+note 'the disk of an allocation goes from an agent of one server to an agent of another'
+node_id() { api GET /v1/nodes | jq -r --arg n "$1" '.[] | select(.Name == $n) | .ID'; }
+daemon agent2 nodeagent --servers "tls+tcp://$(at 2 1)" --data-dir "$WORK/client2" --name agent2 --cgroup none --tls-ca-file norn-ca.pem \
+  --tls-cert-file global-client-norn.pem --tls-key-file global-client-norn-key.pem
+second=$started
+two_ready() { [ "$(api GET /v1/nodes | jq '[.[] | select(.Status == "ready")] | length')" = 2 ]; }
+wait_for 60 'both agents are nodes' two_ready
+"$NCTL" node eligibility -disable "$(node_id agent)" >out || fail "$(cat out)"
+api PUT /v1/jobs "$(job_json db service 1 'echo "$NOMAD_ALLOC_ID" >>local/starts; exec sleep 3600' |
+  jq '.Job.TaskGroups[0].EphemeralDisk += {Sticky: true, Migrate: true}')" >/dev/null
+wait_for 60 'it runs' allocs_are db running 1
+"$NCTL" node eligibility -enable "$(node_id agent)" >out || fail "$(cat out)"
+"$NCTL" node drain -enable -detach "$(node_id agent2)" >out || fail "$(cat out)"
+here() { allocs db | jq -r --arg n "$(node_id agent)" '.[] | select(.ClientStatus == "running" and .NodeID == $n) | .ID'; }
+has_both() { [ "$(wc -l <"$WORK/client/alloc/$(here)/task/local/starts")" = 2 ]; }
+wait_for 60 'it has moved with its disk' has_both
+api DELETE /v1/job/db >/dev/null
+kill -TERM "$second"
+
 note 'the leader dies with all its daemons; what was registered is there and more is placed'
 leader=$(leader_at 1)
 for i in 1 2 3; do if [ "$(at "$i" 1)" = "$leader" ]; then dead=$i; fi; done
