@@ -126,7 +126,7 @@ static void ask_again(struct arrival *a, const char *why)
         return;
     }
     snprintf(text, sizeof text, "nobody can be asked for it: %.200s", why);
-    end(a, ERR_UNAVAILABLE, text);
+    end(a, ERR_TIMEOUT, text);
 }
 
 static void take(struct arrival *a, const Pb__HttpReply *reply)
@@ -157,7 +157,7 @@ static void on_reply(void *owner, const struct response *r)
         if (good)
             take(a, reply);
         else
-            end(a, ERR_UNAVAILABLE, "the gateway has lost it on the way");
+            end(a, ERR_CORRUPT, "the gateway has lost it on the way");
     } else if (good && reply->status == 200) {
         if (reply->stream_id.len == ID_SIZE)
             memcpy(a->stream, reply->stream_id.data, ID_SIZE);
@@ -233,6 +233,8 @@ static void on_said(void *owner, int events)
              strbuf_text(&a->said));
     if (strcmp(text, "ok") == 0)
         end(a, OK, "");
+    else if (strncmp(text, "damaged: ", 9) == 0)
+        end(a, ERR_CORRUPT, text + 9);
     else if (strncmp(text, "failed: ", 8) == 0)
         end(a, ERR_IO, text + 8);
     else

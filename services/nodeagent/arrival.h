@@ -15,7 +15,8 @@ struct arrival_options {
     uint64_t max_bytes;
     struct client *(*client)(void *owner);
     void *client_owner;
-    /* It is in dir; else text says why not. Free it, now or later. */
+    /* It is in dir; else text says why not. ERR_CORRUPT: it did not come whole, another try may
+     * help. Free it, now or later. */
     void (*over)(void *owner, enum err result, const char *text);
     void *owner;
 };

@@ -10,12 +10,14 @@
 #define GENERATIONS_MOST 16
 
 #define DEFAULT_MB 300
+#define TRIES_MOST 3
 
 struct slot {
     struct alloc_run *run;
     bool moved;              /* or cannot be */
     struct arrival *arrival; /* NULL: nothing is on its way */
     bool arrived;            /* or could not: why */
+    int tries;               /* that were cut off on the way: an agent or a server went down */
     enum err result;
     struct reason why;
 };
@@ -90,7 +92,7 @@ static void take_over(const struct launch *l, const char *from_dir)
 static void on_over(void *owner, enum err result, const char *text)
 {
     struct slot *s = owner;
-    s->arrived = true;
+    s->arrived = result != ERR_CORRUPT || ++s->tries == TRIES_MOST;
     s->result = result;
     reason_set(&s->why, result, "%s", text);
     arrival_free(s->arrival);

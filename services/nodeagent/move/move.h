@@ -13,7 +13,7 @@
 /* Of the allocation whose directory is the current one. */
 enum err move_pack(int out, struct reason *why);
 /* Into the current directory. Nothing in it leads out or has a set-user-id bit; more than max_bytes
- * (each entry counts for 512 at least) is refused. */
+ * (each entry counts for 512 at least) is refused. ERR_CORRUPT: it was damaged or cut short. */
 enum err move_unpack(int in, uint64_t max_bytes, struct reason *why);
 
 /* "alloc/data", "TASK/local", and what is below: no other place may be in the tar. Pure. */

@@ -2,7 +2,8 @@
  *
  * Usage     taskmove pack ALLOC-DIR            the tar goes to standard output
  *           taskmove unpack DIR MAX-BYTES      it comes from standard input; DIR is made anew
- * Says      unpack: on standard output one line: "ok", or "failed: why"
+ * Says      unpack: on standard output one line: "ok", "failed: why", or "damaged: why" (another
+ *           try may help)
  * Becomes   as root: one that sees nothing but that directory, so no name and no link leads out
  * Ends      with the agent, when it is killed, or when nobody reads or writes any more */
 #include "move.h"
@@ -61,7 +62,7 @@ static int unpack(const char *dir, uint64_t max_bytes)
     if (e == OK)
         printf("ok\n");
     else
-        printf("failed: %s\n", why.text);
+        printf("%s: %s\n", e == ERR_CORRUPT ? "damaged" : "failed", why.text);
     return e == OK ? 0 : 1;
 }
 

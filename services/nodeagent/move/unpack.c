@@ -42,7 +42,8 @@ bool move_is_ours(const char *path)
 static enum err failed(struct unpacking *u, struct archive *which, const char *path)
 {
     const char *text = archive_error_string(which);
-    return reason_set(u->why, ERR_IO, "%.200s: %s", path, text == NULL ? "unknown" : text);
+    return reason_set(u->why, which == u->in ? ERR_CORRUPT : ERR_IO, "%.200s: %s", path,
+                      text == NULL ? "unknown" : text);
 }
 
 static enum err spend(struct unpacking *u, uint64_t bytes)

@@ -168,6 +168,7 @@ static void on_http(void *self, struct request *req)
     const Pb__HttpRequest *q = (const Pb__HttpRequest *)request_body(req);
     Pb__HttpReply reply = PB__HTTP_REPLY__INIT;
     snprintf(f->asked_path, sizeof f->asked_path, "%s", q->path);
+    f->asks++;
     reply.has_status = reply.has_data = reply.has_last = true;
     reply.status = f->http_status;
     reply.data = (ProtobufCBinaryData){.len = f->http.len, .data = (uint8_t *)f->http.data};

@@ -56,6 +56,7 @@ struct fake {
     uint32_t http_status; /* of the answer to what the agent asks by HTTP; with its body */
     struct strbuf http;
     char asked_path[256];
+    int asks;
     pid_t agent;
     const char *extra[8]; /* further options of the agent */
 };

@@ -116,9 +116,11 @@ Test(disk, what_cannot_be_had_from_another_node_is_said_and_the_task_starts)
     strbuf_puts(&f->http, "Unknown allocation");
     expect_not_moved(place_stranger(SH("find local ../alloc/data -type f")), "Unknown allocation");
     cr_expect(strncmp(f->asked_path, "/v1/client/allocation/", 22) == 0, "%s", f->asked_path);
+    cr_expect_eq(f->asks, 1);
     f->http_status = 200;
     strbuf_clear(&f->http);
     expect_not_moved(place_stranger(SH("find local ../alloc/data -type f")), "Unrecognized");
+    cr_expect_eq(f->asks, 1 + 3, "what is cut short is asked for again: %d", f->asks);
     for (int i = 0; i < 100000; i++)
         strbuf_puts(&f->http, "this is no tar");
     expect_not_moved(place_stranger(SH("find local ../alloc/data -type f")), "Unrecognized");
