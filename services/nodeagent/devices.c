@@ -249,15 +249,25 @@ static void visit_path(struct arena *a, const char *path, const Pb__GrantedDevic
               arena_printf(a, "%.*s%s%s", (int)(hole - path), path, g->device_ids[i], hole + 4));
 }
 
-void devices_each_path(struct arena *a, const Pb__Node *node, const Pb__GrantedDevice *g,
-                       void *self, void (*visit)(void *self, const char *path))
+static void visit_list(struct arena *a, const char *paths, const Pb__GrantedDevice *g, void *self,
+                       void (*visit)(void *self, const char *path))
 {
-    const Pb__NodeDevice *d = devices_find(node, g);
-    const char *paths = d != NULL ? device_attribute_of(d, "path") : NULL;
     char *rest = paths != NULL ? arena_strdup(a, paths) : NULL, *one;
     while ((one = strsep(&rest, ",")) != NULL) {
         one += strspn(one, " ");
         if (*one != '\0')
             visit_path(a, one, g, self, visit);
     }
+}
+
+void devices_each_path(struct arena *a, const Pb__Node *node, const Pb__GrantedDevice *g,
+                       void *self, void (*visit)(void *self, const char *path))
+{
+    const Pb__NodeDevice *d = devices_find(node, g);
+    if (d == NULL)
+        return;
+    visit_list(a, device_attribute_of(d, "path"), g, self, visit);
+    for (size_t i = 0; i < g->n_device_ids; i++)
+        visit_list(a, device_attribute_of(d, arena_printf(a, "path.%s", g->device_ids[i])), g, self,
+                   visit);
 }

@@ -22,7 +22,7 @@ const Pb__NodeDevice *devices_find(const Pb__Node *node, const Pb__GrantedDevice
 /* The value of one of its attributes; NULL: it has none. */
 const char *device_attribute_of(const Pb__NodeDevice *d, const char *key);
 /* Calls visit for each path that the attribute `path` names: "/dev/nvidia{id},/dev/nvidiactl", once
- * for each instance given where it holds "{id}". */
+ * for each instance given where it holds "{id}"; then for those of `path.ID` of each given. */
 void devices_each_path(struct arena *a, const Pb__Node *node, const Pb__GrantedDevice *g,
                        void *self, void (*visit)(void *self, const char *path));
 
