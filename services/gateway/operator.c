@@ -5,7 +5,6 @@
 #include "leader.h"
 #include "nouns.h"
 #include "wire/wire.h"
-#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
@@ -228,34 +227,22 @@ static bool read_config(struct call_context *c, const json_t *body, Pb__Autopilo
            read_duration(c, body, "ServerStabilizationTime", &out->server_stabilization_time_ns);
 }
 
-static bool read_cas(struct call_context *c, Pb__AutopilotSet *set)
-{
-    const char *text = exchange_arg(c->x, "cas");
-    char *end;
-    if (text == NULL)
-        return true;
-    set->has_check_index = set->check_index = set->has_modify_index = true;
-    set->modify_index = strtoull(text, &end, 10);
-    if (text[0] != '\0' && text[0] != '-' && *end == '\0')
-        return true;
-    answer_text(c->x, 400,
-                "Error parsing cas value: strconv.ParseUint: parsing \"%s\": invalid syntax", text);
-    return false;
-}
-
 void operator_autopilot_put(struct call_context *c)
 {
     size_t len;
     const char *text = exchange_body(c->x, &len);
     Pb__Command cmd = PB__COMMAND__INIT;
     Pb__AutopilotSet set = PB__AUTOPILOT_SET__INIT;
+    struct cas cas;
     Pb__Autopilot config;
     json_error_t error;
     json_t *body = json_loadb(text, len, JSON_DISABLE_EOF_CHECK, &error);
     if (!json_is_object(body))
         answer_text(c->x, 400, "Error parsing autopilot config: %s", len == 0 ? "EOF" : error.text);
-    else if (read_cas(c, &set) && read_config(c, body, &config)) {
+    else if (route_cas(c, &cas) && read_config(c, body, &config)) {
         set.autopilot = &config;
+        set.has_check_index = set.has_modify_index = set.check_index = cas.given;
+        set.modify_index = cas.index;
         cmd.body_case = PB__COMMAND__BODY_AUTOPILOT_SET;
         cmd.autopilot_set = &set;
         gateway_apply(c->gateway, &cmd, on_set, c);

@@ -3,6 +3,7 @@
 #include "forward.h"
 #include "nouns.h"
 #include "urls.h"
+#include <stdlib.h>
 #include <string.h>
 
 #define WRITE (HTTP_PUT | HTTP_POST)
@@ -166,6 +167,21 @@ bool route_bool(struct call_context *c, const char *name, bool *out)
         "Failed to parse value of \"%s\" (%s) as a bool: strconv.ParseBool: parsing \"%s\": "
         "invalid syntax",
         name, text, text);
+    return false;
+}
+
+bool route_cas(struct call_context *c, struct cas *out)
+{
+    const char *text = exchange_arg(c->x, "cas");
+    char *end;
+    *out = (struct cas){.given = text != NULL};
+    if (text == NULL)
+        return true;
+    out->index = strtoull(text, &end, 10);
+    if (text[0] != '\0' && text[0] != '-' && *end == '\0')
+        return true;
+    answer_text(c->x, 400,
+                "Error parsing cas value: strconv.ParseUint: parsing \"%s\": invalid syntax", text);
     return false;
 }
 

@@ -37,6 +37,12 @@ const struct route *route_find(const char *path, enum http_method method, unsign
 
 /* A boolean parameter; *out stays as it is when not given. False: malformed, and answered. */
 bool route_bool(struct call_context *c, const char *name, bool *out);
+/* `cas`: only if what is written is still at that index. False: answered 400. */
+struct cas {
+    bool given;
+    uint64_t index;
+};
+bool route_cas(struct call_context *c, struct cas *out);
 
 void routes_handle(void *gateway, struct exchange *x);
 

@@ -4,7 +4,6 @@
 #include "leader.h"
 #include "nouns.h"
 #include "wire/json.h"
-#include <stdlib.h>
 #include <string.h>
 
 #define SCHEDULER_MS 5000
@@ -51,22 +50,6 @@ static void on_set(void *owner, const struct response *r)
     }
 }
 
-/* False: answered 400. */
-static bool read_cas(struct call_context *c, Pb__SchedulerSet *set)
-{
-    const char *text = exchange_arg(c->x, "cas");
-    char *end;
-    if (text == NULL)
-        return true;
-    set->has_check_index = set->check_index = set->has_modify_index = true;
-    set->modify_index = strtoull(text, &end, 10);
-    if (text[0] != '\0' && text[0] != '-' && *end == '\0')
-        return true;
-    answer_text(c->x, 400,
-                "Error parsing cas value: strconv.ParseUint: parsing \"%s\": invalid syntax", text);
-    return false;
-}
-
 static bool read_config(struct call_context *c, Pb__SchedulerConfig **out)
 {
     size_t len;
@@ -90,9 +73,12 @@ static bool read_config(struct call_context *c, Pb__SchedulerConfig **out)
 void operator_scheduler_put(struct call_context *c)
 {
     Pb__SchedulerSet set = PB__SCHEDULER_SET__INIT;
+    struct cas cas;
     static Pb__PreemptionConfig none = PB__PREEMPTION_CONFIG__INIT;
-    if (!read_config(c, &set.config) || !read_cas(c, &set))
+    if (!read_config(c, &set.config) || !route_cas(c, &cas))
         return;
+    set.has_check_index = set.has_modify_index = set.check_index = cas.given;
+    set.modify_index = cas.index;
     Pb__SchedulerConfig *s = set.config;
     const char *algorithm = s->scheduler_algorithm != NULL ? s->scheduler_algorithm : "";
     if (algorithm[0] != '\0' && strcmp(algorithm, "binpack") != 0 &&
