@@ -1,6 +1,8 @@
 #include "gpu/nvml.h"
 #include <dlfcn.h>
 #include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,30 +26,18 @@ struct nvml {
     int (*memory)(void *card, struct nvml_memory *out);
 };
 
-static enum err find_functions(void *library, struct nvml *n, struct reason *why)
+#define FIND(slot, function)                                                                       \
+    ((slot) = (__typeof__(slot))(uintptr_t)dlsym(library, function)) != NULL
+
+static bool find_functions(void *library, struct nvml *n)
 {
-    const struct {
-        const char *name;
-        void *slot;
-    } wanted[] = {
-        {"nvmlInit_v2", &n->init},
-        {"nvmlShutdown", &n->shutdown},
-        {"nvmlErrorString", (void *)&n->error_string},
-        {"nvmlSystemGetDriverVersion", &n->driver_version},
-        {"nvmlDeviceGetCount_v2", &n->count},
-        {"nvmlDeviceGetHandleByIndex_v2", &n->card},
-        {"nvmlDeviceGetUUID", &n->uuid},
-        {"nvmlDeviceGetName", &n->name},
-        {"nvmlDeviceGetMinorNumber", &n->minor},
-        {"nvmlDeviceGetMemoryInfo", &n->memory},
-    };
-    for (size_t i = 0; i < sizeof wanted / sizeof wanted[0]; i++) {
-        void *function = dlsym(library, wanted[i].name);
-        if (function == NULL)
-            return reason_set(why, ERR_INVALID, "the library has no %s", wanted[i].name);
-        memcpy(wanted[i].slot, &function, sizeof function);
-    }
-    return OK;
+    return FIND(n->init, "nvmlInit_v2") && FIND(n->shutdown, "nvmlShutdown") &&
+           FIND(n->error_string, "nvmlErrorString") &&
+           FIND(n->driver_version, "nvmlSystemGetDriverVersion") &&
+           FIND(n->count, "nvmlDeviceGetCount_v2") &&
+           FIND(n->card, "nvmlDeviceGetHandleByIndex_v2") && FIND(n->uuid, "nvmlDeviceGetUUID") &&
+           FIND(n->name, "nvmlDeviceGetName") && FIND(n->minor, "nvmlDeviceGetMinorNumber") &&
+           FIND(n->memory, "nvmlDeviceGetMemoryInfo");
 }
 
 /* The entry for cards of this name, made when there is none. */
@@ -128,20 +118,26 @@ static enum err list_cards(const struct nvml *n, struct strbuf *out, struct reas
     return OK;
 }
 
-enum err nvml_list(const char *library, struct strbuf *out, struct reason *why)
+static enum err ask(void *library, struct strbuf *out, struct reason *why)
 {
     struct nvml n;
+    if (!find_functions(library, &n))
+        return reason_set(why, ERR_INVALID, "the driver's library is too old: %s", dlerror());
+    int failed = n.init();
+    if (failed != 0)
+        return reason_set(why, ERR_INVALID, "the driver does not answer: %s",
+                          n.error_string(failed));
+    enum err e = list_cards(&n, out, why);
+    n.shutdown();
+    return e;
+}
+
+enum err nvml_list(const char *library, struct strbuf *out, struct reason *why)
+{
     void *handle = dlopen(library, RTLD_NOW | RTLD_LOCAL);
     if (handle == NULL)
         return reason_set(why, ERR_INVALID, "%s", dlerror());
-    enum err e = find_functions(handle, &n, why);
-    int failed = e == OK ? n.init() : 0;
-    if (failed != 0) {
-        e = reason_set(why, ERR_INVALID, "the driver does not answer: %s", n.error_string(failed));
-    } else if (e == OK) {
-        e = list_cards(&n, out, why);
-        n.shutdown();
-    }
+    enum err e = ask(handle, out, why);
     dlclose(handle);
     return e;
 }
