@@ -102,6 +102,20 @@ struct ask {
     void (*taken)(void *owner);
 };
 
+/* ---- agents_jobs.c */
+/* Has the job fetched; when all that n waits for are there, its poll goes on. */
+void node_fetch_job(struct node *n, struct job_ref ref);
+void job_fetches_close(struct agents *a);
+
+/* ---- agents_poll.c */
+void on_poll(void *self, struct request *req);
+/* Answers n's poll, if there is one, as far as can be. */
+void node_poll_step(struct node *n);
+/* Its poll, which is the caller's to answer; it must be there. */
+struct request *node_take_poll(struct node *n);
+/* The feed has moved on: those whose agents had heard of more look again. */
+void agents_settle_awaiting(struct agents *a);
+
 /* ---- agents_ask.c */
 void on_agent_result(void *self, struct request *req);
 /* The requests to hand to n's agent now, in req's arena; *count of them. */
