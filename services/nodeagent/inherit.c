@@ -53,7 +53,7 @@ enum err inherit_disk(const char *from_dir, const char *data_dir, const uint8_t 
 {
     struct arena *a = arena_new(1 << 20);
     const char *heir_dir = allocdir_path(a, data_dir, heir);
-    struct reason other;
+    struct reason other = {""};
     enum err first = move_one(from_dir, heir_dir, "alloc", "data", why);
     for (size_t i = 0; i < count; i++) {
         struct stat st;
