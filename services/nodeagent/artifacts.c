@@ -1,13 +1,13 @@
 /* The step of a launch that brings a task's artifacts, one after the other, each by a process of
  * the program taskfetch. It is done once for a task, whatever its restarts. */
 #include "base/strbuf.h"
+#include "helper.h"
 #include "launch.h"
 #include "place.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <jansson.h>
 #include <signal.h>
-#include <spawn.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -90,27 +90,6 @@ static json_t *spec_of(const struct launch *l, const Pb__Artifact *artifact, str
 }
 
 /* ---- the process */
-
-static enum err spawn_fetch(struct fetching *f, const char *program, int input, int output,
-                            struct reason *why)
-{
-    posix_spawn_file_actions_t actions;
-    posix_spawnattr_t attributes;
-    char *const argv[] = {(char *)(uintptr_t)program, NULL};
-    posix_spawn_file_actions_init(&actions);
-    posix_spawn_file_actions_adddup2(&actions, input, STDIN_FILENO);
-    posix_spawn_file_actions_adddup2(&actions, output, STDOUT_FILENO);
-    posix_spawnattr_init(&attributes);
-    posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETPGROUP);
-    posix_spawnattr_setpgroup(&attributes, 0);
-    errno = posix_spawn(&f->pid, program, &actions, &attributes, argv, environ);
-    posix_spawnattr_destroy(&attributes);
-    posix_spawn_file_actions_destroy(&actions);
-    if (errno == 0)
-        return OK;
-    f->pid = 0;
-    return reason_errno(why, ERR_UNAVAILABLE, "start %s", program);
-}
 
 static void stop(struct fetching *f)
 {
@@ -196,10 +175,12 @@ static enum err begin(struct fetching *f, const struct launch *l, struct reason 
         return reason_errno(why, ERR_UNAVAILABLE, "fetch an artifact");
     }
     fcntl(ends[1], F_SETFL, 0);
-    enum err e = spawn_fetch(f, o->artifacts.program, input, ends[1], why);
+    char *const argv[] = {(char *)(uintptr_t)o->artifacts.program, NULL};
+    enum err e = helper_spawn(&f->pid, argv, input, ends[1], why);
     close(input);
     close(ends[1]);
     if (e != OK) {
+        f->pid = 0;
         close(ends[0]);
         return e;
     }

@@ -1,5 +1,5 @@
-/* A program beside the agent's loop, in a process group of its own. Nobody waits for it: what it
- * says on its output, and the end of that, is how it ended. */
+/* A program beside the agent, in a process group of its own, so that all of it can be killed.
+ * Nobody waits for it: what it says on its output, and the end of that, is how it ended. */
 #ifndef NODEAGENT_HELPER_H
 #define NODEAGENT_HELPER_H
 

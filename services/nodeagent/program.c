@@ -1,10 +1,10 @@
 #include "program.h"
+#include "helper.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdint.h>
-#include <spawn.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -15,27 +15,6 @@ static int64_t now_ms(void)
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
     return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
-
-/* In a group of its own, so that all of it can be killed. */
-static enum err start(char *const argv[], int output, pid_t *pid, struct reason *why)
-{
-    posix_spawn_file_actions_t actions;
-    posix_spawnattr_t attributes;
-    posix_spawn_file_actions_init(&actions);
-    posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
-    posix_spawn_file_actions_adddup2(&actions, output, STDOUT_FILENO);
-    posix_spawnattr_init(&attributes);
-    posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK);
-    posix_spawnattr_setpgroup(&attributes, 0);
-    sigset_t none;
-    sigemptyset(&none);
-    posix_spawnattr_setsigmask(&attributes, &none); /* a worker blocks them all */
-    int error = posix_spawn(pid, argv[0], &actions, &attributes, argv, environ);
-    posix_spawnattr_destroy(&attributes);
-    posix_spawn_file_actions_destroy(&actions);
-    errno = error;
-    return error == 0 ? OK : reason_errno(why, ERR_IO, "start %s", argv[0]);
 }
 
 static enum err read_all(const char *program, int fd, int timeout_ms, size_t most,
@@ -68,7 +47,7 @@ enum err program_run(char *const argv[], int timeout_ms, size_t most, struct str
     pid_t pid;
     if (pipe2(ends, O_CLOEXEC) != 0)
         return reason_errno(why, ERR_IO, "make a pipe");
-    enum err e = start(argv, ends[1], &pid, why);
+    enum err e = helper_spawn(&pid, argv, -1, ends[1], why);
     close(ends[1]);
     if (e == OK) {
         e = read_all(argv[0], ends[0], timeout_ms, most, out, why);

@@ -107,6 +107,8 @@ struct group_status alloc_run_status(const struct alloc_run *run);
 /* Steps the core and notes what is to be done. now_ns 0: now. */
 void task_run_input(struct task_run *t, struct task_input in);
 const Pb__TaskGroup *group_of(const Pb__Job *job, const char *name);
+
+/* task_rules.c */
 struct task_rules task_rules_of(const Pb__Job *job, const Pb__TaskGroup *group,
                                 const Pb__Task *task, int64_t max_kill_timeout_ns);
 
