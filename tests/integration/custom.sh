@@ -29,10 +29,11 @@ submit large service 3 'exec sleep 3600' $((cpu / 2)) >/dev/null 2>&1 && fail 'a
 api DELETE '/v1/job/large?purge=true' >/dev/null
 
 note 'killed while its plan is on its way'
+unacked() { curl -sS "$NORN_ADDR/v1/metrics" | jq -e "[.Gauges[] | select(.Name | endswith(\"broker.unacked\")).Value] | add $1"; }
+wait_for 60 'nobody has an evaluation' unacked '== 0'
 kill -STOP "$(pid_of planqueue)"
 submit second custom.gang 4 'exec sleep 3600' >/dev/null
-in_hand() { curl -sS "$NORN_ADDR/v1/metrics" | jq -e '[.Gauges[] | select(.Name | endswith("broker.unacked")).Value] | add == 1'; }
-wait_for 30 'it has the evaluation in hand' in_hand
+wait_for 60 'it has the evaluation in hand' unacked '>= 1'
 kill -KILL "$gang"
 wait "$gang" 2>/dev/null || true
 kill -CONT "$(pid_of planqueue)"

@@ -174,7 +174,7 @@ static enum err set_archive(struct arena *a, struct source *s, const char *asked
 static void split_subdir(char *from, struct source *s)
 {
     char *scheme = strstr(from, "://");
-    char *at = strstr(scheme == NULL ? from + 1 : scheme + 3, "//");
+    char *at = strstr(scheme != NULL ? scheme + 3 : *from == '\0' ? from : from + 1, "//");
     s->subdir = "";
     if (at == NULL)
         return;
