@@ -286,8 +286,21 @@ static void fold_job(const char *name, const Pb__Job *r)
     j->ask.disk_mb = g->ephemeral_disk != NULL ? g->ephemeral_disk->size_mb : 0;
 }
 
+/* What has ended may be collected: clocks that jump make it old. */
+static bool may_go(const struct change *c)
+{
+    if (c->key.id.len != ID_SIZE)
+        return false;
+    const struct eval *e = map_get_id(model.evals, c->key.id.data);
+    const struct alloc *a = map_get_id(model.allocs, c->key.id.data);
+    return (c->table == PB__TABLE__NAME__EVALS && e != NULL && is_final(e->status)) ||
+           (c->table == PB__TABLE__NAME__ALLOCS && a != NULL && !a->live);
+}
+
 static void fold_gone(const struct change *c)
 {
+    if (may_go(c))
+        return;
     if (c->table == PB__TABLE__NAME__EVALS)
         world_fail(3, "evaluation %s has vanished", log_id(c->key.id.data));
     else if (c->table == PB__TABLE__NAME__ALLOCS)
