@@ -140,6 +140,9 @@ static enum err make_spec(const struct launch *l, struct supervisor_spec *out, s
     char **envp = taskenv_list(l->env, l->arena, &envc);
     const Pb__LogConfig *log = l->task->log_config;
     cgroups_task_path(r->options.cgroups, t->alloc->id, t->name, cgroup, sizeof cgroup);
+    if (taskenv_is_overgrown(l->env))
+        return reason_set(why, ERR_INVALID, "its ${...} become more than %u MiB of text",
+                          TASKENV_MAX_GROWTH >> 20);
     *out = (struct supervisor_spec){
         .shim = r->options.shim,
         .dir = l->shim_dir,

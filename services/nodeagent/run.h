@@ -10,7 +10,7 @@
 #include "runner.h"
 #include "supervisor.h"
 
-#define RUN_ARENA_CAP (64u << 20) /* of what handles one allocation and its job */
+#define RUN_ARENA_CAP (256u << 20) /* of what handles one allocation and its job */
 
 /* How many steps there may be (launch.h). */
 enum { LAUNCH_STEPS = 12, ALLOC_STEPS = 6 };

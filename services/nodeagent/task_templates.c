@@ -11,7 +11,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#define RERENDERED "Template with change_mode %s re-rendered"
+#define MAX_VARIABLES (1u << 20) /* bytes of text; a process may have some two million */
+#define RERENDERED    "Template with change_mode %s re-rendered"
 
 /* The step's slot: what was rendered last. */
 struct rendered {
@@ -26,40 +27,45 @@ struct rendered {
 /* ---- one template */
 
 /* A file that the task has, such as one of an artifact's. */
-static enum err read_source(const struct launch *l, const char *path, char **out,
+static enum err read_source(const struct launch *l, const char *path, struct strbuf *out,
                             struct reason *why)
 {
     const char *place = place_of(l->arena, l->alloc_dir, l->run->name, path);
+    char part[8192];
     int fd;
-    ssize_t n;
-    size_t len = 0;
+    ssize_t n = 0;
     if (place == NULL)
         return reason_set(why, ERR_INVALID,
                           "template: source \"%.100s\" is outside of the task's directories", path);
     if (fs_open(l->alloc_dir, place, &fd, why) != OK)
         return reason_add(why, ERR_INVALID, "template: source \"%.100s\"", path);
-    char *text = arena_alloc(l->arena, TEMPLATE_MAX_OUTPUT + 1);
-    while ((n = read(fd, text + len, TEMPLATE_MAX_OUTPUT - len)) > 0)
-        len += (size_t)n;
+    while (out->len <= TEMPLATE_MAX_OUTPUT && (n = read(fd, part, sizeof part)) > 0)
+        strbuf_add(out, part, (size_t)n);
     int saved = errno;
     close(fd);
     errno = saved;
     if (n < 0)
         return reason_errno(why, ERR_IO, "template: read source \"%.100s\"", path);
-    text[len] = '\0';
-    *out = text;
-    return OK;
+    return out->len <= TEMPLATE_MAX_OUTPUT
+               ? OK
+               : reason_set(why, ERR_INVALID, "template: source \"%.100s\" is larger than %u MiB",
+                            path, TEMPLATE_MAX_OUTPUT >> 20);
 }
 
 static enum err render(const struct launch *l, const Pb__Template *t, struct strbuf *out,
                        struct reason *why)
 {
+    struct strbuf source = STRBUF_INIT;
     Pb__Template whole = *t;
     enum err e = OK;
-    if (t->source_path != NULL && t->source_path[0] != '\0')
-        e = read_source(l, taskenv_expand(l->env, l->arena, t->source_path), &whole.embedded_tmpl,
-                        why);
-    return e == OK ? template_render(l->env, l->arena, &whole, out, why) : e;
+    if (t->source_path != NULL && t->source_path[0] != '\0') {
+        e = read_source(l, taskenv_expand(l->env, l->arena, t->source_path), &source, why);
+        whole.embedded_tmpl = (char *)(uintptr_t)strbuf_text(&source);
+    }
+    if (e == OK)
+        e = template_render(l->env, &whole, out, why);
+    strbuf_free(&source);
+    return e;
 }
 
 static enum err write_text(const struct launch *l, const Pb__Template *t, const struct strbuf *text,
@@ -76,6 +82,14 @@ static enum err write_text(const struct launch *l, const Pb__Template *t, const 
     return place_write(l->alloc_dir, place, strbuf_text(text), text->len, mode,
                        own && t->has_uid && t->uid >= 0 ? (uid_t)t->uid : l->uid,
                        own && t->has_gid && t->gid >= 0 ? (gid_t)t->gid : l->gid, why);
+}
+
+/* Variables stay in memory until the task has started. */
+static enum err set_variables(const struct launch *l, const struct strbuf *text, struct reason *why)
+{
+    if (text->len > MAX_VARIABLES || arena_used(l->arena) > RUN_ARENA_CAP / 2)
+        return reason_set(why, ERR_INVALID, "template with env: its variables are too large");
+    return template_set_variables(l->env, l->arena, strbuf_text(text), why);
 }
 
 /* ---- the step */
@@ -116,7 +130,7 @@ static enum err start_one(struct launch *l, const Pb__Template *t, uint64_t *has
     if (e == OK)
         e = write_text(l, t, &text, why);
     if (e == OK && t->envvars)
-        e = template_set_variables(l->env, l->arena, strbuf_text(&text), why);
+        e = set_variables(l, &text, why);
     *hash = hash_of(&text);
     strbuf_free(&text);
     l->recoverable = e == ERR_IO;
@@ -147,7 +161,7 @@ enum err launch_variables(struct launch *l, struct reason *why)
             continue;
         e = render(l, l->task->templates[i], &text, why);
         if (e == OK)
-            e = template_set_variables(l->env, l->arena, strbuf_text(&text), why);
+            e = set_variables(l, &text, why);
         strbuf_free(&text);
     }
     return e;

@@ -19,6 +19,7 @@ struct taskenv {
     struct arena *arena;
     struct variable *variables, *targets;
     size_t variable_count, variable_room, target_count, target_room;
+    size_t *grown; /* bytes that ${...} has added so far */
 };
 
 static void put_in(struct arena *a, struct variable **list, size_t *count, size_t *room,
@@ -260,6 +261,7 @@ struct taskenv *taskenv_new(struct arena *a, const struct taskenv_input *in)
 {
     struct taskenv *e = arena_alloc(a, sizeof *e);
     e->arena = a;
+    e->grown = arena_alloc(a, sizeof *e->grown);
     put_targets(e, in);
     put_host(e, in->host);
     put_identity(e, in);
@@ -331,14 +333,20 @@ static const char *reference(const struct taskenv *e, const char *text, size_t *
     return value != NULL ? value : look_up(e->targets, e->target_count, name, name_len);
 }
 
+bool taskenv_is_overgrown(const struct taskenv *e)
+{
+    return *e->grown > TASKENV_MAX_GROWTH;
+}
+
 char *taskenv_expand(const struct taskenv *e, struct arena *a, const char *text)
 {
     struct strbuf out = STRBUF_INIT;
     while (*text != '\0') {
         size_t len = 1;
         const char *value = text[0] == '$' && text[1] == '{' ? reference(e, text, &len) : NULL;
-        if (value != NULL) {
+        if (value != NULL && !taskenv_is_overgrown(e)) {
             strbuf_puts(&out, value);
+            *e->grown += strlen(value);
         } else {
             len = 1;
             strbuf_putc(&out, *text);

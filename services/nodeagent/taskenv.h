@@ -7,6 +7,7 @@
 #include "base/arena.h"
 #include "nodeagent.pb-c.h"
 #include "types.pb-c.h"
+#include <stdbool.h>
 
 struct taskenv;
 
@@ -24,8 +25,11 @@ struct taskenv_input {
 };
 
 struct taskenv *taskenv_new(struct arena *a, const struct taskenv_input *in);
+#define TASKENV_MAX_GROWTH (4u << 20) /* bytes that ${...} may add in all */
 /* Each ${name} that is known is replaced; the others stay as they are, for the shell. */
 char *taskenv_expand(const struct taskenv *e, struct arena *a, const char *text);
+/* There was more to replace than that: it stays as it is, and the task must not start. */
+bool taskenv_is_overgrown(const struct taskenv *e);
 const char *taskenv_get(const struct taskenv *e, const char *name); /* NULL: not set */
 /* The same, or one of node.*, attr.* and meta.*. */
 const char *taskenv_find(const struct taskenv *e, const char *name);

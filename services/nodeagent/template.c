@@ -4,6 +4,10 @@
 #include <string.h>
 
 #define MAX_DEPTH 32
+/* What rendering may hold for itself: a stage begins only below the first; a stage takes at most
+ * its strings, which are of a job's size, and a few times the largest output. */
+#define SCRATCH_MOST (24u << 20)
+#define SCRATCH_CAP  (128u << 20)
 
 struct rendering {
     const struct taskenv *env;
@@ -20,6 +24,7 @@ struct rendering {
     bool has_else[MAX_DEPTH + 1]; /* else has been seen */
     bool trim_next;
     bool strict; /* an unknown variable is a mistake */
+    bool too_large;
 };
 
 static enum err wrong(struct rendering *r, const char *what, const char *detail)
@@ -152,15 +157,17 @@ static const char *f_trim_suffix(struct rendering *r, const char *const *args)
 static const char *f_replace_all(struct rendering *r, const char *const *args)
 {
     struct strbuf b = STRBUF_INIT;
-    const char *at = args[2], *found;
     size_t n = strlen(args[0]);
-    while (n > 0 && (found = strstr(at, args[0])) != NULL && b.len < TEMPLATE_MAX_OUTPUT) {
-        strbuf_add(&b, at, (size_t)(found - at));
-        strbuf_puts(&b, args[1]);
-        at = found + n;
+    for (const char *at = args[2]; *at != '\0' && b.len <= TEMPLATE_MAX_OUTPUT;) {
+        if (n > 0 && strncmp(at, args[0], n) == 0) {
+            strbuf_puts(&b, args[1]);
+            at += n;
+        } else {
+            strbuf_putc(&b, *at++);
+        }
     }
-    strbuf_puts(&b, at);
-    const char *out = arena_strdup(r->arena, strbuf_text(&b));
+    const char *out = b.len <= TEMPLATE_MAX_OUTPUT ? arena_strdup(r->arena, strbuf_text(&b)) : NULL;
+    r->too_large |= out == NULL;
     strbuf_free(&b);
     return out;
 }
@@ -228,6 +235,8 @@ static enum err call(struct rendering *r, const char *name, const char *const *a
     if (count != known[i].args)
         return wrong(r, "wrong number of arguments of", name);
     *out = known[i].call(r, args);
+    if (r->too_large)
+        return wrong(r, "what comes out is too large", "");
     return *out != NULL ? OK : wrong(r, "nothing is called", args[0]);
 }
 
@@ -236,6 +245,8 @@ static enum err stage(struct rendering *r, const char *given, const char **out)
 {
     const char *args[4];
     size_t count = 0;
+    if (arena_used(r->arena) > SCRATCH_MOST)
+        return wrong(r, "it takes too much memory", "");
     skip_blanks(r);
     if (r->at < r->action_end && (*r->at == '"' || *r->at == '`'))
         return given == NULL ? take_string(r, out) : wrong(r, "a string stands after |", "");
@@ -395,12 +406,12 @@ static const char *or_default(const char *text, const char *otherwise)
     return text == NULL || *text == '\0' ? otherwise : text;
 }
 
-enum err template_render(const struct taskenv *env, struct arena *a, const Pb__Template *t,
-                         struct strbuf *out, struct reason *why)
+enum err template_render(const struct taskenv *env, const Pb__Template *t, struct strbuf *out,
+                         struct reason *why)
 {
     struct rendering r = {
         .env = env,
-        .arena = a,
+        .arena = arena_new(SCRATCH_CAP),
         .text = t->embedded_tmpl == NULL ? "" : t->embedded_tmpl,
         .left = or_default(t->left_delim, "{{"),
         .right = or_default(t->right_delim, "}}"),
@@ -409,7 +420,9 @@ enum err template_render(const struct taskenv *env, struct arena *a, const Pb__T
         .strict = t->err_missing_key,
         .shown = {true},
     };
-    return render(&r);
+    enum err e = render(&r);
+    arena_free(r.arena);
+    return e;
 }
 
 enum err template_set_variables(struct taskenv *env, struct arena *a, const char *text,

@@ -11,9 +11,10 @@
 
 #define TEMPLATE_MAX_OUTPUT (4u << 20)
 
-/* Adds to *out. ERR_INVALID: the reason names the line. */
-enum err template_render(const struct taskenv *env, struct arena *a, const Pb__Template *t,
-                         struct strbuf *out, struct reason *why);
+/* Adds to *out. ERR_INVALID: the reason names the line; also when it wants more memory than some
+ * 30 MiB. */
+enum err template_render(const struct taskenv *env, const Pb__Template *t, struct strbuf *out,
+                         struct reason *why);
 
 /* "KEY=value" lines of a rendered template with `env`: sets each in env. */
 enum err template_set_variables(struct taskenv *env, struct arena *a, const char *text,

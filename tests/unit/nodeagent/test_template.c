@@ -42,7 +42,7 @@ static enum err render(const char *text, const char **out, struct reason *why)
     struct strbuf b = STRBUF_INIT;
     Pb__Template t = PB__TEMPLATE__INIT;
     t.embedded_tmpl = arena_strdup(a, text);
-    enum err e = template_render(env, a, &t, &b, why);
+    enum err e = template_render(env, &t, &b, why);
     *out = arena_strdup(a, strbuf_text(&b));
     strbuf_free(&b);
     return e;
@@ -208,10 +208,32 @@ Test(template, a_missing_variable_is_a_mistake_where_the_job_says_so)
     struct strbuf out = STRBUF_INIT;
     struct reason why = {""};
     t.embedded_tmpl = (char[]){"x\n{{ env \"NOTHING\" }}"};
-    cr_expect_eq(template_render(env, a, &t, &out, &why), OK);
+    cr_expect_eq(template_render(env, &t, &out, &why), OK);
     t.err_missing_key = true;
-    cr_expect_eq(template_render(env, a, &t, &out, &why), ERR_INVALID);
+    cr_expect_eq(template_render(env, &t, &out, &why), ERR_INVALID);
     cr_expect_not_null(strstr(why.text, "line 2"), "%s", why.text);
     cr_expect_not_null(strstr(why.text, "NOTHING"), "%s", why.text);
+    strbuf_free(&out);
+}
+
+Test(template, what_would_not_fit_into_memory_is_refused_and_no_more)
+{
+    struct strbuf text = STRBUF_INIT, out = STRBUF_INIT;
+    struct reason why = {""};
+    Pb__Template t = PB__TEMPLATE__INIT;
+    strbuf_puts(&text, "{{ \"aaaaaaaa\"");
+    for (int i = 0; i < 30; i++)
+        strbuf_printf(&text, " | replaceAll \"a\" \"%0128d\" | replaceAll \"0\" \"a\"", 0);
+    strbuf_puts(&text, " }}");
+    t.embedded_tmpl = (char *)(uintptr_t)strbuf_text(&text);
+    cr_expect_eq(template_render(env, &t, &out, &why), ERR_INVALID);
+    cr_expect_not_null(strstr(why.text, "too large"), "%s", why.text);
+    strbuf_clear(&text);
+    for (int i = 0; i < 2000; i++) /* each gives little, all of them much */
+        strbuf_printf(&text, "{{ \"%064d\" | replaceAll \"0\" \"%0512d\" | eq \"\" }}", 0, 0);
+    t.embedded_tmpl = (char *)(uintptr_t)strbuf_text(&text);
+    cr_expect_eq(template_render(env, &t, &out, &why), ERR_INVALID);
+    cr_expect_not_null(strstr(why.text, "too much memory"), "%s", why.text);
+    strbuf_free(&text);
     strbuf_free(&out);
 }
