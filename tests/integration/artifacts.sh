@@ -23,6 +23,8 @@ up = member("../../evil", size=4)
 bad("up", (up, b"evil"))
 bad("absolute", (member("/tmp/norn-evil", size=4), b"evil"))
 bad("link", (member("out", type=tarfile.SYMTYPE, linkname="/etc"), None), (member("out/evil", size=4), b"evil"))
+bad("chain", (member("a/b", type=tarfile.DIRTYPE, mode=0o755), None), (member("a/b/up", type=tarfile.SYMTYPE, linkname="../.."), None),
+    (member("out", type=tarfile.SYMTYPE, linkname="a/b/up/../.."), None))
 bad("hard", (member("out", type=tarfile.LNKTYPE, linkname="../../../secret"), None))
 bad("device", (member("null", type=tarfile.CHRTYPE, devmajor=1, devminor=3), None))
 bad("setuid", (member("su", size=4, mode=0o6755), b"evil"))
@@ -85,7 +87,7 @@ refused missing "{\"GetterSource\": \"$url/nothing.tar\"}" 'bad response code: 4
 refused nowhere '{"GetterSource": "http://127.0.0.1:1/x"}' 'failed to download artifact'
 refused scheme '{"GetterSource": "s3::https://host/x"}' 'is not supported'
 refused noarchive "{\"GetterSource\": \"$url/app/tool\", \"GetterOptions\": {\"archive\": \"zip\"}}" 'it is no archive'
-for kind in up absolute link hard device; do
+for kind in up absolute link chain hard device; do
   refused "bad-$kind" "{\"GetterSource\": \"$url/$kind.tar\"}" "$([ $kind = device ] && echo 'is no file' || echo 'leads out')"
 done
 refused slip "{\"GetterSource\": \"$url/slip.zip\"}" 'leads out'
@@ -132,6 +134,16 @@ if command -v git >/dev/null; then
   job repo "[{\"GetterSource\": \"git::$url/repo/.git?ref=v1\", \"RelativeDest\": \"local/src\"}]" 'cat local/src/file'
   wait_for 60 'it has ended' ended repo
   [ "$("$NCTL" logs "$(alloc_of repo)")" = one ] || fail "$(events repo)"
+  [ -z "$(find "$DIR/client-0/alloc/$(alloc_of repo)" -name '.norn-*')" ] || fail 'something was left on the way'
+
+  note 'what lies in the destination already is not asked by git'
+  mkdir -p "$web/trap/.git"
+  printf '[core]\n\tfsmonitor = "touch %s/trapped; false"\n\trepositoryformatversion = 0\n' "$WORK" >"$web/trap/.git/config"
+  tar -C "$web/trap" -cf "$web/trap.tar" .git
+  job trapped "[{\"GetterSource\": \"$url/trap.tar\", \"RelativeDest\": \"local/src\"}, {\"GetterSource\": \"git::$url/repo/.git//\", \"RelativeDest\": \"local/src\"}]" 'cat local/src/file'
+  wait_for 60 'it has ended' ended trapped
+  [ "$("$NCTL" logs "$(alloc_of trapped)")" = two ] || fail "$(events trapped)"
+  [ ! -e "$WORK/trapped" ] || fail 'a command of the old directory was run'
 else
   note 'skipped: a repository: git is not installed'
 fi

@@ -75,7 +75,11 @@ static enum err set_option(struct source *s, const char *key, char *value, const
 {
     *own = true;
     if (strcmp(key, "checksum") == 0)
-        return set_checksum(s, value, why);
+        return s->kind != SOURCE_GIT
+                   ? set_checksum(s, value, why)
+                   : reason_set(why, ERR_INVALID,
+                                "a repository has no checksum: name a commit by its whole id, "
+                                "ref=0123...");
     if (strcmp(key, "archive") == 0)
         *archive = value;
     else if (strcmp(key, "filename") == 0)
@@ -127,9 +131,9 @@ static enum err read_options(struct arena *a, struct source *s, const json_t *op
             return reason_set(why, ERR_INVALID, "option \"%.40s\" must be a text", key);
         e = set_option(s, key, arena_strdup(a, json_string_value(value)), archive, &own, why);
         if (e == OK && !own)
-            e = reason_set(why, ERR_INVALID,
-                           "option \"%.40s\" is not known: checksum, archive, filename%s", key,
-                           s->kind == SOURCE_GIT ? ", ref, depth, sshkey" : "");
+            e = reason_set(why, ERR_INVALID, "option \"%.40s\" is not known: %s", key,
+                           s->kind == SOURCE_GIT ? "ref, depth, sshkey"
+                                                 : "checksum, archive, filename");
         if (e != OK)
             break;
     }
@@ -220,6 +224,12 @@ static enum err set_kind(struct source *s, char **text, struct reason *why)
             why, ERR_INVALID,
             "source \"%.100s\" must begin with http://, https://, file:/// or git::", *text);
     return OK;
+}
+
+bool source_is_pinned(const struct source *s)
+{
+    size_t n = s->ref == NULL ? 0 : strspn(s->ref, "0123456789abcdef");
+    return s->kind == SOURCE_GIT ? (n == 40 || n == 64) && s->ref[n] == '\0' : s->checksum != NULL;
 }
 
 enum err source_parse(struct arena *a, const char *text, const json_t *options, struct source *out,

@@ -32,4 +32,8 @@ struct source {
 enum err source_parse(struct arena *a, const char *text, const json_t *options, struct source *out,
                       struct reason *why);
 
+/* Whether what comes can be nothing else than what the job names: a checksum, or the whole id of a
+ * commit. */
+bool source_is_pinned(const struct source *s);
+
 #endif

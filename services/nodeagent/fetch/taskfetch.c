@@ -22,6 +22,7 @@
 #include <unistd.h>
 
 #define MAX_GROUPS 64
+#define TEMPORARY  ".norn-"
 #define ARENA_CAP  (16u << 20)
 
 enum mode { MODE_ANY, MODE_FILE, MODE_DIR };
@@ -101,11 +102,44 @@ static enum err open_destination(struct job *j, struct reason *why)
     return fchdir(dir) == 0 ? OK : reason_errno(why, ERR_IO, "destination");
 }
 
+/* ---- what is made on the way: TEMPORARY, what it is, and whose */
+
+static int remove_one(const char *path, const struct stat *st, int type, struct FTW *at)
+{
+    return remove(path);
+}
+
+static void remove_tree(const char *name)
+{
+    nftw(name, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+}
+
+/* Of one that was killed. */
+static bool is_left_over(const char *name)
+{
+    const char *pid = strrchr(name, '-');
+    if (strncmp(name, TEMPORARY, strlen(TEMPORARY)) != 0 || pid == NULL)
+        return false;
+    long n = strtol(pid + 1, NULL, 10);
+    return n > 0 && kill((pid_t)n, 0) != 0 && errno == ESRCH;
+}
+
+static void clear_left_over(void)
+{
+    struct dirent *d;
+    DIR *dir = opendir(".");
+    while (dir != NULL && (d = readdir(dir)) != NULL)
+        if (is_left_over(d->d_name))
+            remove_tree(d->d_name);
+    if (dir != NULL)
+        closedir(dir);
+}
+
 /* ---- files */
 
 static int make_temporary(char name[40])
 {
-    snprintf(name, 40, ".norn-fetch-%d", (int)getpid());
+    snprintf(name, 40, TEMPORARY "fetch-%d", (int)getpid());
     unlink(name);
     return open(name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
 }
@@ -132,7 +166,7 @@ static const char *single_name(const struct job *j)
 static enum err place_single(const struct job *j, int fd, struct reason *why)
 {
     char name[48];
-    snprintf(name, sizeof name, ".norn-unpack-%d", (int)getpid());
+    snprintf(name, sizeof name, TEMPORARY "unpack-%d", (int)getpid());
     unlink(name);
     int out = open(name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
     if (out < 0)
@@ -179,9 +213,15 @@ static enum err fetch_file(const struct job *j, struct reason *why)
 
 /* ---- repositories */
 
-static int remove_one(const char *path, const struct stat *st, int type, struct FTW *at)
+/* Into the place of what is called so already. */
+static bool move_entry(const struct job *j, int from, const char *name)
 {
-    return remove(path);
+    if (renameat(from, name, j->dir, name) == 0)
+        return true;
+    if (errno != ENOTEMPTY && errno != EEXIST && errno != ENOTDIR && errno != EISDIR)
+        return false;
+    remove_tree(name);
+    return renameat(from, name, j->dir, name) == 0;
 }
 
 /* Each entry of a directory of the repository into the destination. */
@@ -198,35 +238,59 @@ static enum err move_entries(const struct job *j, const char *repository, struct
                           j->source.subdir);
     while (e == OK && (d = readdir(dir)) != NULL)
         if (strcmp(d->d_name, ".") != 0 && strcmp(d->d_name, "..") != 0 &&
-            renameat(from, d->d_name, j->dir, d->d_name) != 0)
+            !move_entry(j, from, d->d_name))
             e = reason_errno(why, ERR_IO, "put %s in its place", d->d_name);
     closedir(dir);
     return e;
 }
 
-static enum err fetch_part(const struct job *j, struct reason *why)
+static uint64_t counted_bytes;
+
+static int count_one(const char *path, const struct stat *st, int type, struct FTW *at)
+{
+    counted_bytes += (uint64_t)st->st_blocks * 512;
+    return 0;
+}
+
+/* In a new directory: what lies in the destination may be another's, and git does what a
+ * repository's own settings say. */
+static enum err fetch_repository(const struct job *j, struct reason *why)
 {
     char name[40];
-    snprintf(name, sizeof name, ".norn-git-%d", (int)getpid());
+    if (j->mode == MODE_FILE)
+        return reason_set(why, ERR_INVALID, "mode \"file\" cannot be of a repository");
+    snprintf(name, sizeof name, TEMPORARY "git-%d", (int)getpid());
     if (mkdir(name, 0700) != 0 || chdir(name) != 0)
         return reason_errno(why, ERR_IO, "make a directory in the destination");
     enum err e = clone_repository(&j->source, why);
     if (fchdir(j->dir) != 0)
         return reason_errno(why, ERR_IO, "destination");
+    if (e == OK && nftw(name, count_one, 16, FTW_PHYS) == 0 &&
+        counted_bytes > j->limits.max_unpacked)
+        e = reason_set(why, ERR_INVALID, "it is larger than this node allows");
     if (e == OK)
         e = move_entries(j, name, why);
-    nftw(name, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+    remove_tree(name);
     return e;
 }
 
-static enum err fetch_repository(const struct job *j, struct reason *why)
-{
-    if (j->mode == MODE_FILE)
-        return reason_set(why, ERR_INVALID, "mode \"file\" cannot be of a repository");
-    return *j->source.subdir == '\0' ? clone_repository(&j->source, why) : fetch_part(j, why);
-}
-
 /* ---- the whole */
+
+/* What a download may need to know of the machine; the rest is the agent's own. */
+static void keep_environment(void)
+{
+    static const char *const names[] = {
+        "PATH",      "LANG",      "http_proxy", "https_proxy", "HTTP_PROXY",   "HTTPS_PROXY",
+        "all_proxy", "ALL_PROXY", "no_proxy",   "NO_PROXY",    "SSL_CERT_DIR", "SSL_CERT_FILE",
+    };
+    const char *values[COUNT_OF(names)];
+    for (size_t i = 0; i < COUNT_OF(names); i++)
+        values[i] = getenv(names[i]);
+    clearenv();
+    for (size_t i = 0; i < COUNT_OF(names); i++)
+        if (values[i] != NULL)
+            setenv(names[i], values[i], 1);
+}
 
 static enum err read_spec(struct job *j, struct reason *why)
 {
@@ -248,10 +312,12 @@ static enum err read_spec(struct job *j, struct reason *why)
     enum err e = source_parse(j->arena, text_of(j, "source"), json_object_get(j->spec, "options"),
                               &j->source, why);
     if (e == OK && json_is_true(json_object_get(j->spec, "checksum_required")) &&
-        j->source.checksum == NULL)
-        e = reason_set(why, ERR_INVALID,
-                       "this node wants a checksum: options { checksum = "
-                       "\"sha256:...\" }");
+        !source_is_pinned(&j->source))
+        e = reason_set(
+            why, ERR_INVALID,
+            j->source.kind == SOURCE_GIT
+                ? "this node wants a commit by its whole id: options { ref = \"0123...\" }"
+                : "this node wants a checksum: options { checksum = \"sha256:...\" }");
     return e;
 }
 
@@ -267,9 +333,11 @@ static enum err run(struct job *j, struct reason *why)
     prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
     umask(022);
     alarm((unsigned)j->limits.timeout_s);
+    keep_environment();
     e = open_destination(j, why);
     if (e != OK)
         return e;
+    clear_left_over();
     return j->source.kind == SOURCE_GIT ? fetch_repository(j, why) : fetch_file(j, why);
 }
 

@@ -61,22 +61,22 @@ static const char *below(const char *path, const char *subdir)
     return path + n + 1;
 }
 
-/* A relative link whose target, seen from where it lies, is inside. */
+/* A relative link whose target, seen from where it lies, is inside. Only its beginning may go up:
+ * behind a name, which may be a link, nobody knows what is above. */
 static bool stays_inside(const char *path, const char *target)
 {
     long depth = 0;
+    bool named = false;
     for (const char *at = path; (at = strchr(at, '/')) != NULL; at++)
         depth++;
     if (target[0] == '/')
         return false;
     while (*target != '\0') {
         size_t n = strcspn(target, "/");
-        if (n == 2 && strncmp(target, "..", 2) == 0)
-            depth--;
-        else if (n > 0 && !(n == 1 && target[0] == '.'))
-            depth++;
-        if (depth < 0)
+        bool up = n == 2 && strncmp(target, "..", 2) == 0;
+        if (up && (named || --depth < 0))
             return false;
+        named |= !up && n > 0 && !(n == 1 && target[0] == '.');
         target += n;
         target += strspn(target, "/");
     }

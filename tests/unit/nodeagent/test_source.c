@@ -52,6 +52,7 @@ Test(source, what_is_wrong_is_named)
         {"https://h/x?archive=rar", "is not known"},
         {"https://h/x?filename=%zz", "is no part of a URL"},
         {"https://h/x.zip//../y", "leads out"},
+        {"git::https://h/r?checksum=md5:00112233445566778899aabbccddeeff", "no checksum"},
         {"file://host/x", "must be file:///PATH"},
     };
     struct arena *a = arena_new(1 << 20);
@@ -76,5 +77,21 @@ Test(source, options_count_as_the_query_does_and_unknown_ones_are_refused)
     json_object_set_new(options, "region", json_string("x"));
     cr_expect_eq(source_parse(a, "https://h/x", options, &s, &why), ERR_INVALID);
     json_decref(options);
+    arena_free(a);
+}
+
+Test(source, is_pinned_by_a_checksum_or_a_whole_commit)
+{
+    struct arena *a = arena_new(1 << 20);
+    struct source s = parse(a, "https://h/x?checksum=md5:00112233445566778899aabbccddeeff");
+    cr_expect(source_is_pinned(&s));
+    s = parse(a, "https://h/x");
+    cr_expect_not(source_is_pinned(&s));
+    s = parse(a, "git::https://h/r?ref=0123456789012345678901234567890123456789");
+    cr_expect(source_is_pinned(&s));
+    s = parse(a, "git::https://h/r?ref=v1");
+    cr_expect_not(source_is_pinned(&s));
+    s = parse(a, "git::https://h/r?ref=01234567890123456789012345678901234567890");
+    cr_expect_not(source_is_pinned(&s), "one digit more is a name");
     arena_free(a);
 }
