@@ -168,10 +168,17 @@ void bed_serve(struct tls_bed *b, const struct server_options *o)
 
 void bed_dial(struct tls_bed *b, const char *dns_names, unsigned peers)
 {
-    struct reason why;
     b->client_tls = bed_tls(b, "client", dns_names);
     b->client_security = (struct net_security){.tls = b->client_tls};
     net_secure(b->l, &b->client_security);
+    bed_redial(b, peers);
+}
+
+void bed_redial(struct tls_bed *b, unsigned peers)
+{
+    struct reason why;
+    client_close(b->client);
+    b->client = NULL;
     cr_assert_eq(client_open_to(&b->client, b->l, b->addr, peers, &why), OK, "%s", why.text);
 }
 

@@ -49,6 +49,8 @@ struct tls *bed_tls(struct tls_bed *b, const char *name, const char *dns_names);
 void bed_serve(struct tls_bed *b, const struct server_options *o);
 /* A client with a certificate of that name, to whom only peers are right. */
 void bed_dial(struct tls_bed *b, const char *dns_names, unsigned peers);
+/* Another one in its place, that has tried nothing yet: each try of one waits longer. */
+void bed_redial(struct tls_bed *b, unsigned peers);
 void bed_call(struct tls_bed *b, uint32_t method, Pb__Service__Name service, uint32_t budget_ms);
 void bed_run(struct tls_bed *b); /* until the wanted answers and reports are there */
 void bed_run_for(struct tls_bed *b, unsigned ms);
