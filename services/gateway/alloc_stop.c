@@ -1,28 +1,19 @@
 /* An allocation that is to be replaced by another. */
 #include "answer.h"
 #include "base/id.h"
-#include "command.pb-c.h"
 #include "nouns.h"
 #include "wire/json.h"
 #include "wire/wire.h"
+#include "write.h"
 
 static void on_outcome(void *owner, const struct response *r)
 {
     struct call_context *c = owner;
-    const Pb__Outcome *o = (const Pb__Outcome *)r->body;
-    if (r->code != PB__REPLY__CODE__OK || o == NULL) {
-        answer_failure(c->x, r);
-    } else if (o->code != PB__OUTCOME__CODE__APPLIED) {
-        c->gateway->counted.refused++;
-        answer_text(c->x, o->code == PB__OUTCOME__CODE__NOT_FOUND ? 404 : 500, "%s",
-                    o->reason == NULL ? "refused" : o->reason);
-    } else {
-        answer_index(c->x, o->index);
-        answer_json(
-            c->x,
-            json_pack("{so,sI}", "EvalID", json_id_of(o->eval_id), "Index", (json_int_t)o->index),
-            c->params.pretty);
-    }
+    const Pb__Outcome *o = write_applied(c, r, 404);
+    if (o != NULL)
+        write_answer(
+            c, o->index,
+            json_pack("{so,sI}", "EvalID", json_id_of(o->eval_id), "Index", (json_int_t)o->index));
 }
 
 void allocation_stop(struct call_context *c)
@@ -40,7 +31,5 @@ void allocation_stop(struct call_context *c)
     stop.alloc_id = wire_id(exchange_arena(c->x), id);
     command.body_case = PB__COMMAND__BODY_ALLOC_STOP;
     command.alloc_stop = &stop;
-    exchange_drop_body(c->x);
-    c->gateway->counted.writes++;
-    gateway_apply(c->gateway, &command, on_outcome, c);
+    write_command(c, &command, on_outcome);
 }

@@ -1,11 +1,11 @@
 /* What operators and their tools say of a deployment. */
 #include "answer.h"
 #include "body.h"
-#include "command.pb-c.h"
 #include "nouns.h"
 #include "objects.h"
 #include "wire/json.h"
 #include "wire/wire.h"
+#include "write.h"
 #include <string.h>
 
 #define MOST_IDS    20000u
@@ -26,23 +26,9 @@ static json_t *outcome_json(const Pb__Outcome *o)
 static void on_outcome(void *owner, const struct response *r)
 {
     struct call_context *c = owner;
-    const Pb__Outcome *o = (const Pb__Outcome *)r->body;
-    if (r->code != PB__REPLY__CODE__OK || o == NULL) {
-        answer_failure(c->x, r);
-    } else if (o->code != PB__OUTCOME__CODE__APPLIED) {
-        c->gateway->counted.refused++;
-        answer_text(c->x, 500, "%s", o->reason == NULL ? "refused" : o->reason);
-    } else {
-        answer_index(c->x, o->index);
-        answer_json(c->x, outcome_json(o), c->params.pretty);
-    }
-}
-
-static void write_command(struct call_context *c, const Pb__Command *command)
-{
-    exchange_drop_body(c->x);
-    c->gateway->counted.writes++;
-    gateway_apply(c->gateway, command, on_outcome, c);
+    const Pb__Outcome *o = write_applied(c, r, 500);
+    if (o != NULL)
+        write_answer(c, o->index, outcome_json(o));
 }
 
 /* ---- what all of them begin with */
@@ -116,7 +102,7 @@ void deployment_promote_put(struct call_context *c)
     if (read_groups(c, body_member(body, "Groups"), &promote)) {
         command.body_case = PB__COMMAND__BODY_DEPLOYMENT_PROMOTE;
         command.deployment_promote = &promote;
-        write_command(c, &command);
+        write_command(c, &command, on_outcome);
     }
     json_decref(body);
 }
@@ -138,7 +124,7 @@ void deployment_pause_put(struct call_context *c)
         pause.pause = json_is_true(wish);
         command.body_case = PB__COMMAND__BODY_DEPLOYMENT_PAUSE;
         command.deployment_pause = &pause;
-        write_command(c, &command);
+        write_command(c, &command, on_outcome);
     }
     json_decref(body);
 }
@@ -154,7 +140,7 @@ void deployment_fail_put(struct call_context *c)
     fail.has_id = 1;
     command.body_case = PB__COMMAND__BODY_DEPLOYMENT_FAIL;
     command.deployment_fail = &fail;
-    write_command(c, &command);
+    write_command(c, &command, on_outcome);
 }
 
 /* ---- unblocking: only deployments of several regions are ever blocked, and there are none */
@@ -236,7 +222,7 @@ void deployment_health_put(struct call_context *c)
                  &health.n_unhealthy)) {
         command.body_case = PB__COMMAND__BODY_ALLOC_HEALTH;
         command.alloc_health = &health;
-        write_command(c, &command);
+        write_command(c, &command, on_outcome);
     }
     json_decref(body);
 }

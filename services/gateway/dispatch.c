@@ -1,9 +1,9 @@
 /* Dispatches: children of parameterized jobs. */
 #include "answer.h"
 #include "body.h"
-#include "command.pb-c.h"
 #include "nouns.h"
 #include "wire/json.h"
+#include "write.h"
 #include <string.h>
 
 /* The payload and the metadata are read by the rules of a job's own: base64 and a map. False:
@@ -64,25 +64,16 @@ static bool read_body(struct call_context *c, const json_t *body, Pb__JobDispatc
 static void on_dispatched(void *owner, const struct response *r)
 {
     struct call_context *c = owner;
-    const Pb__Outcome *o = (const Pb__Outcome *)r->body;
-    if (r->code != PB__REPLY__CODE__OK || o == NULL) {
-        answer_failure(c->x, r);
+    const Pb__Outcome *o = write_applied(c, r, 500);
+    if (o == NULL)
         return;
-    }
-    if (o->code != PB__OUTCOME__CODE__APPLIED) {
-        c->gateway->counted.refused++;
-        answer_text(c->x, 500, "%s", o->reason == NULL ? "refused" : o->reason);
-        return;
-    }
     bool has_eval = o->eval_id.len == 16;
     json_int_t made = (json_int_t)o->job_modify_index;
-    answer_index(c->x, o->index);
-    answer_json(c->x,
-                json_pack("{so,sI,so,sI,sI}", "DispatchedJobID", json_text(o->child_id),
-                          "EvalCreateIndex", has_eval ? made : (json_int_t)0, "EvalID",
-                          json_id_of(o->eval_id), "Index", (json_int_t)o->index, "JobCreateIndex",
-                          made),
-                c->params.pretty);
+    write_answer(c, o->index,
+                 json_pack("{so,sI,so,sI,sI}", "DispatchedJobID", json_text(o->child_id),
+                           "EvalCreateIndex", has_eval ? made : (json_int_t)0, "EvalID",
+                           json_id_of(o->eval_id), "Index", (json_int_t)o->index, "JobCreateIndex",
+                           made));
 }
 
 void job_dispatch(struct call_context *c)
@@ -98,7 +89,5 @@ void job_dispatch(struct call_context *c)
     Pb__Command command = PB__COMMAND__INIT;
     command.body_case = PB__COMMAND__BODY_JOB_DISPATCH;
     command.job_dispatch = &d;
-    exchange_drop_body(c->x);
-    c->gateway->counted.writes++;
-    gateway_apply(c->gateway, &command, on_dispatched, c);
+    write_command(c, &command, on_dispatched);
 }

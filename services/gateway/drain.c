@@ -2,10 +2,10 @@
 #include "answer.h"
 #include "base/id.h"
 #include "body.h"
-#include "command.pb-c.h"
 #include "nouns.h"
 #include "wire/json.h"
 #include "wire/wire.h"
+#include "write.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -39,23 +39,14 @@ static json_t *ids_json(const Pb__Outcome *o)
 
 static void answer_outcome(struct call_context *c, const struct response *r, bool is_drain)
 {
-    const Pb__Outcome *o = (const Pb__Outcome *)r->body;
-    if (r->code != PB__REPLY__CODE__OK || o == NULL) {
-        answer_failure(c->x, r);
+    const Pb__Outcome *o = write_applied(c, r, 500);
+    if (o == NULL)
         return;
-    }
-    if (o->code != PB__OUTCOME__CODE__APPLIED) {
-        c->gateway->counted.refused++;
-        answer_text(c->x, 500, "%s", o->reason == NULL ? "refused" : o->reason);
-        return;
-    }
     json_int_t index = o->unchanged ? 0 : (json_int_t)o->index;
-    answer_index(c->x, (uint64_t)index);
-    answer_json(c->x,
-                json_pack("{sI,so,sI,sI}", "EvalCreateIndex", o->n_eval_ids > 0 ? index : 0,
-                          "EvalIDs", ids_json(o), "Index", index, "NodeModifyIndex",
-                          is_drain ? index : 0),
-                c->params.pretty);
+    write_answer(c, (uint64_t)index,
+                 json_pack("{sI,so,sI,sI}", "EvalCreateIndex", o->n_eval_ids > 0 ? index : 0,
+                           "EvalIDs", ids_json(o), "Index", index, "NodeModifyIndex",
+                           is_drain ? index : 0));
 }
 
 static void on_eligibility(void *owner, const struct response *r)
@@ -66,13 +57,6 @@ static void on_eligibility(void *owner, const struct response *r)
 static void on_drain(void *owner, const struct response *r)
 {
     answer_outcome(owner, r, true);
-}
-
-static void write_command(struct call_context *c, const Pb__Command *command, response_fn *done)
-{
-    exchange_drop_body(c->x);
-    c->gateway->counted.writes++;
-    gateway_apply(c->gateway, command, done, c);
 }
 
 void node_eligibility_put(struct call_context *c)

@@ -1,28 +1,20 @@
 /* A job is looked at again because somebody asks for it. */
 #include "answer.h"
-#include "command.pb-c.h"
 #include "nouns.h"
 #include "wire/json.h"
+#include "write.h"
 #include <string.h>
 
 static void on_evaluated(void *owner, const struct response *r)
 {
     struct call_context *c = owner;
-    const Pb__Outcome *o = (const Pb__Outcome *)r->body;
-    if (r->code != PB__REPLY__CODE__OK || o == NULL) {
-        answer_failure(c->x, r);
-    } else if (o->code != PB__OUTCOME__CODE__APPLIED) {
-        c->gateway->counted.refused++;
-        answer_text(c->x, 500, "%s", o->reason == NULL ? "refused" : o->reason);
-    } else {
-        answer_index(c->x, o->index);
-        answer_json(c->x,
-                    json_pack("{sI,so,sI,sI,sb,si,ss}", "EvalCreateIndex", (json_int_t)o->index,
-                              "EvalID", json_id_of(o->eval_id), "Index", (json_int_t)o->index,
-                              "JobModifyIndex", (json_int_t)o->job_modify_index, "KnownLeader", 0,
-                              "LastContact", 0, "Warnings", ""),
-                    c->params.pretty);
-    }
+    const Pb__Outcome *o = write_applied(c, r, 500);
+    if (o != NULL)
+        write_answer(c, o->index,
+                     json_pack("{sI,so,sI,sI,sb,si,ss}", "EvalCreateIndex", (json_int_t)o->index,
+                               "EvalID", json_id_of(o->eval_id), "Index", (json_int_t)o->index,
+                               "JobModifyIndex", (json_int_t)o->job_modify_index, "KnownLeader", 0,
+                               "LastContact", 0, "Warnings", ""));
 }
 
 /* Without a body nothing is forced. False: answered. */
@@ -65,7 +57,5 @@ void job_evaluate(struct call_context *c)
     Pb__Command command = PB__COMMAND__INIT;
     command.body_case = PB__COMMAND__BODY_JOB_EVALUATE;
     command.job_evaluate = &evaluate;
-    exchange_drop_body(c->x);
-    c->gateway->counted.writes++;
-    gateway_apply(c->gateway, &command, on_evaluated, c);
+    write_command(c, &command, on_evaluated);
 }

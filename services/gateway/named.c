@@ -1,6 +1,7 @@
 #include "named.h"
 #include "answer.h"
 #include "wire/wire.h"
+#include "write.h"
 #include <string.h>
 
 #define PAGE 500u
@@ -140,27 +141,20 @@ static void on_written(void *owner, const struct response *r)
 {
     struct call_context *c = owner;
     const Pb__Outcome *o = (const Pb__Outcome *)r->body;
-    if (r->code != PB__REPLY__CODE__OK || o == NULL) {
-        answer_failure(c->x, r);
-        return;
-    }
-    if (o->code == PB__OUTCOME__CODE__APPLIED) {
-        answer_index(c->x, o->index);
-        answer_nothing(c->x, 200);
-        return;
-    }
-    c->gateway->counted.refused++;
-    if (o->code == PB__OUTCOME__CODE__STALE)
+    if (r->code == PB__REPLY__CODE__OK && o != NULL && o->code == PB__OUTCOME__CODE__STALE) {
+        c->gateway->counted.refused++;
         answer_text(c->x, 500, "1 error occurred:\n\t* %s in regions: [%s]\n\n", o->reason,
                     c->gateway->region);
-    else
-        answer_text(c->x, o->code == PB__OUTCOME__CODE__NOT_FOUND ? 404 : 500, "%s",
-                    o->reason != NULL ? o->reason : "refused");
+        return;
+    }
+    o = write_applied(c, r, 404);
+    if (o != NULL) {
+        answer_index(c->x, o->index);
+        answer_nothing(c->x, 200);
+    }
 }
 
 void named_write(struct call_context *c, const Pb__Command *command)
 {
-    exchange_drop_body(c->x);
-    c->gateway->counted.writes++;
-    gateway_apply(c->gateway, command, on_written, c);
+    write_command(c, command, on_written);
 }

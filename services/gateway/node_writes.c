@@ -1,11 +1,11 @@
 /* What operators do with a node beside drains: have its jobs looked at again, or forget it. */
 #include "answer.h"
 #include "base/id.h"
-#include "command.pb-c.h"
 #include "nouns.h"
 #include "status.h"
 #include "wire/json.h"
 #include "wire/wire.h"
+#include "write.h"
 
 /* False: answered. */
 static bool read_node_id(struct call_context *c, ProtobufCBinaryData *out)
@@ -34,46 +34,23 @@ static json_t *update_json(const Pb__Outcome *o, bool purged, const char *leader
                      "NodeModifyIndex", purged ? index : 0, "NumNodes", 0, "Servers", servers);
 }
 
-static const Pb__Outcome *applied(struct call_context *c, const struct response *r)
-{
-    const Pb__Outcome *o = (const Pb__Outcome *)r->body;
-    if (r->code != PB__REPLY__CODE__OK || o == NULL) {
-        answer_failure(c->x, r);
-        return NULL;
-    }
-    if (o->code == PB__OUTCOME__CODE__APPLIED) {
-        answer_index(c->x, o->index);
-        return o;
-    }
-    c->gateway->counted.refused++;
-    answer_text(c->x, 500, "%s", o->reason == NULL ? "refused" : o->reason);
-    return NULL;
-}
-
 static void on_evaluated(void *owner, const struct response *r)
 {
     struct call_context *c = owner;
     char leader[256] = "";
-    const Pb__Outcome *o = applied(c, r);
+    const Pb__Outcome *o = write_applied(c, r, 500);
     if (o == NULL)
         return;
     status_leader_address(c->gateway, leader);
-    answer_json(c->x, update_json(o, false, leader, status_servers(c->gateway)), c->params.pretty);
+    write_answer(c, o->index, update_json(o, false, leader, status_servers(c->gateway)));
 }
 
 static void on_purged(void *owner, const struct response *r)
 {
     struct call_context *c = owner;
-    const Pb__Outcome *o = applied(c, r);
+    const Pb__Outcome *o = write_applied(c, r, 500);
     if (o != NULL)
-        answer_json(c->x, update_json(o, true, "", json_null()), c->params.pretty);
-}
-
-static void write_command(struct call_context *c, const Pb__Command *command, response_fn *done)
-{
-    exchange_drop_body(c->x);
-    c->gateway->counted.writes++;
-    gateway_apply(c->gateway, command, done, c);
+        write_answer(c, o->index, update_json(o, true, "", json_null()));
 }
 
 void node_evaluate_put(struct call_context *c)

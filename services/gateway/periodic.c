@@ -1,10 +1,10 @@
 /* Periodic jobs: a launch that somebody asks for, and when the next one is. */
 #include "periodic.h"
 #include "answer.h"
-#include "command.pb-c.h"
 #include "nouns.h"
 #include "sched/periodic.h"
 #include "wire/json.h"
+#include "write.h"
 
 #define SECOND_NS INT64_C(1000000000)
 
@@ -25,19 +25,11 @@ json_t *next_launch_json(const Pb__Job *job, int64_t now_ns)
 static void on_launched(void *owner, const struct response *r)
 {
     struct call_context *c = owner;
-    const Pb__Outcome *o = (const Pb__Outcome *)r->body;
-    if (r->code != PB__REPLY__CODE__OK || o == NULL) {
-        answer_failure(c->x, r);
-    } else if (o->code != PB__OUTCOME__CODE__APPLIED) {
-        c->gateway->counted.refused++;
-        answer_text(c->x, 500, "%s", o->reason == NULL ? "refused" : o->reason);
-    } else {
-        answer_index(c->x, o->index);
-        answer_json(c->x,
-                    json_pack("{sI,so,sI}", "EvalCreateIndex", (json_int_t)o->index, "EvalID",
-                              json_id_of(o->eval_id), "Index", (json_int_t)o->index),
-                    c->params.pretty);
-    }
+    const Pb__Outcome *o = write_applied(c, r, 500);
+    if (o != NULL)
+        write_answer(c, o->index,
+                     json_pack("{sI,so,sI}", "EvalCreateIndex", (json_int_t)o->index, "EvalID",
+                               json_id_of(o->eval_id), "Index", (json_int_t)o->index));
 }
 
 void job_periodic_force(struct call_context *c)
@@ -51,6 +43,5 @@ void job_periodic_force(struct call_context *c)
     body.force = 1;
     command.body_case = PB__COMMAND__BODY_PERIODIC_LAUNCH;
     command.periodic_launch = &body;
-    c->gateway->counted.writes++;
-    gateway_apply(c->gateway, &command, on_launched, c);
+    write_command(c, &command, on_launched);
 }

@@ -1,10 +1,10 @@
 /* Writes of jobs: registration, its check without effect, and deregistration. */
 #include "answer.h"
-#include "command.pb-c.h"
 #include "nouns.h"
 #include "register.h"
 #include "submission.h"
 #include "wire/json.h"
+#include "write.h"
 #include <string.h>
 
 static json_t *buffer_json(struct strbuf *text)
@@ -37,57 +37,43 @@ void job_validate_put(struct call_context *c)
 
 /* ---- writing */
 
-struct write {
-    struct call_context *context;
-    const char *warnings;
-    bool is_delete;
-};
-
-static json_t *outcome_json(const struct write *w, const Pb__Outcome *o)
+/* What the answers to a registration and to its end have in common. */
+static json_t *outcome_json(const Pb__Outcome *o)
 {
     bool has_eval = o->eval_id.len == 16;
-    json_t *tree =
-        json_pack("{sI,so,sI,sI,sb,si}", "EvalCreateIndex", (json_int_t)(has_eval ? o->index : 0),
-                  "EvalID", json_id_of(o->eval_id), "Index", (json_int_t)o->index, "JobModifyIndex",
-                  (json_int_t)o->job_modify_index, "KnownLeader", 0, "LastContact", 0);
-    if (w->is_delete) {
-        json_put(tree, "VolumeEvalID", json_text(""));
-        json_put(tree, "VolumeEvalIndex", json_integer(0));
-    } else {
-        json_put(tree, "Warnings", json_text(w->warnings));
-    }
-    return tree;
+    return json_pack("{sI,so,sI,sI,sb,si}", "EvalCreateIndex",
+                     (json_int_t)(has_eval ? o->index : 0), "EvalID", json_id_of(o->eval_id),
+                     "Index", (json_int_t)o->index, "JobModifyIndex",
+                     (json_int_t)o->job_modify_index, "KnownLeader", 0, "LastContact", 0);
 }
 
-static void on_outcome(void *owner, const struct response *r)
+static void on_registered(void *owner, const struct response *r)
 {
-    const struct write *w = owner;
-    struct exchange *x = w->context->x;
-    const Pb__Outcome *o = (const Pb__Outcome *)r->body;
-    if (r->code != PB__REPLY__CODE__OK || o == NULL) {
-        answer_failure(x, r);
-    } else if (o->code != PB__OUTCOME__CODE__APPLIED) {
-        w->context->gateway->counted.refused++;
-        answer_text(x, 500, "%s", o->reason == NULL ? "refused" : o->reason);
-    } else {
-        answer_index(x, o->index);
-        answer_json(x, outcome_json(w, o), w->context->params.pretty);
-    }
-}
-
-static void write_command(struct call_context *c, const Pb__Command *command, const char *warnings,
-                          bool is_delete)
-{
-    struct write *w = arena_alloc(exchange_arena(c->x), sizeof(*w));
-    *w = (struct write){.context = c, .warnings = warnings, .is_delete = is_delete};
-    exchange_drop_body(c->x);
-    c->gateway->counted.writes++;
-    gateway_apply(c->gateway, command, on_outcome, w);
+    struct call_context *c = owner;
+    const Pb__Outcome *o = write_applied(c, r, 500);
+    if (o == NULL)
+        return;
+    json_t *tree = outcome_json(o);
+    json_put(tree, "Warnings", json_text(c->state));
+    write_answer(c, o->index, tree);
 }
 
 void job_write(struct call_context *c, const Pb__Command *command, const char *warnings)
 {
-    write_command(c, command, warnings, false);
+    c->state = (void *)(uintptr_t)warnings;
+    write_command(c, command, on_registered);
+}
+
+static void on_deregistered(void *owner, const struct response *r)
+{
+    struct call_context *c = owner;
+    const Pb__Outcome *o = write_applied(c, r, 500);
+    if (o == NULL)
+        return;
+    json_t *tree = outcome_json(o);
+    json_put(tree, "VolumeEvalID", json_text(""));
+    json_put(tree, "VolumeEvalIndex", json_integer(0));
+    write_answer(c, o->index, tree);
 }
 
 static void put(struct call_context *c, const char *id)
@@ -145,5 +131,5 @@ void job_delete(struct call_context *c)
     Pb__Command command = PB__COMMAND__INIT;
     command.body_case = PB__COMMAND__BODY_JOB_DEREGISTER;
     command.job_deregister = &body;
-    write_command(c, &command, "", true);
+    write_command(c, &command, on_deregistered);
 }

@@ -1,10 +1,10 @@
 /* Writes of a job's versions: going back to one, and marking one as stable. */
 #include "answer.h"
 #include "body.h"
-#include "command.pb-c.h"
 #include "nouns.h"
 #include "register.h"
 #include "wire/json.h"
+#include "write.h"
 #include <string.h>
 
 /* The body of either; NULL: answered. The caller's. */
@@ -63,16 +63,9 @@ void job_revert(struct call_context *c)
 static void on_stable(void *owner, const struct response *r)
 {
     struct call_context *c = owner;
-    const Pb__Outcome *o = (const Pb__Outcome *)r->body;
-    if (r->code != PB__REPLY__CODE__OK || o == NULL) {
-        answer_failure(c->x, r);
-    } else if (o->code != PB__OUTCOME__CODE__APPLIED) {
-        c->gateway->counted.refused++;
-        answer_text(c->x, 500, "%s", o->reason == NULL ? "refused" : o->reason);
-    } else {
-        answer_index(c->x, o->index);
-        answer_json(c->x, json_pack("{sI}", "Index", (json_int_t)o->index), c->params.pretty);
-    }
+    const Pb__Outcome *o = write_applied(c, r, 500);
+    if (o != NULL)
+        write_answer(c, o->index, json_pack("{sI}", "Index", (json_int_t)o->index));
 }
 
 void job_stable(struct call_context *c)

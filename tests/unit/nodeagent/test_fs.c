@@ -45,6 +45,7 @@ static void end(void)
     cr_expect_not(allocdir_exists(dir, id));
     rmdir(arena_printf(a, "%s/alloc", dir));
     rmdir(arena_printf(a, "%s/shim", dir));
+    rmdir(arena_printf(a, "%s/moving", dir));
     cr_expect_eq(rmdir(dir), 0);
     arena_free(a);
 }
