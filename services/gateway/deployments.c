@@ -7,68 +7,28 @@
 #include "wire/wire.h"
 #include <string.h>
 
-#define PAGE 1000u
-
-/* Of a list that goes on; in the exchange's arena. */
-struct going_on {
-    uint64_t job_create_index; /* 0: of any job */
-    const Pb__Key *after;      /* NULL: from the start */
-};
-
-static bool is_wanted(const struct query *q, const struct going_on *g, const Pb__Deployment *d)
+/* q->kept: the create index of the job that has the name now; NULL: deployments of any. */
+static json_t *show(struct query *q, const Pb__Object *o)
 {
-    const char *namespace = d->namespace_ == NULL ? "default" : d->namespace_;
-    return strcmp(namespace, q->params.namespace) == 0 &&
-           (g->job_create_index == 0 || g->job_create_index == d->job_create_index);
-}
-
-static void on_page(void *owner, const struct response *r)
-{
-    struct query *q = owner;
-    struct going_on *g = q->kept;
-    const Pb__Objects *page = (const Pb__Objects *)r->body;
-    if (r->code != PB__REPLY__CODE__OK || page == NULL) {
-        query_failed(q, r);
-        return;
-    }
-    if (g->after == NULL && !query_list_begin(q, page->table_index))
-        return;
-    for (size_t i = 0; i < page->n_objects; i++) {
-        const Pb__Deployment *d = object_deployment(page->objects[i]);
-        if (d != NULL && is_wanted(q, g, d))
-            query_list_add(q, wire_to_json(&d->base));
-    }
-    if (page->next == NULL) {
-        query_list_page(q, NULL);
-        return;
-    }
-    g->after = (const Pb__Key *)wire_clone(exchange_arena(q->x), &page->next->base);
-    query_list_page(q, q->read);
-}
-
-static struct going_on *going_on(struct query *q)
-{
-    if (q->kept == NULL)
-        q->kept = arena_alloc(exchange_arena(q->x), sizeof(struct going_on));
-    return q->kept;
-}
-
-static void list_page(struct query *q, Pb__List *l)
-{
-    l->has_table = l->has_limit = l->has_by = 1;
-    l->table = PB__TABLE__NAME__DEPLOYMENTS;
-    l->limit = PAGE;
-    l->after = (Pb__Key *)(uintptr_t)going_on(q)->after;
-    gateway_list(q->gateway, q->params.stale, l, on_page, q);
+    const Pb__Deployment *d = object_deployment(o);
+    const uint64_t *create_index = q->kept;
+    if (d == NULL ||
+        strcmp(d->namespace_ == NULL ? "default" : d->namespace_, q->params.namespace) != 0)
+        return NULL;
+    if (create_index != NULL && *create_index != d->job_create_index)
+        return NULL;
+    return wire_to_json(&d->base);
 }
 
 static void read_all(struct query *q)
 {
     Pb__List l = PB__LIST__INIT;
+    l.has_table = l.has_by = 1;
+    l.table = PB__TABLE__NAME__DEPLOYMENTS;
     l.by = PB__LIST__BY__ALL;
     if (q->params.prefix[0] != '\0')
         l.prefix = (char *)(uintptr_t)q->params.prefix;
-    list_page(q, &l);
+    query_objects(q, &l, show);
 }
 
 void deployments_list(struct call_context *c)
@@ -86,13 +46,21 @@ void deployments_list(struct call_context *c)
 
 /* ---- of a job */
 
-static void read_of_job(struct query *q)
+static Pb__List of_job(const struct query *q)
 {
     Pb__List l = PB__LIST__INIT;
+    l.has_table = l.has_by = 1;
+    l.table = PB__TABLE__NAME__DEPLOYMENTS;
     l.by = PB__LIST__BY__JOB;
     l.namespace_ = (char *)(uintptr_t)q->params.namespace;
     l.name = (char *)(uintptr_t)q->context->id;
-    list_page(q, &l);
+    return l;
+}
+
+static void read_of_job(struct query *q)
+{
+    const Pb__List l = of_job(q);
+    query_objects(q, &l, show);
 }
 
 static void on_job(void *owner, const struct response *r)
@@ -104,11 +72,10 @@ static void on_job(void *owner, const struct response *r)
         return;
     }
     if (r->code == PB__REPLY__CODE__OK && object_job(o) != NULL)
-        going_on(q)->job_create_index = object_job(o)->create_index;
+        q->kept = arena_copy(exchange_arena(q->x), &object_job(o)->create_index, sizeof(uint64_t));
     read_of_job(q);
 }
 
-/* Those of the job that has the name now. */
 static void read_of_current_job(struct query *q)
 {
     Pb__Key key = PB__KEY__INIT;
@@ -144,7 +111,7 @@ static void on_latest(void *owner, const struct response *r)
         return;
     }
     if (page->next != NULL) {
-        going_on(q)->after = (const Pb__Key *)wire_clone(exchange_arena(q->x), &page->next->base);
+        q->after = (Pb__Key *)wire_clone(exchange_arena(q->x), &page->next->base);
         q->read(q);
         return;
     }
@@ -158,13 +125,8 @@ static void on_latest(void *owner, const struct response *r)
 
 static void read_latest(struct query *q)
 {
-    Pb__List l = PB__LIST__INIT;
-    l.has_table = l.has_by = 1;
-    l.table = PB__TABLE__NAME__DEPLOYMENTS;
-    l.by = PB__LIST__BY__JOB;
-    l.namespace_ = (char *)(uintptr_t)q->params.namespace;
-    l.name = (char *)(uintptr_t)q->context->id;
-    l.after = (Pb__Key *)(uintptr_t)going_on(q)->after;
+    Pb__List l = of_job(q);
+    l.after = q->after;
     gateway_list(q->gateway, q->params.stale, &l, on_latest, q);
 }
 

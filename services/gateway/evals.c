@@ -7,67 +7,35 @@
 #include "wire/wire.h"
 #include <string.h>
 
-#define PAGE 1000u
-
-static const Pb__Key *after_of(const struct query *q)
+static json_t *show(struct query *q, const Pb__Object *o)
 {
-    return q->kept;
+    const Pb__Eval *e = object_eval(o);
+    if (e == NULL ||
+        strcmp(e->namespace_ == NULL ? "default" : e->namespace_, q->params.namespace) != 0)
+        return NULL;
+    return wire_to_json(&e->base);
 }
 
-static bool is_wanted(const struct query *q, const Pb__Eval *e)
-{
-    return strcmp(e->namespace_ == NULL ? "default" : e->namespace_, q->params.namespace) == 0;
-}
-
-static void read_page(struct query *q);
-static void read_of_job(struct query *q);
-
-static void on_page(void *owner, const struct response *r)
-{
-    struct query *q = owner;
-    const Pb__Objects *page = (const Pb__Objects *)r->body;
-    if (r->code != PB__REPLY__CODE__OK || page == NULL) {
-        query_failed(q, r);
-        return;
-    }
-    if (q->kept == NULL && !query_list_begin(q, page->table_index))
-        return;
-    for (size_t i = 0; i < page->n_objects; i++)
-        if (object_eval(page->objects[i]) != NULL && is_wanted(q, object_eval(page->objects[i])))
-            query_list_add(q, wire_to_json(&object_eval(page->objects[i])->base));
-    if (page->next == NULL) {
-        query_list_page(q, NULL);
-        return;
-    }
-    q->kept = wire_clone(exchange_arena(q->x), &page->next->base);
-    query_list_page(q, q->read);
-}
-
-static void list_page(struct query *q, Pb__List *l)
-{
-    l->has_table = l->has_limit = l->has_by = 1;
-    l->table = PB__TABLE__NAME__EVALS;
-    l->limit = PAGE;
-    l->after = (Pb__Key *)(uintptr_t)after_of(q);
-    gateway_list(q->gateway, q->params.stale, l, on_page, q);
-}
-
-static void read_page(struct query *q)
+static void read_all(struct query *q)
 {
     Pb__List l = PB__LIST__INIT;
+    l.has_table = l.has_by = 1;
+    l.table = PB__TABLE__NAME__EVALS;
     l.by = PB__LIST__BY__ALL;
     if (q->params.prefix[0] != '\0')
         l.prefix = (char *)(uintptr_t)q->params.prefix;
-    list_page(q, &l);
+    query_objects(q, &l, show);
 }
 
 static void read_of_job(struct query *q)
 {
     Pb__List l = PB__LIST__INIT;
+    l.has_table = l.has_by = 1;
+    l.table = PB__TABLE__NAME__EVALS;
     l.by = PB__LIST__BY__JOB;
     l.namespace_ = (char *)(uintptr_t)q->params.namespace;
     l.name = (char *)(uintptr_t)q->context->id;
-    list_page(q, &l);
+    query_objects(q, &l, show);
 }
 
 void evaluations_list(struct call_context *c)
@@ -80,7 +48,7 @@ void evaluations_list(struct call_context *c)
         return;
     }
     on.has_id = c->params.prefix[0] != '\0' && id_prefix_range(c->params.prefix, on.low, on.high);
-    query_start(c, &on, read_page);
+    query_start(c, &on, read_all);
 }
 
 void job_evaluations(struct call_context *c)

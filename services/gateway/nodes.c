@@ -9,58 +9,28 @@
 #include "wire/wire.h"
 #include <string.h>
 
-#define PAGE 500u
-
-/* Of a list of one pool's nodes; NULL: of all. */
-static const char *pool_wanted(const struct query *q)
+static json_t *show(struct query *q, const Pb__Object *o)
 {
-    return q->context->state;
-}
-
-static bool is_wanted(const struct query *q, const Pb__Node *n)
-{
-    const char *wanted = pool_wanted(q);
-    return wanted == NULL || strcmp(wanted, "all") == 0 ||
-           strcmp(wanted, pool_or_default(n->node_pool)) == 0;
-}
-
-static void read_page(struct query *q);
-
-static void on_page(void *owner, const struct response *r)
-{
-    struct query *q = owner;
-    const Pb__Objects *page = (const Pb__Objects *)r->body;
-    bool resources = false;
+    const Pb__Node *n = object_node(o);
+    const char *pool = q->context->state; /* NULL: of all */
     const char *text = exchange_arg(q->x, "resources");
-    if (r->code != PB__REPLY__CODE__OK || page == NULL) {
-        query_failed(q, r);
-        return;
-    }
+    bool resources = false;
+    if (n == NULL || (pool != NULL && strcmp(pool, "all") != 0 &&
+                      strcmp(pool, pool_or_default(n->node_pool)) != 0))
+        return NULL;
     if (text != NULL)
         parse_bool(text, &resources);
-    if (q->kept == NULL && !query_list_begin(q, page->table_index))
-        return;
-    for (size_t i = 0; i < page->n_objects; i++)
-        if (object_node(page->objects[i]) != NULL && is_wanted(q, object_node(page->objects[i])))
-            query_list_add(q, node_stub_json(object_node(page->objects[i]), resources));
-    if (page->next == NULL) {
-        query_list_page(q, NULL);
-        return;
-    }
-    q->kept = wire_clone(exchange_arena(q->x), &page->next->base);
-    query_list_page(q, read_page);
+    return node_stub_json(n, resources);
 }
 
-static void read_page(struct query *q)
+static void read_all(struct query *q)
 {
     Pb__List l = PB__LIST__INIT;
-    l.has_table = l.has_limit = 1;
+    l.has_table = 1;
     l.table = PB__TABLE__NAME__NODES;
-    l.limit = PAGE;
     if (q->params.prefix[0] != '\0')
         l.prefix = (char *)(uintptr_t)q->params.prefix;
-    l.after = q->kept;
-    gateway_list(q->gateway, q->params.stale, &l, on_page, q);
+    query_objects(q, &l, show);
 }
 
 void nodes_list(struct call_context *c)
@@ -73,7 +43,7 @@ void nodes_list(struct call_context *c)
         return;
     }
     on.has_id = c->params.prefix[0] != '\0' && id_prefix_range(c->params.prefix, on.low, on.high);
-    query_start(c, &on, read_page);
+    query_start(c, &on, read_all);
 }
 
 static void on_node(void *owner, const struct response *r)

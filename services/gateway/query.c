@@ -3,11 +3,13 @@
 #include "feeds.h"
 #include "leader.h"
 #include "wire/json.h"
+#include "wire/wire.h"
 #include <string.h>
 
-#define READING_ARENA (256u << 20) /* a cap */
-#define READ_AGAIN_MS 20u /* between two readings of one query, however fast state changes */
-#define STREAM_ROOM   (256u << 10)
+#define READING_ARENA     (256u << 20) /* a cap */
+#define READ_AGAIN_MS     20u /* between two readings of one query, however fast state changes */
+#define STREAM_ROOM       (256u << 10)
+#define OBJECTS_OF_A_PAGE 500u
 
 static void end(struct query *q)
 {
@@ -30,6 +32,7 @@ static void read_now(void *owner)
     strbuf_clear(&q->text);
     q->count = 0;
     q->state = q->kept = NULL;
+    q->after = NULL;
     q->gateway->counted.reads++;
     q->read(q);
 }
@@ -235,6 +238,35 @@ void query_list_page(struct query *q, void (*more)(struct query *q))
     }
     arena_reset(q->arena);
     q->more = more; /* go_on calls it when the client has read what is there */
+}
+
+static void on_objects(void *owner, const struct response *r)
+{
+    struct query *q = owner;
+    const Pb__Objects *page = (const Pb__Objects *)r->body;
+    json_t *element;
+    if (r->code != PB__REPLY__CODE__OK || page == NULL) {
+        query_failed(q, r);
+        return;
+    }
+    if (q->after == NULL && !query_list_begin(q, page->table_index))
+        return;
+    for (size_t i = 0; i < page->n_objects; i++)
+        if ((element = q->show(q, page->objects[i])) != NULL)
+            query_list_add(q, element);
+    if (page->next != NULL)
+        q->after = (Pb__Key *)wire_clone(exchange_arena(q->x), &page->next->base);
+    query_list_page(q, page->next != NULL ? q->read : NULL);
+}
+
+void query_objects(struct query *q, const Pb__List *l, show_object_fn *show)
+{
+    Pb__List page = *l;
+    page.has_limit = 1;
+    page.limit = OBJECTS_OF_A_PAGE;
+    page.after = q->after;
+    q->show = show;
+    gateway_list(q->gateway, q->params.stale, &page, on_objects, q);
 }
 
 void query_list(struct query *q, uint64_t index, json_t *array)

@@ -7,10 +7,15 @@
 #define GATEWAY_QUERY_H
 
 #include "answer.h"
+#include "jobstore.pb-c.h"
 #include "net/net.h"
 #include "routes.h"
 #include "watch.h"
 #include <jansson.h>
+
+struct query;
+/* As the list shows it; NULL: it is not of the list. */
+typedef json_t *show_object_fn(struct query *q, const Pb__Object *o);
 
 struct query {
     struct link link; /* in gateway.queries */
@@ -31,6 +36,9 @@ struct query {
     uint64_t count;
     bool streaming, reader_gone;
     void (*more)(struct query *q);
+    /* a list of objects */
+    Pb__Key *after; /* where the next page begins; NULL: at the start */
+    show_object_fn *show;
     /* for the handler's own use */
     void *state; /* of this page, in `arena` */
     void *kept;  /* of the whole list, in the exchange's arena; NULL when a reading begins */
@@ -50,6 +58,9 @@ void query_failed(struct query *q, const struct response *r);           /* at on
 bool query_list_begin(struct query *q, uint64_t index);
 void query_list_add(struct query *q, json_t *element); /* takes element */
 void query_list_page(struct query *q, void (*more)(struct query *q));
+/* A list of objects as jobstore has them: the page of l that it is at, each shown; q->read, which
+ * calls this again, for the next. */
+void query_objects(struct query *q, const Pb__List *l, show_object_fn *show);
 /* A whole list at once. */
 void query_list(struct query *q, uint64_t index, json_t *array); /* takes array */
 
