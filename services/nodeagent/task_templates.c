@@ -7,6 +7,7 @@
 #include "place.h"
 #include "template.h"
 #include <errno.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -27,43 +28,50 @@ struct rendered {
 /* ---- one template */
 
 /* A file that the task has, such as one of an artifact's. */
-static enum err read_source(const struct launch *l, const char *path, struct strbuf *out,
-                            struct reason *why)
+static enum err read_file(void *owner, const char *path, struct strbuf *out, struct reason *why)
 {
-    const char *place = place_of(l->arena, l->alloc_dir, l->run->name, path);
+    const struct launch *l = owner;
+    struct arena *a = arena_new(1 << 16); /* a template may ask for many */
+    const char *place =
+        strlen(path) < PATH_MAX ? place_of(a, l->alloc_dir, l->run->name, path) : NULL;
     char part[8192];
-    int fd;
+    int fd = -1;
     ssize_t n = 0;
-    if (place == NULL)
-        return reason_set(why, ERR_INVALID,
-                          "template: source \"%.100s\" is outside of the task's directories", path);
-    if (fs_open(l->alloc_dir, place, &fd, why) != OK)
-        return reason_add(why, ERR_INVALID, "template: source \"%.100s\"", path);
+    enum err e = place == NULL
+                     ? reason_set(why, ERR_INVALID, "it is outside of the task's directories")
+                     : fs_open(l->alloc_dir, place, &fd, why);
+    arena_free(a);
+    if (e != OK)
+        return reason_add(why, ERR_INVALID, "file \"%.100s\"", path);
     while (out->len <= TEMPLATE_MAX_OUTPUT && (n = read(fd, part, sizeof part)) > 0)
         strbuf_add(out, part, (size_t)n);
     int saved = errno;
     close(fd);
     errno = saved;
     if (n < 0)
-        return reason_errno(why, ERR_IO, "template: read source \"%.100s\"", path);
+        return reason_errno(why, ERR_IO, "read \"%.100s\"", path);
     return out->len <= TEMPLATE_MAX_OUTPUT
                ? OK
-               : reason_set(why, ERR_INVALID, "template: source \"%.100s\" is larger than %u MiB",
-                            path, TEMPLATE_MAX_OUTPUT >> 20);
+               : reason_set(why, ERR_INVALID, "file \"%.100s\" is larger than %u MiB", path,
+                            TEMPLATE_MAX_OUTPUT >> 20);
 }
 
 static enum err render(const struct launch *l, const Pb__Template *t, struct strbuf *out,
                        struct reason *why)
 {
+    const struct template_files files = {read_file, (void *)(uintptr_t)l};
     struct strbuf source = STRBUF_INIT;
     Pb__Template whole = *t;
     enum err e = OK;
     if (t->source_path != NULL && t->source_path[0] != '\0') {
-        e = read_source(l, taskenv_expand(l->env, l->arena, t->source_path), &source, why);
+        e = read_file((void *)(uintptr_t)l, taskenv_expand(l->env, l->arena, t->source_path),
+                      &source, why);
+        if (e != OK)
+            reason_add(why, e, "template: source");
         whole.embedded_tmpl = (char *)(uintptr_t)strbuf_text(&source);
     }
     if (e == OK)
-        e = template_render(l->env, &whole, out, why);
+        e = template_render(l->env, &files, &whole, out, why);
     strbuf_free(&source);
     return e;
 }

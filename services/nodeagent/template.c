@@ -1,404 +1,310 @@
 #include "template.h"
+#include "template/functions.h"
+#include "template/parse.h"
 #include <ctype.h>
 #include <stdbool.h>
 #include <string.h>
 
-#define MAX_DEPTH 32
-/* What rendering may hold for itself: a stage begins only below the first; a stage takes at most
- * its strings, which are of a job's size, and a few times the largest output. */
-#define SCRATCH_MOST (24u << 20)
-#define SCRATCH_CAP  (128u << 20)
+/* What rendering may hold for itself: a step begins only below TEMPLATE_SCRATCH, and takes at most
+ * its arguments and a few times the largest output. */
+#define SCRATCH_CAP   (128u << 20)
+#define MAX_VARIABLES 256
+/* What it may do: each step counts so much, and the bytes it reads. */
+#define WORK_MOST (64u << 20)
+#define WORK_STEP 256
 
-struct rendering {
-    const struct taskenv *env;
-    struct arena *arena;
-    const char *text; /* all of it, for line numbers */
-    const char *left, *right;
-    const char *at; /* in the text, or inside an action */
-    const char *action_end;
-    struct strbuf *out;
-    struct reason *why;
-    size_t depth;
-    bool shown[MAX_DEPTH + 1];    /* whether what stands at this depth is written */
-    bool taken[MAX_DEPTH + 1];    /* one branch of the `if` was */
-    bool has_else[MAX_DEPTH + 1]; /* else has been seen */
-    bool trim_next;
-    bool strict; /* an unknown variable is a mistake */
-    bool too_large;
+enum leap { LEAP_NONE, LEAP_BREAK, LEAP_CONTINUE };
+
+struct variable {
+    struct value name, value;
 };
 
-static enum err wrong(struct rendering *r, const char *what, const char *detail)
+struct rendering {
+    struct template_input in;
+    struct arena *arena;
+    struct strbuf *out;
+    struct reason *why;
+    size_t line; /* of the action at hand */
+    size_t work;
+    struct value dot;
+    enum leap leap;
+    struct variable variables[MAX_VARIABLES]; /* the innermost last */
+    size_t variable_count;
+};
+
+static enum err wrong(struct rendering *r, const char *what)
 {
-    size_t line = 1;
-    for (const char *p = r->text; p < r->at; p++)
-        line += *p == '\n';
-    return reason_set(r->why, ERR_INVALID, "template, line %zu: %s%s%.60s%s", line, what,
-                      *detail == '\0' ? "" : " \"", detail, *detail == '\0' ? "" : "\"");
+    return reason_set(r->why, ERR_INVALID, "line %zu: %s", r->line, what);
 }
 
-/* ---- inside an action */
-
-static void skip_blanks(struct rendering *r)
+static enum err wrong_name(struct rendering *r, const char *what, const struct value *name)
 {
-    while (r->at < r->action_end && isspace((unsigned char)*r->at))
-        r->at++;
+    return reason_set(r->why, ERR_INVALID, "line %zu: %s \"%.*s\"", r->line, what,
+                      name->len > 60 ? 60 : (int)name->len, name->text);
 }
 
-static bool is_at_end(struct rendering *r)
+static enum err work(struct rendering *r, size_t bytes)
 {
-    skip_blanks(r);
-    return r->at >= r->action_end;
+    r->work += WORK_STEP + bytes;
+    if (r->work > WORK_MOST)
+        return wrong(r, "it takes too long");
+    return arena_used(r->arena) > TEMPLATE_SCRATCH ? wrong(r, "it takes too much memory") : OK;
 }
 
-static char *take_word(struct rendering *r)
+/* ---- variables */
+
+static struct variable *find_variable(struct rendering *r, const struct value *name)
 {
-    skip_blanks(r);
-    const char *begin = r->at;
-    while (r->at < r->action_end && (isalnum((unsigned char)*r->at) || *r->at == '_'))
-        r->at++;
-    return arena_printf(r->arena, "%.*s", (int)(r->at - begin), begin);
-}
-
-/* "..." with \" \\ \n \t, or `...` as it is. */
-static enum err take_string(struct rendering *r, const char **out)
-{
-    struct strbuf b = STRBUF_INIT;
-    char quote = *r->at++;
-    while (r->at < r->action_end && *r->at != quote) {
-        char c = *r->at++;
-        if (quote == '"' && c == '\\' && r->at < r->action_end) {
-            c = *r->at++;
-            c = c == 'n' ? '\n' : c == 't' ? '\t' : c;
-        }
-        strbuf_putc(&b, c);
-    }
-    *out = arena_strdup(r->arena, strbuf_text(&b));
-    strbuf_free(&b);
-    if (r->at >= r->action_end)
-        return wrong(r, "a string does not end", "");
-    r->at++;
-    return OK;
-}
-
-static char *changed(struct rendering *r, const char *text, int (*change)(int))
-{
-    char *copy = arena_strdup(r->arena, text);
-    for (char *p = copy; *p != '\0'; p++)
-        *p = (char)change((unsigned char)*p);
-    return copy;
-}
-
-static char *without_blanks(struct rendering *r, const char *text)
-{
-    size_t len = strlen(text);
-    while (len > 0 && isspace((unsigned char)text[len - 1]))
-        len--;
-    size_t skip = 0;
-    while (skip < len && isspace((unsigned char)text[skip]))
-        skip++;
-    return arena_printf(r->arena, "%.*s", (int)(len - skip), text + skip);
-}
-
-/* ---- functions: a condition holds where its text is not empty */
-
-typedef const char *function(struct rendering *r, const char *const *args);
-
-static const char *truth(bool holds)
-{
-    return holds ? "true" : "";
-}
-
-static const char *f_env(struct rendering *r, const char *const *args)
-{
-    const char *value = taskenv_find(r->env, args[0]);
-    return value == NULL && r->strict ? NULL : value == NULL ? "" : value;
-}
-
-static const char *f_env_or(struct rendering *r, const char *const *args)
-{
-    const char *value = taskenv_find(r->env, args[0]);
-    return value == NULL || *value == '\0' ? args[1] : value;
-}
-
-static const char *f_lower(struct rendering *r, const char *const *args)
-{
-    return changed(r, args[0], tolower);
-}
-
-static const char *f_upper(struct rendering *r, const char *const *args)
-{
-    return changed(r, args[0], toupper);
-}
-
-static const char *f_trim_space(struct rendering *r, const char *const *args)
-{
-    return without_blanks(r, args[0]);
-}
-
-static const char *f_trim_prefix(struct rendering *r, const char *const *args)
-{
-    size_t n = strlen(args[0]);
-    return strncmp(args[1], args[0], n) == 0 ? args[1] + n : args[1];
-}
-
-static bool has_suffix(const char *text, const char *suffix)
-{
-    size_t n = strlen(text), m = strlen(suffix);
-    return n >= m && strcmp(text + n - m, suffix) == 0;
-}
-
-static const char *f_trim_suffix(struct rendering *r, const char *const *args)
-{
-    size_t n = strlen(args[1]), m = strlen(args[0]);
-    return has_suffix(args[1], args[0]) ? arena_printf(r->arena, "%.*s", (int)(n - m), args[1])
-                                        : args[1];
-}
-
-static const char *f_replace_all(struct rendering *r, const char *const *args)
-{
-    struct strbuf b = STRBUF_INIT;
-    size_t n = strlen(args[0]);
-    for (const char *at = args[2]; *at != '\0' && b.len <= TEMPLATE_MAX_OUTPUT;) {
-        if (n > 0 && strncmp(at, args[0], n) == 0) {
-            strbuf_puts(&b, args[1]);
-            at += n;
-        } else {
-            strbuf_putc(&b, *at++);
-        }
-    }
-    const char *out = b.len <= TEMPLATE_MAX_OUTPUT ? arena_strdup(r->arena, strbuf_text(&b)) : NULL;
-    r->too_large |= out == NULL;
-    strbuf_free(&b);
-    return out;
-}
-
-static const char *f_contains(struct rendering *r, const char *const *args)
-{
-    return truth(strstr(args[1], args[0]) != NULL);
-}
-
-static const char *f_has_prefix(struct rendering *r, const char *const *args)
-{
-    return truth(strncmp(args[1], args[0], strlen(args[0])) == 0);
-}
-
-static const char *f_has_suffix(struct rendering *r, const char *const *args)
-{
-    return truth(has_suffix(args[1], args[0]));
-}
-
-static const char *f_eq(struct rendering *r, const char *const *args)
-{
-    return truth(strcmp(args[0], args[1]) == 0);
-}
-
-static const char *f_ne(struct rendering *r, const char *const *args)
-{
-    return truth(strcmp(args[0], args[1]) != 0);
-}
-
-static const char *f_not(struct rendering *r, const char *const *args)
-{
-    return truth(*args[0] == '\0');
-}
-
-/* What stands before | is a function's last argument, as in consul-template. */
-static enum err call(struct rendering *r, const char *name, const char *const *args, size_t count,
-                     const char **out)
-{
-    static const struct {
-        const char *name;
-        size_t args;
-        function *call;
-    } known[] = {{"env", 1, f_env},
-                 {"envOrDefault", 2, f_env_or},
-                 {"toLower", 1, f_lower},
-                 {"toUpper", 1, f_upper},
-                 {"trimSpace", 1, f_trim_space},
-                 {"trimPrefix", 2, f_trim_prefix},
-                 {"trimSuffix", 2, f_trim_suffix},
-                 {"replaceAll", 3, f_replace_all},
-                 {"contains", 2, f_contains},
-                 {"hasPrefix", 2, f_has_prefix},
-                 {"hasSuffix", 2, f_has_suffix},
-                 {"eq", 2, f_eq},
-                 {"ne", 2, f_ne},
-                 {"not", 1, f_not}};
-    size_t i = 0;
-    while (i < COUNT_OF(known) && strcmp(known[i].name, name) != 0)
-        i++;
-    if (i == COUNT_OF(known))
-        return wrong(r,
-                     "only env, envOrDefault, toLower, toUpper, trimSpace, trimPrefix, trimSuffix, "
-                     "replaceAll, contains, hasPrefix, hasSuffix, eq, ne and not are known, not",
-                     name);
-    if (count != known[i].args)
-        return wrong(r, "wrong number of arguments of", name);
-    *out = known[i].call(r, args);
-    if (r->too_large)
-        return wrong(r, "what comes out is too large", "");
-    return *out != NULL ? OK : wrong(r, "nothing is called", args[0]);
-}
-
-/* One stage of a pipe: a string, or a function with its arguments; `given` comes last. */
-static enum err stage(struct rendering *r, const char *given, const char **out)
-{
-    const char *args[4];
-    size_t count = 0;
-    if (arena_used(r->arena) > SCRATCH_MOST)
-        return wrong(r, "it takes too much memory", "");
-    skip_blanks(r);
-    if (r->at < r->action_end && (*r->at == '"' || *r->at == '`'))
-        return given == NULL ? take_string(r, out) : wrong(r, "a string stands after |", "");
-    const char *name = take_word(r);
-    if (*name == '\0')
-        return wrong(r, "a function or a string is missing", "");
-    while (!is_at_end(r) && (*r->at == '"' || *r->at == '`')) {
-        if (count == 3)
-            return wrong(r, "wrong number of arguments of", name);
-        enum err e = take_string(r, &args[count++]);
-        if (e != OK)
-            return e;
-    }
-    if (given != NULL)
-        args[count++] = given;
-    return call(r, name, args, count, out);
-}
-
-static enum err pipeline(struct rendering *r, const char **out)
-{
-    enum err e = stage(r, NULL, out);
-    while (e == OK && !is_at_end(r)) {
-        if (*r->at != '|')
-            return wrong(r, "this is not understood:",
-                         arena_printf(r->arena, "%.*s", (int)(r->action_end - r->at), r->at));
-        r->at++;
-        e = stage(r, *out, out);
-    }
-    return e;
-}
-
-/* ---- actions */
-
-static enum err begin_if(struct rendering *r)
-{
-    const char *value = "";
-    enum err e = pipeline(r, &value);
-    if (e == OK && r->depth == MAX_DEPTH)
-        e = wrong(r, "too many if in one another", "");
-    if (e != OK)
-        return e;
-    bool outer = r->shown[r->depth++];
-    r->taken[r->depth] = *value != '\0';
-    r->shown[r->depth] = outer && *value != '\0';
-    r->has_else[r->depth] = false;
-    return OK;
-}
-
-static enum err take_else(struct rendering *r)
-{
-    if (r->depth == 0 || r->has_else[r->depth] || !is_at_end(r))
-        return wrong(r, "else stands where it means nothing", "");
-    r->has_else[r->depth] = true;
-    r->shown[r->depth] = r->shown[r->depth - 1] && !r->taken[r->depth];
-    return OK;
-}
-
-static bool takes(struct rendering *r, const char *word)
-{
-    const char *before = r->at;
-    if (strcmp(take_word(r), word) == 0)
-        return true;
-    r->at = before;
-    return false;
-}
-
-static enum err act(struct rendering *r)
-{
-    const char *value = "";
-    skip_blanks(r);
-    size_t left = (size_t)(r->action_end - r->at);
-    if (left >= 2 && strncmp(r->at, "/*", 2) == 0)
-        return left >= 4 && memmem(r->at + 2, left - 2, "*/", 2) != NULL
-                   ? OK
-                   : wrong(r, "a comment does not end", "");
-    if (takes(r, "if"))
-        return begin_if(r);
-    if (takes(r, "else"))
-        return take_else(r);
-    if (takes(r, "end")) {
-        if (r->depth == 0 || !is_at_end(r))
-            return wrong(r, "end stands where it means nothing", "");
-        r->depth--;
-        return OK;
-    }
-    enum err e = pipeline(r, &value);
-    if (e == OK && r->shown[r->depth])
-        strbuf_puts(r->out, value);
-    return e;
-}
-
-/* ---- the text around them */
-
-static void add_text(struct rendering *r, const char *begin, const char *end, bool trim_end)
-{
-    while (r->trim_next && begin < end && isspace((unsigned char)*begin))
-        begin++;
-    while (trim_end && begin < end && isspace((unsigned char)end[-1]))
-        end--;
-    if (r->shown[r->depth])
-        strbuf_add(r->out, begin, (size_t)(end - begin));
-    r->trim_next = false;
-}
-
-/* Where the action ends: a delimiter inside a string does not count. */
-static const char *find_end(const struct rendering *r, const char *at)
-{
-    char quote = '\0';
-    for (; *at != '\0'; at++) {
-        if (quote == '"' && *at == '\\' && at[1] != '\0')
-            at++;
-        else if (quote != '\0')
-            quote = *at == quote ? '\0' : quote;
-        else if (strncmp(at, r->right, strlen(r->right)) == 0)
-            return at;
-        else if (*at == '"' || *at == '`')
-            quote = *at;
+    for (size_t i = r->variable_count; i-- > 0;) {
+        struct variable *v = &r->variables[i];
+        if (v->name.len == name->len && memcmp(v->name.text, name->text, name->len) == 0)
+            return v;
     }
     return NULL;
 }
 
-static enum err render_action(struct rendering *r, const char *from, const char **next)
+static enum err declare(struct rendering *r, const struct value *name, const struct value *value)
 {
-    const char *end = find_end(r, from);
-    r->at = from;
-    if (end == NULL)
-        return wrong(r, "an action does not end with", r->right);
-    *next = end + strlen(r->right);
-    bool trim = end - from >= 2 && end[-1] == '-' && isspace((unsigned char)end[-2]);
-    r->action_end = trim ? end - 1 : end;
-    enum err e = act(r);
-    r->trim_next = trim;
+    if (r->variable_count == MAX_VARIABLES)
+        return wrong(r, "too many variables");
+    r->variables[r->variable_count++] = (struct variable){*name, *value};
+    return OK;
+}
+
+static enum err set_variable(struct rendering *r, const struct pipe *p, const struct value *value)
+{
+    struct variable *v = p->assigns ? find_variable(r, &p->names[0]) : NULL;
+    if (!p->assigns)
+        return declare(r, &p->names[0], value);
+    if (v == NULL)
+        return wrong_name(r, "there is no variable", &p->names[0]);
+    v->value = *value;
+    return OK;
+}
+
+/* ---- values */
+
+static enum err evaluate(struct rendering *r, const struct pipe *p, struct value *out);
+
+static enum err take_field(struct rendering *r, const struct value *name, struct value *v)
+{
+    if (v->kind != VALUE_MAP)
+        return reason_set(r->why, ERR_INVALID, "line %zu: %s has no field \"%.*s\"", r->line,
+                          value_kind_name(v), name->len > 60 ? 60 : (int)name->len, name->text);
+    const struct value *found = value_find(v, name);
+    if (found == NULL && r->in.strict)
+        return wrong_name(r, "the map has no", name);
+    *v = found == NULL ? (struct value){.kind = VALUE_NONE} : *found;
+    return OK;
+}
+
+static enum err call(struct rendering *r, const struct function *f, const struct value *args,
+                     size_t count, struct value *out)
+{
+    struct call c = {&r->in, r->arena, args, count, {.kind = VALUE_NONE}, r->why};
+    size_t bytes = 0;
+    for (size_t i = 0; i < count; i++)
+        bytes += args[i].len;
+    enum err e = work(r, bytes);
+    if (e != OK)
+        return e;
+    e = function_call(f, &c);
+    r->work += c.out.len;
+    *out = c.out;
+    return e == OK ? OK : reason_add(r->why, ERR_INVALID, "line %zu", r->line);
+}
+
+static enum err evaluate_operand(struct rendering *r, const struct operand *o, struct value *out)
+{
+    const struct variable *v = NULL;
+    enum err e = OK;
+    switch (o->kind) {
+    case OPERAND_CONSTANT:
+        *out = o->value;
+        break;
+    case OPERAND_DOT:
+        *out = r->dot;
+        break;
+    case OPERAND_VARIABLE:
+        v = find_variable(r, &o->name);
+        e = v == NULL ? wrong_name(r, "there is no variable", &o->name) : OK;
+        *out = v == NULL ? *out : v->value;
+        break;
+    case OPERAND_CALL:
+        if (o->function->call == NULL)
+            return wrong(r, "and, or want arguments");
+        e = call(r, o->function, NULL, 0, out);
+        break;
+    default:
+        e = evaluate(r, o->pipe, out);
+    }
+    for (const struct field *f = o->fields; e == OK && f != NULL; f = f->next)
+        e = take_field(r, &f->name, out);
     return e;
 }
 
-static enum err render(struct rendering *r)
+/* The first argument that settles it; those behind it are not asked. */
+static enum err evaluate_lazily(struct rendering *r, const struct command *c,
+                                const struct value *given, struct value *out)
 {
-    const char *at = r->text, *begin;
+    bool settles = strcmp(c->first->function->name, "or") == 0;
     enum err e = OK;
-    while (e == OK && (begin = strstr(at, r->left)) != NULL) {
-        const char *inside = begin + strlen(r->left);
-        bool trim = inside[0] == '-' && isspace((unsigned char)inside[1]);
-        add_text(r, at, begin, trim);
-        e = render_action(r, inside + (trim ? 1 : 0), &at);
-        if (e == OK && r->out->len > TEMPLATE_MAX_OUTPUT)
-            e = wrong(r, "what comes out is too large", "");
+    if (c->first->next == NULL && given == NULL)
+        return wrong(r, "and, or want arguments");
+    for (const struct operand *o = c->first->next; e == OK && o != NULL; o = o->next) {
+        e = evaluate_operand(r, o, out);
+        if (e != OK || value_is_true(out) == settles)
+            return e;
     }
+    *out = given != NULL ? *given : *out;
+    return e;
+}
+
+static enum err evaluate_command(struct rendering *r, const struct command *c,
+                                 const struct value *given, struct value *out)
+{
+    size_t count = 0;
+    enum err e = work(r, 0);
+    if (e != OK || c->first->kind != OPERAND_CALL)
+        return e != OK ? e : evaluate_operand(r, c->first, out);
+    if (c->first->function->call == NULL)
+        return evaluate_lazily(r, c, given, out);
+    struct value *args = arena_array(r->arena, struct value, c->count);
+    for (const struct operand *o = c->first->next; e == OK && o != NULL; o = o->next)
+        e = evaluate_operand(r, o, &args[count++]);
+    if (e == OK && given != NULL)
+        args[count++] = *given;
+    return e == OK ? call(r, c->first->function, args, count, out) : e;
+}
+
+static enum err evaluate(struct rendering *r, const struct pipe *p, struct value *out)
+{
+    struct value given, now = {.kind = VALUE_NONE};
+    enum err e = evaluate_command(r, p->first, NULL, &now);
+    for (const struct command *c = p->first->next; e == OK && c != NULL; c = c->next) {
+        given = now;
+        e = evaluate_command(r, c, &given, &now);
+    }
+    if (e == OK && p->name_count == 1)
+        e = set_variable(r, p, &now);
+    *out = now;
+    return e;
+}
+
+/* ---- nodes */
+
+static enum err run_nodes(struct rendering *r, const struct node *n);
+
+/* With this as the dot; what is declared inside ends with it. */
+static enum err run_body(struct rendering *r, const struct node *n, const struct value *dot)
+{
+    const struct value outer = r->dot;
+    const size_t variables = r->variable_count;
+    r->dot = *dot;
+    enum err e = run_nodes(r, n);
+    r->dot = outer;
+    r->variable_count = variables;
+    return e;
+}
+
+static enum err run_if(struct rendering *r, const struct node *n)
+{
+    const size_t variables = r->variable_count;
+    struct value value;
+    enum err e = evaluate(r, n->pipe, &value);
+    if (e == OK && value_is_true(&value))
+        e = run_body(r, n->body, n->kind == NODE_WITH ? &value : &r->dot);
+    else if (e == OK)
+        e = run_body(r, n->otherwise, &r->dot);
+    r->variable_count = variables;
+    return e;
+}
+
+/* range's variables: the value, or the index or key and the value. */
+static enum err set_round(struct rendering *r, const struct pipe *p, const struct value *key,
+                          const struct value *value)
+{
+    if (p->name_count == 0)
+        return OK;
+    enum err e = declare(r, &p->names[0], p->name_count == 2 ? key : value);
+    return e == OK && p->name_count == 2 ? declare(r, &p->names[1], value) : e;
+}
+
+static enum err run_rounds(struct rendering *r, const struct node *n, const struct value *all)
+{
+    const size_t variables = r->variable_count;
+    enum err e = OK;
+    for (size_t i = 0; e == OK && i < all->len && r->leap != LEAP_BREAK; i++) {
+        bool map = all->kind == VALUE_MAP;
+        const struct value key = map ? all->entries[i].key : value_whole((int64_t)i);
+        const struct value *value = map ? &all->entries[i].value : &all->items[i];
+        r->leap = LEAP_NONE;
+        e = work(r, 0);
+        if (e == OK)
+            e = set_round(r, n->pipe, &key, value);
+        if (e == OK)
+            e = run_body(r, n->body, value);
+        r->variable_count = variables;
+    }
+    r->leap = LEAP_NONE;
+    return e;
+}
+
+static enum err run_range(struct rendering *r, const struct node *n)
+{
+    struct pipe plain = *n->pipe; /* its variables are those of the rounds */
+    struct value all;
+    plain.name_count = 0;
+    enum err e = evaluate(r, &plain, &all);
     if (e != OK)
         return e;
-    add_text(r, at, at + strlen(at), false);
-    r->at = at + strlen(at);
-    return r->depth == 0 ? OK : wrong(r, "an if has no end", "");
+    if (n->pipe->assigns)
+        return wrong(r, "the variables of range are new ones: :=");
+    if (all.kind != VALUE_NONE && all.kind != VALUE_LIST && all.kind != VALUE_MAP)
+        return reason_set(r->why, ERR_INVALID, "line %zu: range goes over a list or a map, not %s",
+                          r->line, value_kind_name(&all));
+    return all.kind == VALUE_NONE || all.len == 0 ? run_body(r, n->otherwise, &r->dot)
+                                                  : run_rounds(r, n, &all);
+}
+
+static enum err run_action(struct rendering *r, const struct node *n)
+{
+    struct value value;
+    enum err e = evaluate(r, n->pipe, &value);
+    if (e == OK && n->pipe->name_count == 0)
+        value_print(r->out, &value, TEMPLATE_MAX_OUTPUT);
+    return e;
+}
+
+static enum err run_node(struct rendering *r, const struct node *n)
+{
+    switch (n->kind) {
+    case NODE_TEXT:
+        strbuf_add(r->out, n->text, n->len);
+        return work(r, 0);
+    case NODE_ACTION:
+        return run_action(r, n);
+    case NODE_RANGE:
+        return run_range(r, n);
+    case NODE_BREAK:
+    case NODE_CONTINUE:
+        r->leap = n->kind == NODE_BREAK ? LEAP_BREAK : LEAP_CONTINUE;
+        return OK;
+    default:
+        return run_if(r, n);
+    }
+}
+
+static enum err run_nodes(struct rendering *r, const struct node *n)
+{
+    enum err e = OK;
+    for (; e == OK && n != NULL && r->leap == LEAP_NONE; n = n->next) {
+        r->line = n->line;
+        e = run_node(r, n);
+        if (e == OK && r->out->len > TEMPLATE_MAX_OUTPUT)
+            e = wrong(r, "what comes out is too large");
+    }
+    return e;
 }
 
 static const char *or_default(const char *text, const char *otherwise)
@@ -406,23 +312,26 @@ static const char *or_default(const char *text, const char *otherwise)
     return text == NULL || *text == '\0' ? otherwise : text;
 }
 
-enum err template_render(const struct taskenv *env, const Pb__Template *t, struct strbuf *out,
-                         struct reason *why)
+enum err template_render(const struct taskenv *env, const struct template_files *files,
+                         const Pb__Template *t, struct strbuf *out, struct reason *why)
 {
+    static const struct value root = {.kind = VALUE_TEXT, .len = 1, .text = "$"};
     struct rendering r = {
-        .env = env,
+        .in = {env, files, t->err_missing_key},
         .arena = arena_new(SCRATCH_CAP),
-        .text = t->embedded_tmpl == NULL ? "" : t->embedded_tmpl,
-        .left = or_default(t->left_delim, "{{"),
-        .right = or_default(t->right_delim, "}}"),
         .out = out,
         .why = why,
-        .strict = t->err_missing_key,
-        .shown = {true},
+        .variables = {{.name = root}},
+        .variable_count = 1,
     };
-    enum err e = render(&r);
+    struct node *tree;
+    enum err e =
+        template_parse(r.arena, or_default(t->embedded_tmpl, ""), or_default(t->left_delim, "{{"),
+                       or_default(t->right_delim, "}}"), &tree, why);
+    if (e == OK)
+        e = run_nodes(&r, tree);
     arena_free(r.arena);
-    return e;
+    return e == OK ? OK : reason_add(why, e, "template");
 }
 
 enum err template_set_variables(struct taskenv *env, struct arena *a, const char *text,

@@ -41,7 +41,7 @@ int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size)
     memcpy(text, data, size);
     t.embedded_tmpl = text;
     t.err_missing_key = size % 2 == 1;
-    if (template_render(environment(a), &t, &out, &why) == OK)
+    if (template_render(environment(a), NULL, &t, &out, &why) == OK)
         must(out.len <= 2 * (size_t)TEMPLATE_MAX_OUTPUT + size);
     strbuf_free(&out);
     arena_free(a);

@@ -72,7 +72,7 @@ Test(template, a_wrong_one_fails_the_task_with_its_line)
     int k = fake_place(f, job_of("raw_exec", SH("true"), "a", "../../x", false));
     cr_assert(fake_await(f, i, FAILED, 10000) && fake_await(f, k, FAILED, 10000));
     const char *text = fake_task(f, i, "t")->events[2]->display_message;
-    cr_assert(strstr(text, "template, line 2: only env") != NULL, "%s", text);
+    cr_assert(strstr(text, "template: line 2: it needs Consul, Vault") != NULL, "%s", text);
     text = fake_task(f, k, "t")->events[2]->display_message;
     cr_assert(strstr(text, "outside of the task's directories") != NULL, "%s", text);
 }

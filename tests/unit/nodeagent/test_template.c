@@ -42,7 +42,7 @@ static enum err render(const char *text, const char **out, struct reason *why)
     struct strbuf b = STRBUF_INIT;
     Pb__Template t = PB__TEMPLATE__INIT;
     t.embedded_tmpl = arena_strdup(a, text);
-    enum err e = template_render(env, &t, &b, why);
+    enum err e = template_render(env, NULL, &t, &b, why);
     *out = arena_strdup(a, strbuf_text(&b));
     strbuf_free(&b);
     return e;
@@ -76,17 +76,42 @@ Test(template, renders_what_the_node_knows)
 Test(template, refuses_what_it_does_not_understand_and_names_the_line)
 {
     static const char *const cases[][2] = {
-        {"a\n{{ key \"x\" }}", "line 2: only env, envOrDefault"},
+        {"a\n{{ key \"x\" }}", "line 2: it needs Consul, Vault"},
         {"{{ env }}", "wrong number of arguments of \"env\""},
         {"{{ env \"a\" \"b\" \"c\" }}", "wrong number of arguments"},
+        {"{{ nonsense }}", "no function is called so"},
         {"{{ env \"a", "does not end"},
         {"{{ env \"a\"", "does not end"},
         {"{{ env \"a\" ) }}", "not understood"},
-        {"{{ end }}", "end stands where it means nothing"},
-        {"{{ else }}", "else stands where it means nothing"},
-        {"{{ if env \"a\" }}", "an if has no end"},
-        {"{{ /* }}", "a comment does not end"},
+        {"{{ end }}", "it stands where it means nothing: \"end\""},
+        {"{{ else }}", "it stands where it means nothing: \"else\""},
+        {"{{ if env \"a\" }}", "line 1: if has no end"},
+        {"{{ /* }}", "an action does not end"},
         {"{{ }}", "is missing"},
+        {"{{ if true }}\n{{ else }}\n{{ else }}{{ end }}", "line 1: if has no end"},
+        {"{{ if true }}{{ end x }}", "behind end stands more: \"x \""},
+        {"{{ range $i, $x = loop 2 }}{{ end }}", "are new ones"},
+        {"{{ range 3 }}{{ end }}", "range goes over a list or a map, not a number"},
+        {"{{ break }}", "belongs into a range"},
+        {"{{ $x }}", "there is no variable \"$x\""},
+        {"{{ if true }}{{ $x := 1 }}{{ end }}{{ $x }}", "there is no variable"},
+        {"{{ .Name }}", "nothing has no field \"Name\""},
+        {"{{ index (split \",\" \"a,b\") 2 }}", "index 2 is outside of a list of 2"},
+        {"{{ lt 1 \"2\" }}", "are not compared"},
+        {"{{ divide 0 1 }}", "no result"},
+        {"{{ toUpper 3 }}", "toUpper wants a text as argument 1, not a number"},
+        {"{{ \"a\" | \"b\" }}", "only a function stands after |"},
+        {"{{ parseJSON \"{\" }}", "it is no JSON"},
+        {"{{ \"a*\" | base64Decode }}", "no base64"},
+        {"{{ printf \"%d\" }}", "wants more values"},
+        {"{{ printf \"%d\" \"a\" }}", "%d is not for a text"},
+        {"{{ printf \"a\" 1 }}", "wants 0 values, not 1"},
+        {"{{ mustEnv \"NOT_SET\" }}", "nothing is called \"NOT_SET\""},
+        {"{{ file \"x\" }}", "there are no files"},
+        {"{{ \"\\q\" }}", "an escape in a string is not known"},
+        {"{{ (((1) }}", "a parenthesis does not end"},
+        {"{{ define \"x\" }}", "templates in templates"},
+        {"{{ 1x }}", "a number is not understood"},
         {"{{", "does not end"},
     };
     for (size_t i = 0; i < COUNT_OF(cases); i++) {
@@ -100,13 +125,15 @@ Test(template, refuses_what_it_does_not_understand_and_names_the_line)
 /* Pieces of the language in any order: it ends, and ends well or with a reason. */
 Test(template, any_order_of_its_pieces_does_no_harm)
 {
-    static const char *const pieces[] = {"{{",  "}}", "{{-", "-}}",   " ",      "\"", "`",
-                                         "env", "|",  "if",  "else",  "end",    "x",  "\\",
-                                         "\n",  "/*", "*/",  "\"a\"", "toUpper"};
+    static const char *const pieces[] = {
+        "{{",   "}}",  "{{-",   "-}}",  " ",       "\"",   "`",     "env",   "|",  "if",
+        "else", "end", "x",     "\\",   "\n",      "/*",   "*/",    "(",     ")",  ".",
+        "$x",   ":=",  "range", "with", "1",       ",",    "\"a\"", "index", ".a", "=",
+        "$i",   "and", "or",    "len",  "toUpper", "loop", "3 ",    "break"};
     unsigned seed = 42;
     for (int round = 0; round < 20000; round++) {
         char text[256] = "";
-        int count = rand_r(&seed) % 16;
+        int count = rand_r(&seed) % 24;
         for (int i = 0; i < count; i++)
             strcat(text, pieces[(size_t)rand_r(&seed) % COUNT_OF(pieces)]);
         struct reason why = {""};
@@ -208,9 +235,9 @@ Test(template, a_missing_variable_is_a_mistake_where_the_job_says_so)
     struct strbuf out = STRBUF_INIT;
     struct reason why = {""};
     t.embedded_tmpl = (char[]){"x\n{{ env \"NOTHING\" }}"};
-    cr_expect_eq(template_render(env, &t, &out, &why), OK);
+    cr_expect_eq(template_render(env, NULL, &t, &out, &why), OK);
     t.err_missing_key = true;
-    cr_expect_eq(template_render(env, &t, &out, &why), ERR_INVALID);
+    cr_expect_eq(template_render(env, NULL, &t, &out, &why), ERR_INVALID);
     cr_expect_not_null(strstr(why.text, "line 2"), "%s", why.text);
     cr_expect_not_null(strstr(why.text, "NOTHING"), "%s", why.text);
     strbuf_free(&out);
@@ -226,14 +253,158 @@ Test(template, what_would_not_fit_into_memory_is_refused_and_no_more)
         strbuf_printf(&text, " | replaceAll \"a\" \"%0128d\" | replaceAll \"0\" \"a\"", 0);
     strbuf_puts(&text, " }}");
     t.embedded_tmpl = (char *)(uintptr_t)strbuf_text(&text);
-    cr_expect_eq(template_render(env, &t, &out, &why), ERR_INVALID);
+    cr_expect_eq(template_render(env, NULL, &t, &out, &why), ERR_INVALID);
     cr_expect_not_null(strstr(why.text, "too large"), "%s", why.text);
     strbuf_clear(&text);
     for (int i = 0; i < 2000; i++) /* each gives little, all of them much */
         strbuf_printf(&text, "{{ \"%064d\" | replaceAll \"0\" \"%0512d\" | eq \"\" }}", 0, 0);
     t.embedded_tmpl = (char *)(uintptr_t)strbuf_text(&text);
-    cr_expect_eq(template_render(env, &t, &out, &why), ERR_INVALID);
+    cr_expect_eq(template_render(env, NULL, &t, &out, &why), ERR_INVALID);
     cr_expect_not_null(strstr(why.text, "too much memory"), "%s", why.text);
     strbuf_free(&text);
+    strbuf_free(&out);
+}
+
+static void expect(const char *const cases[][2], size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        const char *out;
+        struct reason why = {""};
+        cr_expect_eq(render(cases[i][0], &out, &why), OK, "%s: %s", cases[i][0], why.text);
+        cr_expect_str_eq(out, cases[i][1], "%s", cases[i][0]);
+    }
+}
+
+Test(template, branches_and_loops_nest)
+{
+    static const char *const cases[][2] = {
+        {"{{ if false }}a{{ else if eq 1 2 }}b{{ else if true }}c{{ else }}d{{ end }}", "c"},
+        {"{{ range split \",\" \"a,b,c\" }}<{{ . }}>{{ end }}", "<a><b><c>"},
+        {"{{ range $i, $x := split \",\" \"a,b\" }}{{ $i }}={{ $x }};{{ end }}", "0=a;1=b;"},
+        {"{{ range $x := loop 2 4 }}{{ $x }}{{ end }}", "23"},
+        {"{{ range split \",\" \"\" }}x{{ else }}none{{ end }}", "none"},
+        {"{{ range loop 5 }}{{ if eq . 1 }}{{ continue }}{{ end }}{{ if eq . 3 }}{{ break }}{{ end "
+         "}}{{ . }}{{ end }}!",
+         "02!"},
+        {"{{ range loop 2 }}{{ range loop 3 }}{{ if eq . 1 }}{{ break }}{{ end }}{{ . }}{{ end "
+         "}}-{{ end }}",
+         "0-0-"},
+        {"{{ with env \"COLOUR\" }}[{{ . }}]{{ else }}none{{ end }}", "[ Red ]"},
+        {"{{ with \"\" }}x{{ else with \"b\" }}{{ . }}{{ end }}", "b"},
+        {"{{ with $x := \"v\" }}{{ $x }}{{ . }}{{ end }}", "vv"},
+        {"{{ $x := 1 }}{{ if true }}{{ $x = add $x 1 }}{{ $y := $x }}{{ $y }}{{ end }}{{ $x }}",
+         "22"},
+        {"{{ $x := 1 }}{{ if true }}{{ $x := 2 }}{{ $x }}{{ end }}{{ $x }}", "21"},
+        {"a\n{{- range loop 2 }}\n  {{ . }}\n{{- end }}\nb", "a\n  0\n  1\nb"},
+        {"a {{- /* \" }} */ -}} b", "ab"},
+    };
+    expect(cases, COUNT_OF(cases));
+}
+
+Test(template, lists_and_maps_come_from_json_and_split)
+{
+    static const char *const cases[][2] = {
+        {"{{ with parseJSON `{\"b\":{\"c\":[1,2.5,\"x\",null,true]},\"a\":1000000}` }}{{ .b.c }} "
+         "{{ "
+         "index .b.c 2 }} {{ index . \"a\" }} {{ len .b.c }}{{ end }}",
+         "[1 2.5 x <no value> true] x 1000000 5"},
+        {"{{ range $k, $v := parseJSON `{\"b\":2,\"a\":1}` }}{{ $k }}{{ $v }}{{ end }}", "a1b2"},
+        {"{{ $d := parseJSON `{\"a\":{\"b\":\"c\"}}` }}{{ $d.a.b }}{{ ($d).a.b }}", "cc"},
+        {"{{ (parseJSON `{\"a\":1}`).missing }}", "<no value>"},
+        {"{{ parseJSON `{\"b\":[\"\\\"\",{}],\"a\":null}` | toJSON }}",
+         "{\"a\":null,\"b\":[\"\\\"\",{}]}"},
+        {"{{ split \",\" \"a,b\" | toJSONPretty }}", "[\n  \"a\",\n  \"b\"\n]"},
+        {"{{ \"a,b\" | split \",\" | join \"; \" }}", "a; b"},
+        {"{{ \"a,b\" | split \",\" | contains \"b\" }}{{ in (loop 3) 3 }}", "truefalse"},
+        {"{{ range parseJSON \"\" }}x{{ end }}", ""},
+    };
+    expect(cases, COUNT_OF(cases));
+}
+
+Test(template, functions_give_what_is_known_of_them)
+{
+    static const char *const cases[][2] = {
+        {"{{ \"Man\" | base64Encode }} {{ base64Encode \"M\" }} {{ \"TWE=\" | base64Decode }}",
+         "TWFu TQ== Ma"},
+        {"{{ \"TWE\" | base64Decode }}{{ base64URLEncode \"\\xfb\\xff\" }}", "Ma-_8="},
+        {"{{ sha256Hex \"\" }}",
+         "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"},
+        {"{{ \"abc\" | sha256Hex }}",
+         "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"},
+        {"{{ sha256Hex \"abcdbcdecdefdefgefghfghighijhijkijkljklmklmnlmnomnopnopq\" }}",
+         "248d6a61d20638b8e5c026930c3e6039a33ce45964ff2167f6ecedd419db06c1"},
+        {"{{ toTitle \"the quick\" }}{{ indent 2 \"a\\nb\" }}", "The Quick  a\n  b"},
+        {"{{ printf \"%s-%05d-%-4s|%4s|%q-%v-%.2f-%x%%\" \"a\" 42 \"b\" \"c\" \"d\\\"e\" true 1.5 "
+         "255 }}",
+         "a-00042-b   |   c|\"d\\\"e\"-true-1.50-ff%"},
+        {"{{ print 1 2 \"a\" }}{{ println \"b\" 3 }}", "1 2ab 3\n"},
+        {"{{ eq 1 2 3 1 }}{{ ne \"a\" \"b\" }}{{ lt 1 2 }}{{ gt 1.5 1 }}{{ le 2 2 }}{{ ge \"a\" "
+         "\"b\" }}",
+         "truetruetruetruetruefalse"},
+        {"{{ and 1 0 }}{{ and 1 \"x\" }}{{ or \"\" \"y\" }}{{ not 0 }}{{ or true mustEnv }}",
+         "0xytruetrue"},
+        {"{{ 7 | subtract 2 }} {{ 7 | divide 2 }} {{ modulo 2 7 }} {{ multiply 2 3.5 }} {{ minimum "
+         "2 "
+         "1 }}{{ maximum 2 1 }}",
+         "5 3 1 7 12"},
+        {"{{ parseInt \"8\" | add 1 }}{{ parseBool \"true\" }}{{ parseFloat \"0.1\" }}",
+         "9true0.1"},
+        {"{{ 0x1f }} {{ -3 }} {{ nil }} {{ true }} {{ \"\\u00e9\\t\" }}",
+         "31 -3 <no value> true \xc3\xa9\t"},
+    };
+    expect(cases, COUNT_OF(cases));
+}
+
+static enum err read_known(void *owner, const char *path, struct strbuf *out, struct reason *why)
+{
+    if (strcmp(path, "local/key") != 0)
+        return reason_set(why, ERR_INVALID, "file \"%s\": not there", path);
+    strbuf_add(out, owner, 4);
+    return OK;
+}
+
+Test(template, files_hold_any_bytes)
+{
+    const struct template_files files = {read_known, (char[]){'a', '\0', 'b', '\n'}};
+    struct strbuf out = STRBUF_INIT;
+    struct reason why = {""};
+    Pb__Template t = PB__TEMPLATE__INIT;
+    t.embedded_tmpl =
+        (char[]){"{{ file \"local/key\" }}{{ file \"local/key\" | base64Encode | base64Decode }}"};
+    cr_expect_eq(template_render(env, &files, &t, &out, &why), OK, "%s", why.text);
+    cr_expect(out.len == 8 && memcmp(out.data, "a\0b\na\0b\n", 8) == 0);
+    t.embedded_tmpl = (char[]){"\n{{ file \"other\" }}"};
+    cr_expect_eq(template_render(env, &files, &t, &out, &why), ERR_INVALID);
+    cr_expect_str_eq(why.text, "template: line 2: file \"other\": not there");
+    strbuf_free(&out);
+}
+
+Test(template, what_would_not_end_is_ended)
+{
+    static const char *const texts[] = {
+        "{{ range loop 60000 }}{{ range loop 60000 }}{{ end }}{{ end }}",
+        "{{ $x := \"aaaaaaaa\" }}{{ range loop 60000 }}{{ $x = print $x $x }}{{ end }}",
+        "{{ $x := printf \"%999d%999d\" 1 1 }}{{ range loop 60000 }}{{ $y := sha256Hex $x }}{{ end "
+        "}}",
+        "{{ range loop 60000 }}{{ $x := loop 60000 }}{{ end }}",
+    };
+    for (size_t i = 0; i < COUNT_OF(texts); i++) {
+        const char *out;
+        struct reason why = {""};
+        cr_expect_eq(render(texts[i], &out, &why), ERR_INVALID, "%s", texts[i]);
+        cr_expect(strstr(why.text, "too ") != NULL, "%s", why.text);
+    }
+}
+
+Test(template, other_delimiters_may_stand_for_the_braces)
+{
+    Pb__Template t = PB__TEMPLATE__INIT;
+    struct strbuf out = STRBUF_INIT;
+    struct reason why = {""};
+    t.embedded_tmpl = (char[]){"{{ x }} [[ env \"NOMAD_TASK_NAME\" ]] [[- \"]]\" -]] ."};
+    t.left_delim = (char[]){"[["};
+    t.right_delim = (char[]){"]]"};
+    cr_expect_eq(template_render(env, NULL, &t, &out, &why), OK, "%s", why.text);
+    cr_expect_str_eq(strbuf_text(&out), "{{ x }} t]].");
     strbuf_free(&out);
 }
