@@ -1,12 +1,17 @@
 #include "store/store.h"
 #include <errno.h>
+#include <fcntl.h>
 #include <lmdb.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #define DEFAULT_MAP (64ull << 30)
 #define MAX_READERS 126
+
+#define LOCK_FILE_BYTES 16384 /* more than LMDB takes for so many readers */
 
 struct txn {
     struct store *store;
@@ -38,6 +43,8 @@ static enum err err_of(int rc)
     case MDB_PAGE_NOTFOUND:
     case MDB_INVALID:
     case MDB_VERSION_MISMATCH:
+    case MDB_INCOMPATIBLE:
+    case MDB_NOTFOUND: /* of a table that must be there */
         return ERR_CORRUPT;
     case EACCES:
     case EPERM:
@@ -83,8 +90,26 @@ static int tables_open(struct store *s, const struct store_options *o)
     return mdb_txn_commit(t);
 }
 
+/* LMDB maps a sparse file for its readers. Where the disk is full, the first write to it would be
+ * answered with SIGBUS. */
+static int reserve_lock_file(const char *dir)
+{
+    char path[4096];
+    if (snprintf(path, sizeof path, "%s/lock.mdb", dir) >= (int)sizeof path)
+        return ENAMETOOLONG;
+    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0640);
+    if (fd < 0)
+        return 0; /* LMDB may do without, or says why not */
+    int rc = fallocate(fd, FALLOC_FL_KEEP_SIZE, 0, LOCK_FILE_BYTES) == 0 ? 0 : errno;
+    close(fd);
+    return rc == ENOSPC || rc == EDQUOT ? rc : 0;
+}
+
 static int env_open(struct store *s, const char *dir, const struct store_options *o)
 {
+    int reserved = reserve_lock_file(dir);
+    if (reserved != 0)
+        return reserved;
     int rc = mdb_env_create(&s->env);
     if (rc != 0)
         return rc;
@@ -220,11 +245,7 @@ void txn_abort(struct txn *t)
 
 enum err txn_commit(struct txn *t, struct reason *why)
 {
-    if (!t->write) {
-        txn_abort(t);
-        return OK;
-    }
-    if (t->error == OK) {
+    if (t->write && t->error == OK) {
         int rc = mdb_txn_commit(t->handle);
         t->handle = NULL; /* gone, whatever commit said */
         if (rc != 0)
@@ -324,6 +345,42 @@ uint64_t txn_bytes(struct txn *t, unsigned table)
 {
     MDB_stat s = table_stat(t, table);
     return (uint64_t)(s.ms_branch_pages + s.ms_leaf_pages + s.ms_overflow_pages) * s.ms_psize;
+}
+
+/* Each record is a list: how many pages, then their numbers, the highest first. */
+static bool is_list_of_pages(const MDB_val *v, size_t last)
+{
+    const size_t *list = v->mv_data;
+    size_t room = v->mv_size / sizeof *list;
+    if (room == 0 || list[0] >= room)
+        return false;
+    for (size_t i = 1; i <= list[0]; i++)
+        if (list[i] < 2 || list[i] > last || (i > 1 && list[i] >= list[i - 1]))
+            return false;
+    return true;
+}
+
+void txn_check_free_pages(struct txn *t)
+{
+    MDB_cursor *c;
+    MDB_val k, v;
+    MDB_envinfo info;
+    if (t->error != OK)
+        return;
+    mdb_env_info(t->store->env, &info);
+    int rc = mdb_cursor_open(t->handle, 0, &c);
+    if (rc != 0) {
+        fail_rc(t, rc);
+        return;
+    }
+    while ((rc = mdb_cursor_get(c, &k, &v, MDB_NEXT)) == 0)
+        if (!is_list_of_pages(&v, info.me_last_pgno)) {
+            rc = MDB_CORRUPTED;
+            break;
+        }
+    if (rc != MDB_NOTFOUND)
+        fail_rc(t, rc);
+    mdb_cursor_close(c);
 }
 
 /* ---- cursors */

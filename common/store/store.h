@@ -32,7 +32,8 @@ struct store_options {
     size_t table_count;
 };
 
-/* dir is made if it is missing (not if read_only); *out is untouched on error. */
+/* dir is made if it is missing (not if read_only); *out is untouched on error. A store that is
+ * damaged is often found to be (ERR_CORRUPT); to read it may also fault. */
 enum err store_open(struct store **out, const char *dir, const struct store_options *o,
                     struct reason *why);
 /* No transaction may be open. */
@@ -52,7 +53,8 @@ uint64_t store_room_bytes(const struct store *s); /* what the map still allows b
 struct txn *txn_read(struct store *s);
 /* Never NULL: what went wrong shows at commit. Waits for another writer. */
 struct txn *txn_write(struct store *s);
-/* Both take t. After an error the store is as before. ERR_NO_SPACE: the disk or the map is full. */
+/* Both take t. After an error the store is as before. ERR_NO_SPACE: the disk or the map is full. Of
+ * a reader, commit only says whether all could be read. */
 enum err txn_commit(struct txn *t, struct reason *why);
 void txn_abort(struct txn *t);
 bool txn_failed(const struct txn *t);
@@ -69,6 +71,8 @@ bool txn_del(struct txn *t, unsigned table, struct bytes key); /* whether it was
 void txn_clear(struct txn *t, unsigned table);
 uint64_t txn_count(struct txn *t, unsigned table);
 uint64_t txn_bytes(struct txn *t, unsigned table); /* of the pages it takes */
+/* Reads the list of free pages, which writers take from; fails t if it cannot be right. */
+void txn_check_free_pages(struct txn *t);
 
 /* ---- cursors: walk a table in order of its keys. Not across writes to the same table. */
 
