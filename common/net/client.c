@@ -198,7 +198,10 @@ static void deliver(struct call *call, nng_msg *msg)
     ProtobufCBinaryData payload;
     const Pb__Reply *reply = (const Pb__Reply *)envelope_unpack(
         a, &pb__reply__descriptor, REPLY_PAYLOAD, nng_msg_body(msg), nng_msg_len(msg), &payload);
-    if (reply == NULL || (reply->has_id && !id_equal(reply->id.data, call->id))) {
+    /* A server that could not read our request knows no id, and has not done anything either. */
+    bool ours = reply != NULL && (reply->has_id ? id_equal(reply->id.data, call->id)
+                                                : reply->code != PB__REPLY__CODE__OK);
+    if (!ours) {
         r.code = PB__REPLY__CODE__INTERNAL;
         r.reason = arena_printf(a, "%s answered with something that is no reply to us", c->addr);
     } else {
