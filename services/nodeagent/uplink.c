@@ -15,6 +15,8 @@
 #define FIRST_PAUSE_MS 50
 #define LAST_PAUSE_MS  5000
 #define DEFAULT_TTL_MS 10000
+#define LEAST_TTL_MS   100
+#define MOST_TTL_MS    3600000
 
 /* Each of the three exchanges fails and recovers on its own. */
 struct exchange {
@@ -69,7 +71,8 @@ static void pause_then(struct uplink *u, struct exchange *x, void (*then)(void *
 static bool is_out_of_reach(const struct response *r)
 {
     return r->code == PB__REPLY__CODE__TIMEOUT || r->code == PB__REPLY__CODE__UNAVAILABLE ||
-           r->code == PB__REPLY__CODE__NOT_LEADER;
+           r->code == PB__REPLY__CODE__NOT_LEADER ||
+           r->code == PB__REPLY__CODE__INTERNAL; /* it answers rubbish: another one may not */
 }
 
 static void cancel(struct exchange *x)
@@ -178,6 +181,12 @@ void uplink_node_changed(struct uplink *u)
 
 /* ---- registration and heartbeat */
 
+static uint32_t ttl_of(const Pb__HeartbeatReply *reply)
+{
+    uint32_t ms = reply != NULL && reply->ttl_ms > 0 ? reply->ttl_ms : DEFAULT_TTL_MS;
+    return ms < LEAST_TTL_MS ? LEAST_TTL_MS : ms > MOST_TTL_MS ? MOST_TTL_MS : ms;
+}
+
 static void on_registered(struct uplink *u)
 {
     u->registered = true;
@@ -206,7 +215,7 @@ static void on_beat(void *owner, const struct response *r)
     u->beat.pause_ms = 0;
     u->heard_ms = loop_now_ms(u->loop);
     learn_servers(u, reply);
-    u->ttl_ms = reply != NULL && reply->ttl_ms > 0 ? reply->ttl_ms : DEFAULT_TTL_MS;
+    u->ttl_ms = ttl_of(reply);
     if (!u->registered) {
         u->at_least = r->index;
         on_registered(u);
@@ -238,12 +247,27 @@ static void begin_beat(void *owner)
 
 /* ---- news */
 
+/* What is missing in a full list is killed. One that is older than what we have heard, or that does
+ * not say how old it is, is no ground for that. Servers that lost their state say so when the node
+ * registers. */
+static void refuse_list(struct uplink *u, const Pb__NodeNews *news)
+{
+    log_warn("list_refused", "index=%llu at_least=%llu", (unsigned long long)news->index,
+             (unsigned long long)u->at_least);
+    register_again(u);
+    pause_then(u, &u->poll, begin_poll);
+}
+
 static void on_poll(void *owner, const struct response *r)
 {
     struct uplink *u = owner;
     u->poll.call = NULL;
     if (r->code == PB__REPLY__CODE__OK && r->body != NULL) {
         const Pb__NodeNews *news = (const Pb__NodeNews *)r->body;
+        if (news->full && news->index < u->at_least) {
+            refuse_list(u, news);
+            return;
+        }
         u->poll.pause_ms = 0;
         u->since = u->at_least = news->index;
         u->options.on_news(u->options.owner, news);
