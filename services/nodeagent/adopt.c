@@ -133,8 +133,22 @@ static void task_run_adopt(struct task_run *t, bool same_boot)
 void orphan_free(struct orphan *o)
 {
     list_remove(&o->link);
+    struct alloc_run *run = map_get_id(o->runner->allocs, o->alloc);
+    if (run != NULL)
+        alloc_run_touch(run);
     supervisor_close(o->shim);
     free(o);
+}
+
+bool orphans_live(const struct runner *r, const uint8_t alloc[16])
+{
+    const struct orphan *o;
+    list_each(&r->orphans, struct orphan, link, o)
+    {
+        if (memcmp(o->alloc, alloc, sizeof o->alloc) == 0)
+            return true;
+    }
+    return false;
 }
 
 static void on_orphan_state(void *owner, const struct shim_message *m)
@@ -163,11 +177,12 @@ static bool is_claimed(const struct runner *r, const uint8_t alloc[16], const ch
     return false;
 }
 
-static void take_orphan(struct runner *r, const char *dir)
+static void take_orphan(struct runner *r, const uint8_t alloc[16], const char *dir)
 {
     struct orphan *o = xcalloc(1, sizeof *o);
     const struct supervisor_handlers h = {on_orphan_state, on_orphan_lost, o};
     o->runner = r;
+    memcpy(o->alloc, alloc, sizeof o->alloc);
     if (supervisor_attach(&o->shim, r->loop, dir, &h, NULL) != OK) {
         free(o);
         return;
@@ -185,7 +200,7 @@ static void look_through_alloc(struct runner *r, const char *path, const uint8_t
         if (entry->d_name[0] == '.' || is_claimed(r, alloc, entry->d_name))
             continue;
         if (snprintf(dir, sizeof dir, "%s/%s", path, entry->d_name) < (int)sizeof dir)
-            take_orphan(r, dir);
+            take_orphan(r, alloc, dir);
     }
     if (d != NULL)
         closedir(d);

@@ -2,6 +2,7 @@
  *
  * Hears     gateway (what is to run here, who wants to read a file: answers to its own polls)
  * Owns      DATA/state  its identity, its allocations and their tasks
+ *           DATA/spare  a copy of it, for when it is damaged
  *           DATA/alloc  the allocations' directories
  *           DATA/shim   one directory per task for its taskshim
  * Signals   TERM leaves the tasks running, unless stop_tasks_on_exit; USR1 logs a summary

@@ -2,6 +2,7 @@
 #include "gcwatch.h"
 #include "allocdir.h"
 #include "base/id.h"
+#include "base/log.h"
 #include "describe.h"
 #include "devicewatch.h"
 #include "nodemeta.h"
@@ -41,30 +42,51 @@ static void random_id(uint8_t out[ID_SIZE])
     out[8] = (uint8_t)((out[8] & 0x3f) | 0x80);
 }
 
+static Pb__LocalNode *new_identity(struct arena *a)
+{
+    uint8_t id[ID_SIZE], secret[ID_SIZE];
+    Pb__LocalNode *made = arena_alloc(a, sizeof *made);
+    pb__local_node__init(made);
+    random_id(id);
+    random_id(secret);
+    made->has_id = made->has_secret_id = true;
+    made->id = wire_id(a, id);
+    made->secret_id = wire_id(a, secret);
+    return made;
+}
+
+/* Greater than at any start before, also when those could not be written down or were lost. */
+static uint32_t next_start(const struct nodeagent *na, const Pb__LocalNode *known)
+{
+    uint32_t now_s = (uint32_t)(loop_wall_ns(na->loop) / 1000000000);
+    return known->starts + 1 > now_s ? known->starts + 1 : now_s;
+}
+
 /* The same as at the last start, else made now. */
 static enum err take_identity(struct nodeagent *na, struct reason *why)
 {
     char boot_id[64];
-    uint8_t id[ID_SIZE], secret[ID_SIZE];
-    Pb__LocalNode made = PB__LOCAL_NODE__INIT;
     Pb__LocalNode *known = local_node(na->local, na->arena);
+    bool is_new = known == NULL || known->id.len != ID_SIZE || known->secret_id.len != ID_SIZE;
     read_boot_id(boot_id);
-    na->same_boot = known != NULL && known->boot_id != NULL && strcmp(known->boot_id, boot_id) == 0;
-    if (known == NULL || known->id.len != ID_SIZE || known->secret_id.len != ID_SIZE) {
-        random_id(id);
-        random_id(secret);
-        made.has_id = made.has_secret_id = true;
-        made.id = wire_id(na->arena, id);
-        made.secret_id = wire_id(na->arena, secret);
-        known = &made;
-    }
+    if (is_new)
+        known = new_identity(na->arena);
+    /* Who is new here has no tasks of another boot, but may find shims of an agent whose state is
+     * lost. */
+    na->same_boot = is_new || (known->boot_id != NULL && strcmp(known->boot_id, boot_id) == 0);
     na->node->has_id = na->node->has_secret_id = true;
     na->node->id = known->id;
     na->node->secret_id = known->secret_id;
-    known->boot_id = boot_id;
+    known->boot_id = arena_strdup(na->arena, boot_id);
     known->has_starts = true;
-    na->starts = ++known->starts;
-    return local_put_node(na->local, known, why);
+    na->starts = known->starts = next_start(na, known);
+    enum err e = local_put_node(na->local, known, why);
+    if (e != ERR_NO_SPACE || is_new)
+        return e;
+    /* Its tasks are waiting to be watched: it is noted when there is room. */
+    log_error("local_state_not_written", "reason=%s", log_quote(why->text));
+    na->unwritten = known;
+    return OK;
 }
 
 /* ---- the parts together */
@@ -103,9 +125,12 @@ static uint64_t silence_ms(void *owner)
     return uplink_silence_ms(na->uplink);
 }
 
+/* A commit failed: what it held must be gathered once more. */
 static void on_news_lost(void *owner)
 {
     struct nodeagent *na = owner;
+    if (na->unwritten != NULL)
+        local_keep_node(na->local, na->unwritten);
     uplink_resync(na->uplink);
 }
 
@@ -228,6 +253,16 @@ static struct networks_options networks_settings(const struct nodeagent *na)
                                      .cni_config_dir = na->cni_config_dir};
 }
 
+/* The local state is read through mapped memory: a page that the disk does not give, or that was
+ * cut off, is answered so. The next agent finds out which, and goes on without it. */
+static void on_bus_error(int number)
+{
+    static const char text[] = "level=error svc=nodeagent event=local_state_unreadable "
+                               "reason=\"a page of it cannot be read: the agent ends\"\n";
+    if (write(STDERR_FILENO, text, sizeof text - 1) > 0)
+        raise(number);
+}
+
 enum err nodeagent_open(void *self, struct loop *l, struct reason *why)
 {
     struct nodeagent *na = self;
@@ -246,6 +281,8 @@ enum err nodeagent_open(void *self, struct loop *l, struct reason *why)
         e = find_program(na, "taskdock", &na->taskdock, why);
     if (e == OK)
         e = find_program(na, "taskmove", &na->taskmove, why);
+    sigaction(SIGBUS, &(struct sigaction){.sa_handler = on_bus_error, .sa_flags = SA_RESETHAND},
+              NULL);
     if (e == OK)
         e = local_open(&na->local, na->data_dir, why);
     if (e == OK)
@@ -278,6 +315,8 @@ enum err nodeagent_start(void *self, struct loop *l, struct reason *why)
     log_info("node", "id=%s name=%s data_dir=%s tree=%s", log_id(na->node->id.data),
              log_quote(na->node->name), log_quote(na->data_dir), trees[na->cgroups.kind]);
     runner_restore(na->runner, na->same_boot);
+    if (na->unwritten != NULL)
+        local_keep_node(na->local, na->unwritten);
     networks_start(na->networks, na->runner);
     uplink_start(na->uplink);
     devicewatch_start(na);

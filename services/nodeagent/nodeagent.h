@@ -35,7 +35,8 @@ struct nodeagent {
     struct arena *arena; /* of node; lives as long as we */
     Pb__Node *node;
     bool same_boot;
-    uint32_t starts; /* with this identity, this one included */
+    uint32_t starts;          /* of reports' sequence: greater with each start of the agent */
+    Pb__LocalNode *unwritten; /* who we are, which could not be noted yet; NULL: it is */
     struct cgroups cgroups;
     struct driver_host host;
     struct local *local;

@@ -71,6 +71,7 @@ struct orphan {
     struct link link;
     struct runner *runner;
     struct supervisor *shim;
+    uint8_t alloc[16];
 };
 
 struct runner {
@@ -79,12 +80,13 @@ struct runner {
     struct map *allocs; /* id -> struct alloc_run */
     struct link touched, orphans;
     struct step step;
-    struct timer retry;    /* of a commit that failed */
-    struct worker *worker; /* removes directories; NULL until needed */
-    uint32_t reports;      /* on allocations, made so far */
-    size_t waiting_count;  /* allocations that have an `after` */
-    size_t with_cores;     /* allocations that have `cores` */
-    struct core_set given; /* to tasks that live, as all others were told last */
+    struct timer retry;      /* of a commit that failed */
+    unsigned commits_failed; /* in a row */
+    struct worker *worker;   /* removes directories; NULL until needed */
+    uint32_t reports;        /* on allocations, made so far */
+    size_t waiting_count;    /* allocations that have an `after` */
+    size_t with_cores;       /* allocations that have `cores` */
+    struct core_set given;   /* to tasks that live, as all others were told last */
     bool any_given;
     bool stopping_all;
     void (*stopped)(void *owner);
@@ -133,5 +135,7 @@ void alloc_run_launch(struct alloc_run *run);
 void task_run_on_state(void *owner, const struct shim_message *m);
 void task_run_on_lost(void *owner);
 void orphan_free(struct orphan *o);
+/* Its tasks must not start: those of an agent that forgot them are still being killed. */
+bool orphans_live(const struct runner *r, const uint8_t alloc[16]);
 
 #endif

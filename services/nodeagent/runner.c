@@ -1,6 +1,7 @@
 #include "runner.h"
 #include "allocdir.h"
 #include "base/log.h"
+#include "daemon/daemon.h"
 #include "deadlines.h"
 #include "drivers/driver.h"
 #include "healthwatch.h"
@@ -14,6 +15,7 @@
 #include <string.h>
 
 #define COMMIT_RETRY_MS 1000
+#define SAID_EACH       60
 
 static void run_step(void *owner);
 
@@ -178,7 +180,8 @@ static void kill_task(struct task_run *t, const struct group_kill *kill)
 /* What one task's end means for the others, until nothing more follows. */
 static void settle_group(struct alloc_run *run)
 {
-    bool again = true, waits = waiting_is_on(run), stop = deadlines_stop_now(run);
+    bool again = true, stop = deadlines_stop_now(run);
+    bool waits = waiting_is_on(run) || orphans_live(run->runner, run->id);
     while (again) {
         again = false;
         for (size_t i = 0; i < run->task_count; i++) {
@@ -353,11 +356,16 @@ static bool is_unwritten(const struct alloc_run *run)
     return missing;
 }
 
-/* Nothing is done that is not written down: it waits until there is room. */
-static void on_commit_failed(struct runner *r, const struct reason *why)
+/* Nothing is done that is not written down: it waits until there is room. What is damaged stays so:
+ * the next agent can put it aside and adopt what runs, this one cannot. */
+static void on_commit_failed(struct runner *r, enum err e, const struct reason *why)
 {
     struct alloc_run *run;
-    log_error("local_state_not_written", "reason=%s", log_quote(why->text));
+    if (r->commits_failed++ % SAID_EACH == 0)
+        log_error("local_state_not_written", "times=%u reason=%s", r->commits_failed,
+                  log_quote(why->text));
+    if (e == ERR_CORRUPT)
+        daemon_end(1);
     list_each(&r->touched, struct alloc_run, touched, run)
     {
         run->dirty = true;
@@ -384,10 +392,15 @@ static void run_step(void *owner)
         if (run->dirty)
             alloc_run_save(run);
     }
-    if (local_commit(r->options.local, &why) == OK)
+    enum err e = local_commit(r->options.local, &why);
+    if (e == OK)
         act(r);
     else
-        on_commit_failed(r, &why);
+        on_commit_failed(r, e, &why);
+    if (e == OK && r->commits_failed > 0) {
+        log_info("local_state_written", "failed_before=%u", r->commits_failed);
+        r->commits_failed = 0;
+    }
     pinning_step(r); /* who has ended gives its cores back to all */
 }
 
