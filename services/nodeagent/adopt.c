@@ -1,6 +1,7 @@
 #include "allocdir.h"
 #include "base/id.h"
 #include "base/log.h"
+#include "containers.h"
 #include "healthwatch.h"
 #include "launch.h"
 #include "remains.h"
@@ -22,6 +23,21 @@ static void started(struct task_run *t, const struct shim_message *m)
         task_run_input(t, (struct task_input){.kind = TASK_IN_STARTED, .now_ns = m->started_at});
 }
 
+static void exited(struct task_run *t, const struct shim_message *m)
+{
+    struct arena *a = arena_new(1 << 16);
+    struct task_input in = {
+        .kind = TASK_IN_EXITED,
+        .now_ns = m->finished_at,
+        .exit_code = m->exit_code,
+        .signal = m->signal,
+        .oom_kills = m->oom_kills,
+    };
+    containers_add_end(t, a, &in);
+    task_run_input(t, in);
+    arena_free(a);
+}
+
 void task_run_on_state(void *owner, const struct shim_message *m)
 {
     struct task_run *t = owner;
@@ -39,13 +55,7 @@ void task_run_on_state(void *owner, const struct shim_message *m)
     case SHIM_EXITED:
         /* The start was missed: the agent was away, or the task was that quick. */
         started(t, m);
-        task_run_input(t, (struct task_input){
-                              .kind = TASK_IN_EXITED,
-                              .now_ns = m->finished_at,
-                              .exit_code = m->exit_code,
-                              .signal = m->signal,
-                              .oom_kills = m->oom_kills,
-                          });
+        exited(t, m);
         break;
     default:
         break;

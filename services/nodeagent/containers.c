@@ -1,9 +1,10 @@
 #include "containers.h"
+#include "allocdir.h"
 #include "base/log.h"
 #include "drivers/driver.h"
+#include "helper.h"
 #include <fcntl.h>
-#include <signal.h>
-#include <spawn.h>
+#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -62,21 +63,20 @@ static bool run_taskdock(struct slot *s)
     char id[ID_TEXT_SIZE];
     int ends[2];
     pid_t pid;
-    posix_spawn_file_actions_t actions;
+    struct reason why;
     if (pipe2(ends, O_CLOEXEC) != 0)
         return false;
     id_format(s->run->id, id);
-    char *argv[] = {(char[]){"taskdock"}, (char[]){"remove"}, xstrdup(h->docker_socket), id, NULL};
-    posix_spawn_file_actions_init(&actions);
-    posix_spawn_file_actions_adddup2(&actions, ends[1], STDOUT_FILENO);
-    int error = posix_spawn(&pid, h->dock, &actions, NULL, argv, (char *[]){NULL});
-    posix_spawn_file_actions_destroy(&actions);
-    free(argv[2]);
+    char *argv[] = {(char *)(uintptr_t)h->dock, (char[]){"remove"},
+                    (char *)(uintptr_t)h->docker_socket, id, NULL};
+    enum err e = helper_spawn(&pid, argv, -1, ends[1], &why);
     close(ends[1]);
     s->fd = ends[0];
-    if (error == 0)
+    if (e == OK)
         s->watch = watch_open(s->run->runner->loop, s->fd, WATCH_READ, on_said, s);
-    return error == 0;
+    else
+        log_warn("containers_left", "alloc=%s reason=%s", log_id(s->run->id), log_quote(why.text));
+    return e == OK;
 }
 
 static enum err ready(struct launch *l, void **slot, struct reason *why)
@@ -111,3 +111,40 @@ static void slot_free(void *slot)
 
 const struct alloc_step containers_step = {
     .name = "containers", .ready = ready, .end = end, .free = slot_free};
+
+/* ---- what taskdock leaves for us */
+
+static json_t *state_of(const struct task_run *t, struct arena *a)
+{
+    const struct runner *r = t->alloc->runner;
+    const char *dir = allocdir_shim_path(a, r->options.data_dir, t->alloc->id, t->name);
+    return json_load_file(arena_printf(a, "%s/container", dir), 0, NULL);
+}
+
+static const char *text_in(const json_t *state, const char *key, struct arena *a)
+{
+    const char *text = json_string_value(json_object_get(state, key));
+    return arena_strdup(a, text == NULL ? "" : text);
+}
+
+bool containers_places(const struct task_run *t, struct arena *a, struct usage_places *out)
+{
+    json_t *state = state_of(t, a);
+    const struct usage_places found = {text_in(state, "tree", a), text_in(state, "memory", a),
+                                       text_in(state, "cpu", a)};
+    json_decref(state);
+    if (found.tree[0] == '\0')
+        return false;
+    *out = found;
+    return true;
+}
+
+void containers_add_end(const struct task_run *t, struct arena *a, struct task_input *in)
+{
+    json_t *state = state_of(t, a);
+    const char *failed = text_in(state, "failed", a);
+    in->oom_kills += (uint32_t)json_integer_value(json_object_get(state, "oom_kills"));
+    if (in->text == NULL && failed[0] != '\0')
+        in->text = failed;
+    json_decref(state);
+}

@@ -3,6 +3,7 @@
 #include "cores.h"
 #include "devices.h"
 #include "devicewatch.h"
+#include "dockwatch.h"
 #include "fingerprint.h"
 #include "host.h"
 #include "volumes.h"
@@ -161,18 +162,6 @@ enum err describe_check_names(const struct nodeagent *na, struct reason *why)
     return OK;
 }
 
-/* NULL: there is none. */
-static const char *find_engine(const char *setting)
-{
-    static const char *const usual[] = {"/var/run/docker.sock", "/run/podman/podman.sock"};
-    if (setting[0] != '\0')
-        return setting;
-    for (size_t i = 0; i < COUNT_OF(usual); i++)
-        if (access(usual[i], R_OK | W_OK) == 0)
-            return usual[i];
-    return NULL;
-}
-
 enum err describe_node(struct nodeagent *na, struct reason *why)
 {
     struct arena *a = na->arena;
@@ -197,8 +186,7 @@ enum err describe_node(struct nodeagent *na, struct reason *why)
     node->status = PB__NODE__STATUS__READY;
     fingerprint_machine(a, &o, node);
     host_look(a, &na->cgroups, na->taskshim, na->chroot, &na->host);
-    na->host.dock = na->taskdock;
-    na->host.docker_socket = find_engine(na->docker_socket);
+    dockwatch_prepare(na);
     host_describe(a, &na->host, node, loop_wall_ns(na->loop));
     fingerprint_set(a, node, "norn.version", NORN_VERSION);
     /* Job files ask for it; what they mean is what Nomad 1.1 could do. */

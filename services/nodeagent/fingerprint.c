@@ -44,6 +44,18 @@ void fingerprint_set(struct arena *a, Pb__Node *node, const char *key, const cha
     node->n_attributes++;
 }
 
+void fingerprint_unset(Pb__Node *node, const char *key)
+{
+    size_t i = 0;
+    while (i < node->n_attributes && strcmp(node->attributes[i]->key, key) != 0)
+        i++;
+    if (i == node->n_attributes)
+        return;
+    node->n_attributes--;
+    memmove(node->attributes + i, node->attributes + i + 1,
+            (node->n_attributes - i) * sizeof *node->attributes);
+}
+
 static void set_number(struct arena *a, Pb__Node *node, const char *key, uint64_t number)
 {
     fingerprint_set(a, node, key, arena_printf(a, "%llu", (unsigned long long)number));

@@ -18,6 +18,7 @@ struct fingerprint_options {
 void fingerprint_machine(struct arena *a, const struct fingerprint_options *o, Pb__Node *node);
 /* Attributes are kept sorted by key. */
 void fingerprint_set(struct arena *a, Pb__Node *node, const char *key, const char *value);
+void fingerprint_unset(Pb__Node *node, const char *key);
 /* The first line of a file below the root. False: there is none, and out is "". */
 bool fingerprint_line(const struct fingerprint_options *o, const char *path, char *out, int room);
 /* The address that ports are reached at: of the chosen interface. */

@@ -51,25 +51,30 @@ static Pb__KeyValue *pair(struct arena *a, const char *key, const char *value)
     return kv;
 }
 
+void host_tell_driver(struct arena *a, const char *name, const char *reason, Pb__Node *node,
+                      Pb__DriverInfo *info)
+{
+    const char *good = arena_printf(a, "driver.%s", name);
+    const char *bad = arena_printf(a, "driver.%s.unhealthy", name);
+    const char *value = reason == NULL ? "1" : reason;
+    fingerprint_unset(node, reason == NULL ? bad : good);
+    fingerprint_unset(node, arena_printf(a, "driver.%s.version", name));
+    fingerprint_set(a, node, reason == NULL ? good : bad, value);
+    info->has_detected = info->has_healthy = info->detected = true;
+    info->healthy = reason == NULL;
+    info->health_description = arena_strdup(a, reason == NULL ? "Healthy" : reason);
+    info->attributes = arena_array(a, Pb__KeyValue *, 1);
+    info->n_attributes = 1;
+    info->attributes[0] = reason == NULL ? pair(a, good, "true") : pair(a, bad, value);
+}
+
 static void describe(struct arena *a, const struct driver *d, const struct driver_host *h,
                      Pb__Node *node, Pb__DriverInfo *info)
 {
     struct reason why = {""};
-    const char *attribute = arena_printf(a, "driver.%s", d->name);
+    bool healthy = d->fingerprint == NULL || d->fingerprint(h, &why) == OK;
     info->name = arena_strdup(a, d->name);
-    info->has_detected = info->has_healthy = info->detected = true;
-    info->healthy = d->fingerprint == NULL || d->fingerprint(h, &why) == OK;
-    info->health_description = arena_strdup(a, info->healthy ? "Healthy" : why.text);
-    info->attributes = arena_array(a, Pb__KeyValue *, 1);
-    info->n_attributes = 1;
-    if (info->healthy) {
-        info->attributes[0] = pair(a, attribute, "true");
-        fingerprint_set(a, node, attribute, "1");
-    } else {
-        attribute = arena_printf(a, "%s.unhealthy", attribute);
-        info->attributes[0] = pair(a, attribute, why.text);
-        fingerprint_set(a, node, attribute, why.text);
-    }
+    host_tell_driver(a, d->name, healthy ? NULL : why.text, node, info);
 }
 
 void host_describe(struct arena *a, const struct driver_host *h, Pb__Node *node, int64_t now_ns)

@@ -10,5 +10,8 @@ void host_look(struct arena *a, const struct cgroups *c, const char *shim, const
                struct driver_host *out);
 /* Drivers and their attributes: driver.NAME = 1, or driver.NAME.unhealthy = why. */
 void host_describe(struct arena *a, const struct driver_host *h, Pb__Node *node, int64_t now_ns);
+/* Of one that is described already. reason: why it does not work; NULL: it does. */
+void host_tell_driver(struct arena *a, const char *name, const char *reason, Pb__Node *node,
+                      Pb__DriverInfo *info);
 
 #endif

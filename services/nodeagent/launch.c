@@ -91,6 +91,8 @@ static enum err make_plan(struct launch *l, void **slot, struct reason *why)
     if (l->run->kill_signal == 0)
         return reason_set(why, ERR_INVALID, "kill_signal \"%s\" is not a signal",
                           l->task->kill_signal);
+    struct supervisor_spec network = {.netns = NULL};
+    networks_fill_spec(l, &network);
     struct driver_ask ask = {
         .arena = l->arena,
         .group = l->group,
@@ -101,6 +103,10 @@ static enum err make_plan(struct launch *l, void **slot, struct reason *why)
         .node = l->run->alloc->runner->options.node,
         .alloc = l->local->alloc,
         .host = l->run->alloc->runner->options.host,
+        .shim_dir = l->shim_dir,
+        .netns = network.netns,
+        .hostname = network.hostname,
+        .resolv_conf = network.resolv_conf,
     };
     enum err e = driver_make_plan(l->driver, &ask, &l->plan, why);
     l->recoverable = l->plan.recoverable;
@@ -131,13 +137,22 @@ static uint32_t log_files(const Pb__LogConfig *log)
     return log != NULL && log->max_files > 0 ? log->max_files : DEFAULT_LOG_FILES;
 }
 
+/* The driver's program must not take the job's variables for its own: see struct driver. */
+static char **environment_of(const struct launch *l, size_t *count)
+{
+    char **list = taskenv_list(l->env, l->arena, count);
+    for (size_t i = 0; l->driver->container && i < *count; i++)
+        list[i] = arena_printf(l->arena, "+%s", list[i]);
+    return list;
+}
+
 static enum err make_spec(const struct launch *l, struct supervisor_spec *out, struct reason *why)
 {
     const struct task_run *t = l->run;
     const struct runner *r = t->alloc->runner;
     char cgroup[600];
     size_t envc;
-    char **envp = taskenv_list(l->env, l->arena, &envc);
+    char **envp = environment_of(l, &envc);
     const Pb__LogConfig *log = l->task->log_config;
     cgroups_task_path(r->options.cgroups, t->alloc->id, t->name, cgroup, sizeof cgroup);
     if (taskenv_is_overgrown(l->env))
@@ -175,7 +190,8 @@ static enum err make_spec(const struct launch *l, struct supervisor_spec *out, s
         .mounts = l->plan.mounts,
         .mount_count = l->plan.mount_count,
     };
-    networks_fill_spec(l, out);
+    if (!l->driver->container)
+        networks_fill_spec(l, out);
     if (has_limits(&l->plan.limits))
         find_controllers(l, out);
     return pinning_spec(t, l->local->alloc, l->task, l->arena, out, why);
@@ -225,7 +241,8 @@ static const struct launch_step delay_step = {
 static const struct launch_step spawn_step = {
     .name = "spawn", .failure = TASK_IN_START_FAILED, .ready = spawn};
 static const struct launch_step *const steps[LAUNCH_STEPS + 1] = {
-    &payload_step, &artifact_step, &template_step, &plan_step, &delay_step, &spawn_step, NULL};
+    &payload_step, &artifact_step, &template_step, &plan_step,
+    &image_step,   &delay_step,    &spawn_step,    NULL};
 
 static void refuse(struct launch *l, enum task_input_kind kind, const struct reason *why)
 {

@@ -53,6 +53,8 @@ struct alloc_step {
     void (*free)(void *slot); /* the agent goes; what was made stays */
 };
 
+/* images.c */
+extern const struct launch_step image_step;
 /* payload.c, task_templates.c */
 extern const struct launch_step payload_step, template_step;
 /* artifacts.c */

@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "describe.h"
 #include "devicewatch.h"
+#include "dockwatch.h"
 #include "nodemeta.h"
 #include "wire/wire.h"
 #include <errno.h>
@@ -320,6 +321,7 @@ enum err nodeagent_start(void *self, struct loop *l, struct reason *why)
     networks_start(na->networks, na->runner);
     uplink_start(na->uplink);
     devicewatch_start(na);
+    dockwatch_start(na);
     na->diskwatch = diskwatch_new(l, na->runner, na->disk_interval_ms);
     na->gcwatch =
         gcwatch_new(l, &(struct gcwatch_options){
@@ -360,6 +362,7 @@ void nodeagent_close(void *self)
 {
     struct nodeagent *na = self;
     devicewatch_end(na);
+    dockwatch_end(na);
     gcwatch_free(na->gcwatch);
     forget_free(na->forget);
     diskwatch_free(na->diskwatch);

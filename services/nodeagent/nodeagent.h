@@ -19,7 +19,9 @@ struct nodeagent {
         *node_class, *meta, *region;
     const char *network_interface, *taskshim, *cgroup, *chroot, *http_addr, *reserved_ports;
     const char *taskfetch, *taskmove;
-    const char *taskdock, *docker_socket;
+    const char *taskdock, *docker_socket, *docker_allow_caps, *docker_auth_config;
+    bool docker_allow_privileged, docker_volumes, docker_devices, docker_gc_image;
+    uint64_t docker_interval_ms, docker_pull_timeout_ms, docker_gc_image_delay_ms;
     uint64_t artifact_max_mb, artifact_max_unpacked_mb, artifact_max_files, artifact_timeout_ms;
     bool artifact_checksum_required;
     const char *tasknet, *bridge_network_name, *bridge_network_subnet, *cni_path, *cni_config_dir;
@@ -50,6 +52,7 @@ struct nodeagent {
     struct nodemeta *nodemeta;
     struct gcwatch *gcwatch;
     struct devicewatch *devicewatch; /* NULL: no program */
+    struct dockwatch *dockwatch;     /* NULL: it is not looked at */
     void (*drained)(void *arg);
     void *drained_arg;
 };

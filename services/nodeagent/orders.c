@@ -1,4 +1,5 @@
 #include "orders.h"
+#include "containers.h"
 #include "run.h"
 #include <signal.h>
 #include <string.h>
@@ -114,14 +115,15 @@ size_t runner_look(struct runner *r, const uint8_t alloc[16], struct arena *a,
         const char *name = run->tasks[i].name;
         char tree[600], memory[600], cpu[600];
         cgroups_task_path(c, alloc, name, tree, sizeof tree);
-        if (!runs(&run->tasks[i]) || tree[0] == '\0')
+        struct usage_places places = {tree, memory, cpu};
+        if (!runs(&run->tasks[i]) ||
+            (!containers_places(&run->tasks[i], a, &places) && tree[0] == '\0'))
             continue;
         cgroups_limit_path(c, SHIM_MEMORY, alloc, name, memory, sizeof memory);
         cgroups_limit_path(c, SHIM_CPU, alloc, name, cpu, sizeof cpu);
         struct task_look *look = &(*out)[count++];
         look->task = arena_strdup(a, name);
-        usage_look(a, &(struct usage_places){tree, memory, cpu}, loop_wall_ns(r->loop),
-                   &look->look);
+        usage_look(a, &places, loop_wall_ns(r->loop), &look->look);
     }
     return count;
 }

@@ -13,12 +13,13 @@
 #define ENVIRONMENT_MAX 65536
 #define ROUNDS          20
 
-/* variable: "NAME=value", to stand there whole. */
+/* variable: "NAME=value", to stand there whole, or behind the + that it has for taskdock. */
 static bool holds(const char *environment, size_t len, const char *variable)
 {
     size_t size = strlen(variable) + 1; /* with its NUL */
     const char *p = environment, *end = environment + len;
     while (p < end) {
+        p += *p == '+';
         size_t left = (size_t)(end - p);
         if (left >= size && memcmp(p, variable, size) == 0)
             return true;

@@ -152,6 +152,17 @@ static unsigned on_fetching(struct task *t, const struct task_input *in)
     return TASK_DO_REPORT;
 }
 
+/* How far it is replaces how far it was. */
+static unsigned on_driver_says(struct task *t, const struct task_input *in)
+{
+    if (t->phase != TASK_STARTING)
+        return 0;
+    if (t->event_count > 0 && t->events[t->event_count - 1].type == TASK_EVENT_DRIVER)
+        free(t->events[--t->event_count].text);
+    EVENT(t, in, DRIVER, in->text);
+    return TASK_DO_REPORT;
+}
+
 static bool has_process(const struct task *t)
 {
     return t->phase == TASK_RUNNING || t->phase == TASK_DELAYING || t->phase == TASK_STOPPING;
@@ -161,7 +172,8 @@ static bool has_process(const struct task *t)
  */
 static void note_end(struct task *t, const struct task_input *in)
 {
-    bool oom_killed = in->oom_kills > 0 && in->signal == SIGKILL;
+    bool by_kill = in->signal == SIGKILL || in->exit_code == 128 + SIGKILL;
+    bool oom_killed = in->oom_kills > 0 && by_kill;
     const char *text = in->text;
     if (text == NULL && oom_killed)
         text = "OOM Killed";
@@ -328,6 +340,8 @@ unsigned task_step(struct task *t, const struct task_input *in)
     case TASK_IN_FETCH_FAILED:
     case TASK_IN_INVALID:
         return on_start_failed(t, in);
+    case TASK_IN_DRIVER_SAYS:
+        return on_driver_says(t, in);
     case TASK_IN_FETCHING:
         return on_fetching(t, in);
     case TASK_IN_EXITED:

@@ -38,6 +38,7 @@ enum task_input_kind {
     TASK_IN_STARTED,
     TASK_IN_START_FAILED,  /* text; recoverable */
     TASK_IN_FETCHING,      /* its artifacts, before it starts */
+    TASK_IN_DRIVER_SAYS,   /* text: what its driver is doing, before it starts */
     TASK_IN_FETCH_FAILED,  /* text; recoverable */
     TASK_IN_SETUP_FAILED,  /* text: its directory could not be made */
     TASK_IN_INVALID,       /* text: its configuration is wrong */

@@ -29,6 +29,7 @@ static const char *const type_names[TASK_EVENT_TYPES] = {
     [TASK_EVENT_FETCH_FAILURE] = "Failed Artifact Download",
     [TASK_EVENT_OVERDUE] = "Max Run Duration Exceeded",
     [TASK_EVENT_UNHEARD] = "Servers Unheard",
+    [TASK_EVENT_DRIVER] = "Driver",
 };
 
 const char *task_event_type_name(enum task_event_type type)
@@ -199,6 +200,9 @@ static void pack_particular(struct arena *a, Pb__TaskEvent *pb, const struct tas
     case TASK_EVENT_UNHEARD:
         pack_error(a, pb, e, &pb->message, "message");
         break;
+    case TASK_EVENT_DRIVER:
+        pack_error(a, pb, e, &pb->message, "driver_message");
+        break;
     case TASK_EVENT_NONE:
     case TASK_EVENT_TYPES:
         break;
@@ -239,6 +243,8 @@ static const char *text_key(enum task_event_type type)
         return "validation_error";
     case TASK_EVENT_DRIVER_FAILURE:
         return "driver_error";
+    case TASK_EVENT_DRIVER:
+        return "driver_message";
     case TASK_EVENT_FETCH_FAILURE:
         return "download_error";
     case TASK_EVENT_TERMINATED:

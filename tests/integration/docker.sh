@@ -1,29 +1,35 @@
 #!/usr/bin/env bash
-# Driver docker with an engine of the test's own: what it is asked to make, output, exit codes, signals, adoption, commands, and that
-# nothing is left behind.
+# Driver docker: first with an engine of the test's own (what it is asked to make, output, exit codes, signals, adoption, commands,
+# images, and that nothing is left behind), then with podman and docker where they are installed.
 . "$(dirname "$0")/lib.sh"
 suite_start ''
 engine=$WORK/engine.sock
 python3 "$(dirname "$0")/fake_engine.py" "$engine" "$WORK/engine.txt" 2>"$WORK/engine.err" &
-suites+=("$!")
+engine_pid=$!
+suites+=("$engine_pid")
 wait_for 60 'the engine answers' curl -sf --unix-socket "$engine" http://engine/v1.40/version
+echo '{"auths": {"https://index.docker.io/v1/": {"auth": "'"$(printf node:sesame | base64)"'"}}}' >"$WORK/auth.json"
+class=docks agent_runs=() agent_options=(--docker-interval-ms 200ms --docker-gc-image-delay-ms 1s --docker-auth-config "$WORK/auth.json")
 start_agent() {
-  "$BIN/nodeagent" --gateway "ipc://$DIR/run/gateway.sock" --gateway-poll "ipc://$DIR/run/gateway-poll.sock" --data-dir "$WORK/agent" \
-    --name docks --node-class docks --docker-socket "$engine" --stop-tasks-on-exit true >>"$WORK/agent.log" 2>&1 &
+  "${agent_runs[@]+"${agent_runs[@]}"}" "$BIN/nodeagent" --gateway "ipc://$DIR/run/gateway.sock" --gateway-poll "ipc://$DIR/run/gateway-poll.sock" \
+    --data-dir "$WORK/$class" --name "$class" --node-class "$class" --docker-socket "$engine" --stop-tasks-on-exit true \
+    "${agent_options[@]+"${agent_options[@]}"}" >>"$WORK/agent.log" 2>&1 &
   agent=$!
   suites+=("$agent")
 }
 start_agent
-node_ready() { api GET /v1/nodes | jq -e '.[] | select(.Name == "docks" and .Status == "ready")' >/dev/null; }
+node_ready() { api GET /v1/nodes | jq -e --arg n "$class" '.[] | select(.Name == $n and .Status == "ready")' >/dev/null; }
+healthy() { api GET /v1/nodes | jq -e --arg n "$class" --argjson is "$1" '.[] | select(.Name == $n) | .Drivers.docker.Healthy == $is' >/dev/null; }
 wait_for 60 'the node is ready' node_ready
-api GET /v1/nodes | jq -e '.[] | select(.Name == "docks") | .Drivers.docker.Healthy' >/dev/null || fail 'the driver is not healthy'
+wait_for 60 'the driver is healthy' healthy true
 
+restarts=0
 run_job() { # run_job ID TYPE CONFIG
-  jq -n --arg id "$1" --arg type "$2" --argjson config "$3" '
-    {Job: {ID: $id, Name: $id, Type: $type, Datacenters: ["dc1"], Constraints: [{LTarget: "${node.class}", RTarget: "docks", Operand: "="}],
+  jq -n --argjson restarts "$restarts" --arg id "$1" --arg type "$2" --argjson config "$3" --arg class "$class" '
+    {Job: {ID: $id, Name: $id, Type: $type, Datacenters: ["dc1"], Constraints: [{LTarget: "${node.class}", RTarget: $class, Operand: "="}],
       TaskGroups: [{Name: "g", Count: 1, EphemeralDisk: {SizeMB: 10}, ReschedulePolicy: {Attempts: 0, Unlimited: false},
-        RestartPolicy: {Attempts: 0, Mode: "fail", Interval: 60000000000, Delay: 1000000000}, Networks: [{DynamicPorts: [{Label: "web", To: 8080}]}],
-        Tasks: [{Name: "t", Driver: "docker", User: "web", Config: $config, Env: {COLOR: "red"}, KillTimeout: 20000000000,
+        RestartPolicy: {Attempts: $restarts, Mode: "fail", Interval: 60000000000, Delay: 1000000000}, Networks: [{DynamicPorts: [{Label: "web", To: 8080}]}],
+        Tasks: [{Name: "t", Driver: "docker", User: "web", Config: $config, Env: {COLOR: "red", LD_PRELOAD: "/nonexistent.so"}, KillTimeout: 20000000000,
           Resources: {CPU: 100, MemoryMB: 64}, LogConfig: {MaxFiles: 2, MaxFileSizeMB: 2}}]}]}}' >"$WORK/$1.json"
   api PUT /v1/jobs "$(cat "$WORK/$1.json")" >/dev/null
 }
@@ -40,22 +46,56 @@ wait_for 60 'its output is there' said
 api GET "/v1/allocation/$words" | jq -e '[.TaskStates.t.Events[].DisplayMessage] | any(. == "Exit Code: 3")' >/dev/null || fail 'not exit code 3'
 sed -n 's/^created //p' "$WORK/engine.txt" | head -1 >"$WORK/made.json"
 port=$(api GET "/v1/allocation/$words" | jq -r '.AllocatedResources.Shared.Ports[0].Value')
-jq -e --arg id "$words" --arg port "$port" --arg dir "$WORK/agent/alloc/$words" '
+jq -e --arg id "$words" --arg port "$port" --arg dir "$WORK/docks/alloc/$words" '
   .Image == "box:1" and .User == "web" and .WorkingDir == "/" and .Labels == {a: "b", "org.norn.alloc": $id, "org.norn.task": "t"} and
   .HostConfig.PortBindings["8080/tcp"] == [{HostPort: $port}] and .HostConfig.ReadonlyRootfs and .HostConfig.CapDrop == ["mknod"] and
   .HostConfig.Memory == 134217728 and .HostConfig.MemoryReservation == 67108864 and
   .HostConfig.Binds == [$dir + "/alloc:/alloc", $dir + "/t/local:/local", $dir + "/t/secrets:/secrets", $dir + "/t/data:/data:ro"] and
-  (.Env | any(. == "COLOR=red")) and (.Env | all(startswith("PATH=") | not))' "$WORK/made.json" >/dev/null || fail "$(jq . "$WORK/made.json")"
+  (.Env | any(. == "COLOR=red")) and (.Env | any(. == "LD_PRELOAD=/nonexistent.so")) and .HostConfig.LogConfig.Type == "none" and (.Env | all(startswith("PATH=") | not))' "$WORK/made.json" >/dev/null || fail "$(jq . "$WORK/made.json")"
 wait_for 60 'it is taken away' grep -q "^removed t-$words" "$WORK/engine.txt"
 
 note 'what cannot be made is said'
 run_job missing batch '{"image": "nobody:2"}'
 wait_for 60 'it has failed' allocs_are missing failed 1
-why() { logs -stderr "$(id_of missing)" | grep -q 'pull nobody:2: nobody has it'; }
-wait_for 60 'why is said' why
+events() { api GET "/v1/allocation/$(id_of "$1")" | jq -r '.TaskStates.t.Events[] | .Type + ": " + .DisplayMessage'; }
+events missing | grep -q '^Driver Failure: .*pull nobody:2: nobody has it' || fail "not why there is no image: $(events missing)"
+events missing | grep -q '^Driver: Downloading image nobody:2' || fail "not that it was looked for: $(events missing)"
+run_job unmade batch '{"image": "box:1", "command": "/nowhere/at/all"}'
+wait_for 60 'it has failed' allocs_are unmade failed 1
+events unmade | grep -q '^Terminated: Exit Code: 125, Exit Message: "start the container: ' || fail "not why there is no container: $(events unmade)"
+run_job memory batch '{"image": "box:1", "labels": {"OOM": "1"}, "command": "sh", "args": ["-c", "exit 137"]}'
+wait_for 60 'it has failed' allocs_are memory failed 1
+events memory | grep -q '^Terminated: Exit Code: 137, Exit Message: "OOM Killed"' || fail "not what killed it: $(events memory)"
 run_job wrong batch '{"image": "box:1", "volumes": ["/etc:/etc"]}'
 wait_for 60 'it is refused' allocs_are wrong failed 1
 api GET "/v1/allocation/$(id_of wrong)" | grep -q 'must be one of its host volumes' || fail 'not why a directory of the node is refused'
+
+note 'a symlink of the task leads no engine out of its directory'
+restarts=1
+run_job link batch '{"image": "box:1", "command": "sh", "volumes": ["local/x/etc:/mnt"],
+  "args": ["-c", "cd '"$WORK"'/docks/alloc/$NOMAD_ALLOC_ID/t/local && rm -r x && ln -s / x; exit 1"]}'
+restarts=0
+wait_for 60 'it has failed' allocs_are link failed 1
+events link | grep -q 'a symlink is on the way' || fail "it was followed: $(events link)"
+
+note 'images come with credentials, and go when they are not used'
+run_job own batch '{"image": "private:1", "command": "true", "auth": {"username": "job", "password": "sesame"}}'
+wait_for 60 'it has ended' allocs_are own complete 1
+grep -q '^pulled private:1 job$' "$WORK/engine.txt" || fail "$(grep private "$WORK/engine.txt")"
+wait_for 60 'the image has gone' grep -q '^image removed private:1' "$WORK/engine.txt"
+run_job nodes batch '{"image": "private:1", "command": "true"}'
+wait_for 60 'it has ended' allocs_are nodes complete 1
+grep -q '^pulled private:1 node$' "$WORK/engine.txt" || fail "$(grep private "$WORK/engine.txt")"
+run_job soft batch '{"image": "box:1", "command": "true", "force_pull": true, "auth_soft_fail": true, "auth": {"username": "job", "password": "x"}}'
+wait_for 60 'it has ended' allocs_are soft complete 1
+run_job late batch '{"image": "slow:1", "command": "true", "image_pull_timeout": "1s"}'
+wait_for 60 'it has failed' allocs_are late failed 1
+events late | grep -q 'its time was over (image_pull_timeout)' || fail "not that its time was over: $(events late)"
+run_job stopped service '{"image": "slow:1", "command": "sleep", "args": ["3600"]}'
+downloading() { events stopped | grep -q '^Driver: Downloading image slow:1'; }
+wait_for 60 'it is being downloaded' downloading
+"$NCTL" stop -detach stopped >/dev/null
+wait_for 60 'it has ended' allocs_are stopped complete 1
 
 note 'it runs on while the agent is away, and hears signals'
 run_job long service '{"image": "box:1", "command": "sh", "args": ["-c", "trap \"echo caught; exit 0\" TERM; i=0; while :; do i=$((i+1)); echo line $i; sleep 0.05; done"]}'
@@ -93,6 +133,15 @@ wait_for 60 'its container is there' made
 pkill -KILL -f "^taskdock run $engine t-$killed" || fail 'there is no taskdock'
 wait_for 60 'it has failed' allocs_are killed failed 1
 wait_for 60 'its container has gone' grep -q "^removed t-$killed" "$WORK/engine.txt"
-[ "$(curl -s --unix-socket "$engine" 'http://engine/v1.40/containers/json?filters=%7B%22label%22%3A%5B%22org.norn.task%3Dt%22%5D%7D')" = '[]' ] || fail 'containers are left'
+none_left() { [ "$(curl -s --unix-socket "$engine" 'http://engine/v1.40/containers/json?all=1&filters=%7B%22label%22%3A%5B%22org.norn.task%3Dt%22%5D%7D')" = '[]' ]; }
+wait_for 60 'no container is left' none_left
 [ ! -s "$WORK/engine.err" ] || grep -q BrokenPipe "$WORK/engine.err" || fail "the engine: $(tail -n 3 "$WORK/engine.err")"
+
+note 'an engine that goes makes the driver unhealthy'
+kill -TERM "$engine_pid"
+wait_for 60 'the driver is not healthy' healthy false
+api GET "/v1/node/$(api GET /v1/nodes | jq -r '.[] | select(.Name == "docks") | .ID')" |
+  jq -e '.Attributes["driver.docker.unhealthy"] != null and .Attributes["driver.docker"] == null' >/dev/null || fail 'its attributes do not say so'
+kill -TERM "$agent"
+wait "$agent" || fail "the agent exited $?"
 suite_stop

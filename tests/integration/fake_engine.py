@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """A container engine for tests, as far as taskdock needs one: Docker's API on a unix socket, where containers are processes of
-this machine without any isolation. usage: fake_engine.py SOCKET LOG; the image "box:1" can be pulled, no other."""
-import http.server, json, os, re, signal, socketserver, struct, subprocess, sys, threading, time, urllib.parse
+this machine without any isolation. usage: fake_engine.py SOCKET LOG; the image "box:1" can be pulled, "private:1" with the
+password "sesame", and "slow:1" takes until the file LOG.go is there."""
+import base64, http.server, json, os, re, signal, socketserver, struct, subprocess, sys, threading, time, urllib.parse
 
 SOCKET, LOG = sys.argv[1:3]
 lock = threading.Lock()
@@ -20,6 +21,7 @@ class Container:
 
     def start(self):
         env = dict(e.split('=', 1) for e in self.body['Env'])
+        env.pop('LD_PRELOAD', None)  # a container has its own; here it would be of this machine
         self.process = subprocess.Popen(self.body['Cmd'], env={'PATH': os.environ['PATH'], **env}, stdout=subprocess.PIPE,
                                         stderr=subprocess.PIPE, start_new_session=True)
         pumps = [threading.Thread(target=self.pump, args=(1, self.process.stdout)), threading.Thread(target=self.pump, args=(2, self.process.stderr))]
@@ -46,6 +48,11 @@ class Container:
             self.code = code if code >= 0 else 128 - code
             self.attached = None
             self.output.notify_all()
+
+    def wait(self):
+        with self.output:
+            while self.attached is not None:
+                self.output.wait()
 
     def runs(self):
         return self.process is not None and self.attached is not None
@@ -113,6 +120,17 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.end_headers()
             self.wfile.write(data)
 
+    def pull(self, image):
+        auth = self.headers.get('X-Registry-Auth')
+        said = json.loads(base64.urlsafe_b64decode(auth)) if auth else {}
+        note(f'pulled {image} {said.get("username", "-")}')
+        if image == 'private:1' and said.get('password') != 'sesame' or image not in ('box:1', 'private:1', 'slow:1'):
+            return self.reply(200, chunks=['{"status":"looking"}\n', '{"error":"nobody has ', 'it"}\n'])
+        while image == 'slow:1' and not os.path.exists(LOG + '.go'):
+            time.sleep(0.05)
+        images.add(image)
+        return self.reply(200, chunks=['{"status":"a"}\n{"sta', 'tus":"b"}'])
+
     def answer(self):
         url = urllib.parse.urlsplit(self.path)
         path, query = url.path.removeprefix('/v1.40'), dict(urllib.parse.parse_qsl(url.query))
@@ -123,11 +141,11 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if m := re.fullmatch(r'/images/(.+)/json', path):
             return self.reply(200, {}) if m[1] in images else self.reply(404, {'message': f'no such image: {m[1]}'})
         if path == '/images/create':
-            note('pulled ' + query['fromImage'])
-            if query['fromImage'] != 'box:1':
-                return self.reply(200, chunks=['{"status":"looking"}\n', '{"error":"nobody has ', 'it"}\n'])
-            images.add('box:1')
-            return self.reply(200, chunks=['{"status":"a"}\n{"sta', 'tus":"b"}'])
+            return self.pull(query['fromImage'])
+        if self.command == 'DELETE' and (m := re.fullmatch(r'/images/(.+)', path)):
+            images.discard(m[1])
+            note('image removed ' + m[1])
+            return self.reply(200, [])
         if path == '/images/load':
             images.add(body.decode().strip())
             return self.reply(200, {})
@@ -138,8 +156,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
             note('created ' + body.decode())
             return self.reply(201, {'Id': query['name']})
         if path == '/containers/json':
-            label = json.loads(query['filters'])['label'][0].split('=', 1)
-            return self.reply(200, [{'Id': n} for n, c in list(containers.items()) if c.body['Labels'].get(label[0]) == label[1]])
+            filters = json.loads(query['filters'])
+            label = filters.get('label', ['='])[0].split('=', 1)
+            return self.reply(200, [{'Id': n} for n, c in list(containers.items())
+                                    if c.body['Labels'].get(label[0]) == label[1] or c.body['Image'] in filters.get('ancestor', [])])
         if m := re.fullmatch(r'/exec/(\d+)/(start|json)', path):
             command = commands[m[1]]
             if m[2] == 'json':
@@ -169,8 +189,11 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if m[2] == '/kill':
             os.killpg(c.process.pid, int(query['signal']))
             return self.reply(204)
+        if m[2] == '/wait':
+            c.wait()
+            return self.reply(200, {'StatusCode': c.code})
         if m[2] == '/json':
-            return self.reply(200, {'State': {'Running': c.runs(), 'ExitCode': c.code}})
+            return self.reply(200, {'State': {'Running': c.runs(), 'ExitCode': c.code, 'OOMKilled': 'OOM' in c.body['Labels']}})
         with c.output:  # so that nothing is written before, and nothing missed behind it
             self.wfile.write(b'HTTP/1.1 200 OK\r\nContent-Type: application/vnd.docker.raw-stream\r\n\r\n')
             self.wfile.flush()

@@ -13,7 +13,9 @@
 #include <termios.h>
 #include <unistd.h>
 
-#define FAILED 126
+#define FAILED       126
+#define END_AGAIN_MS 20
+#define END_TRIES    250
 
 struct command {
     struct dock dock; /* its output is the command's */
@@ -24,7 +26,7 @@ struct command {
 
 static enum err make(struct command *c, char **words, int count, struct reason *why)
 {
-    char path[512];
+    char path[DOCK_PATH];
     json_t *list = json_array(), *made = NULL;
     for (int i = 0; i < count; i++)
         json_array_append_new(list, json_string(words[i]));
@@ -47,7 +49,7 @@ static enum err make(struct command *c, char **words, int count, struct reason *
 
 static enum err start(struct command *c, struct reason *why)
 {
-    char path[512];
+    char path[DOCK_PATH];
     json_t *body = json_pack("{sb,sb}", "Detach", 0, "Tty", c->dock.raw);
     dock_path(path, "/exec/%s/start", c->id);
     struct question q = dock_ask(&c->dock, "POST", path);
@@ -55,15 +57,14 @@ static enum err start(struct command *c, struct reason *why)
     enum err e = engine_ask(&q, &c->dock.output, why);
     json_decref(body);
     if (e == OK && c->dock.output.status >= 400)
-        e = reason_set(why, ERR_UNAVAILABLE, "the engine does not start it: %u",
-                       c->dock.output.status);
+        e = engine_refusal(&c->dock.output, CALL_MS, why);
     c->dock.output.body = (struct body){.kind = BODY_OPEN}; /* taken over, whatever its head says */
     return e;
 }
 
 static json_t *inspect(const struct command *c)
 {
-    char path[512];
+    char path[DOCK_PATH];
     struct reason why;
     json_t *state = NULL;
     dock_path(path, "/exec/%s/json", c->id);
@@ -74,7 +75,7 @@ static json_t *inspect(const struct command *c)
 static void tell_size(const struct command *c)
 {
     struct winsize size;
-    char path[512];
+    char path[DOCK_PATH];
     struct reason why;
     if (!c->dock.raw || ioctl(STDIN_FILENO, TIOCGWINSZ, &size) != 0 || size.ws_row == 0)
         return;
@@ -156,15 +157,30 @@ static void kill_tree(pid_t pid, int depth)
     }
 }
 
-static int conclude(const struct command *c)
+/* Its output ends a little before the engine knows its exit code. */
+static json_t *final_state(const struct command *c)
 {
     json_t *state = inspect(c);
+    for (int i = 0; !c->told_to_go && i < END_TRIES; i++) {
+        if (!json_is_true(json_object_get(state, "Running")))
+            break;
+        json_decref(state);
+        poll(NULL, 0, END_AGAIN_MS);
+        state = inspect(c);
+    }
+    return state;
+}
+
+static int conclude(const struct command *c)
+{
+    json_t *state = final_state(c);
     pid_t pid = (pid_t)json_integer_value(json_object_get(state, "Pid"));
-    int code = (int)json_integer_value(json_object_get(state, "ExitCode"));
     bool runs = json_is_true(json_object_get(state, "Running"));
+    bool known = json_is_integer(json_object_get(state, "ExitCode"));
+    int code = known ? (int)json_integer_value(json_object_get(state, "ExitCode")) : FAILED;
     json_decref(state);
     if (!c->told_to_go)
-        return state == NULL ? FAILED : code;
+        return code;
     if (runs && pid > 1)
         kill_tree(pid, 0);
     return 128 + SIGKILL;

@@ -1,7 +1,11 @@
 #include "dock.h"
 #include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <unistd.h>
+
+#define REMOVE_AGAIN_MS 100
+#define REMOVE_TRIES    100
 
 struct question dock_ask(const struct dock *d, const char *method, const char *path)
 {
@@ -9,9 +13,32 @@ struct question dock_ask(const struct dock *d, const char *method, const char *p
         .socket = d->socket, .method = method, .path = path, .file = -1, .timeout_ms = CALL_MS};
 }
 
-void dock_path(char out[512], const char *format, const char *name)
+void dock_path(char out[DOCK_PATH], const char *format, const char *name)
 {
-    snprintf(out, 512, format, name);
+    snprintf(out, DOCK_PATH, format, name);
+}
+
+static enum err exists(const struct dock *d, const char *name, struct reason *why)
+{
+    char path[DOCK_PATH];
+    dock_path(path, "/containers/%s/json", name);
+    struct question q = dock_ask(d, "GET", path);
+    return engine_call(&q, NULL, why);
+}
+
+/* Where another removes it already, we wait for that. */
+enum err dock_remove(const struct dock *d, const char *name, struct reason *why)
+{
+    char path[DOCK_PATH];
+    dock_path(path, "/containers/%s?force=1&v=1", name);
+    struct question q = dock_ask(d, "DELETE", path);
+    enum err e = engine_call(&q, NULL, why);
+    for (int i = 0; e == ERR_EXISTS && i < REMOVE_TRIES; i++) {
+        poll(NULL, 0, REMOVE_AGAIN_MS);
+        if (exists(d, name, why) == ERR_NOT_FOUND)
+            e = OK;
+    }
+    return e == ERR_NOT_FOUND ? OK : e;
 }
 
 static void write_all(int fd, const char *data, size_t len)

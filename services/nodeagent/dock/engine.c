@@ -1,5 +1,4 @@
 #include "engine.h"
-#include "base/strbuf.h"
 #include <errno.h>
 #include <poll.h>
 #include <stdio.h>
@@ -72,6 +71,8 @@ static bool send_question(const struct question *q, int fd)
     char *json = q->json == NULL ? NULL : json_dumps(q->json, JSON_COMPACT);
     strbuf_printf(&text, "%s " API "%s HTTP/1.1\r\nHost: engine\r\nConnection: close\r\n",
                   q->method, q->path);
+    if (q->auth != NULL)
+        strbuf_printf(&text, "X-Registry-Auth: %s\r\n", q->auth);
     if (json != NULL)
         strbuf_printf(&text, "Content-Type: application/json\r\nContent-Length: %zu\r\n\r\n%s",
                       strlen(json), json);
@@ -98,27 +99,51 @@ static bool read_more(struct answer *a, int timeout_ms)
     return n > 0 || (n < 0 && errno == EINTR);
 }
 
-static bool read_head(struct answer *a, int timeout_ms)
+/* As head_read. */
+static int take_head(struct answer *a)
 {
     struct head head;
-    int done;
-    while ((done = head_read(a->bytes, a->have, &head)) == 0)
-        if (!read_more(a, timeout_ms))
-            return false;
+    int done = head_read(a->bytes, a->have, &head);
+    if (done <= 0)
+        return done;
     a->status = head.status;
     a->body = head.body;
     a->at = head.size;
+    return 1;
+}
+
+static bool read_head(struct answer *a, int timeout_ms)
+{
+    int done;
+    while ((done = take_head(a)) == 0)
+        if (!read_more(a, timeout_ms))
+            return false;
     return done > 0;
+}
+
+/* *sent false: not all of it could be; an engine that refuses early answers and reads no further,
+ * and what it says counts. */
+static enum err begin(const struct question *q, struct answer *out, bool *sent, struct reason *why)
+{
+    *out = (struct answer){.fd = -1};
+    enum err e = connect_to(q->socket, &out->fd, why);
+    if (e == OK)
+        *sent = send_question(q, out->fd);
+    return e;
+}
+
+enum err engine_send(const struct question *q, struct answer *out, struct reason *why)
+{
+    bool sent;
+    return begin(q, out, &sent, why);
 }
 
 enum err engine_ask(const struct question *q, struct answer *out, struct reason *why)
 {
-    *out = (struct answer){.fd = -1};
-    enum err e = connect_to(q->socket, &out->fd, why);
+    bool sent;
+    enum err e = begin(q, out, &sent, why);
     if (e != OK)
         return e;
-    /* An engine that refuses early answers and reads no further: what it says counts. */
-    bool sent = send_question(q, out->fd);
     if (read_head(out, q->timeout_ms))
         return OK;
     answer_close(out);
@@ -158,6 +183,36 @@ ssize_t answer_read(struct answer *a, void *out, size_t room, int timeout_ms)
     }
 }
 
+/* What is in a->bytes of the body goes to text. */
+static void take_body(struct answer *a, struct strbuf *text)
+{
+    while (a->at < a->have && !a->body.ended && !a->body.broken) {
+        const char *data;
+        size_t len;
+        a->at += body_take(&a->body, a->bytes + a->at, a->have - a->at, &data, &len);
+        strbuf_add(text, data, len);
+    }
+    a->at = a->have = 0;
+}
+
+int answer_step(struct answer *a, struct strbuf *text)
+{
+    ssize_t n = a->have == sizeof a->bytes
+                    ? 0
+                    : recv(a->fd, a->bytes + a->have, sizeof a->bytes - a->have, MSG_DONTWAIT);
+    if (n < 0 && (errno == EAGAIN || errno == EINTR))
+        return 0;
+    a->have += n > 0 ? (size_t)n : 0;
+    int done = a->status == 0 ? take_head(a) : 1;
+    if (done > 0)
+        take_body(a, text);
+    if (done < 0 || a->body.broken || text->len > ANSWER_MOST)
+        return -1;
+    if (done > 0 && (a->body.ended || (n <= 0 && a->body.kind == BODY_OPEN)))
+        return 1;
+    return n <= 0 ? -1 : 0;
+}
+
 /* The engine's words: {"message": "..."}, or podman's {"cause", "message"}. */
 static enum err refused(unsigned status, const json_t *said, struct reason *why)
 {
@@ -169,25 +224,40 @@ static enum err refused(unsigned status, const json_t *said, struct reason *why)
     return reason_set(why, e, "%s", text != NULL ? text : "the engine refused it without a word");
 }
 
+/* False: it is cut short. */
+static bool read_whole(struct answer *a, int timeout_ms, struct strbuf *text)
+{
+    char piece[4096];
+    ssize_t n;
+    while ((n = answer_read(a, piece, sizeof piece, timeout_ms)) > 0 && text->len < ANSWER_MOST)
+        strbuf_add(text, piece, (size_t)n);
+    return n == 0;
+}
+
+enum err engine_refusal(struct answer *a, int timeout_ms, struct reason *why)
+{
+    struct strbuf text = STRBUF_INIT;
+    read_whole(a, timeout_ms, &text);
+    json_t *said = json_loadb(strbuf_text(&text), text.len, 0, NULL);
+    enum err e = refused(a->status, said, why);
+    json_decref(said);
+    strbuf_free(&text);
+    return e;
+}
+
 enum err engine_call(const struct question *q, json_t **out, struct reason *why)
 {
     struct answer a;
     struct strbuf text = STRBUF_INIT;
-    char piece[4096];
-    ssize_t n;
     enum err e = engine_ask(q, &a, why);
     if (e != OK)
         return e;
-    while ((n = answer_read(&a, piece, sizeof piece, q->timeout_ms)) > 0 && text.len < ANSWER_MOST)
-        strbuf_add(&text, piece, (size_t)n);
-    json_t *json = json_loadb(strbuf_text(&text), text.len, JSON_DECODE_ANY, NULL);
-    if (n != 0)
+    if (a.status >= 400)
+        e = engine_refusal(&a, q->timeout_ms, why);
+    else if (!read_whole(&a, q->timeout_ms, &text))
         e = reason_set(why, ERR_UNAVAILABLE, "%s: the answer was cut short", q->path);
-    else if (a.status >= 400)
-        e = refused(a.status, json, why);
     if (e == OK && out != NULL)
-        *out = json_incref(json);
-    json_decref(json);
+        *out = json_loadb(strbuf_text(&text), text.len, JSON_DECODE_ANY, NULL);
     strbuf_free(&text);
     answer_close(&a);
     return e;

@@ -13,6 +13,15 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
+/* What the agent's settings docker_... let jobs do. */
+struct docker_rules {
+    bool privileged, volumes, devices; /* of the node */
+    const char *caps;                  /* "NAME,NAME,...": they may be added; "all" is any */
+    const char *auth_config;           /* a file with credentials of registries; NULL: none */
+    const char *images; /* a directory that remembers those that were brought; NULL: none */
+    int64_t pull_timeout_ms;
+};
+
 /* What a driver may need of the machine. */
 struct driver_host {
     bool root;                 /* the agent runs as root */
@@ -22,6 +31,7 @@ struct driver_host {
     char *no_namespaces;       /* why a task gets no namespaces; NULL: it does */
     const char *dock;          /* the program taskdock; NULL: none */
     const char *docker_socket; /* of a container engine; NULL: none was found */
+    struct docker_rules docker;
 };
 
 struct driver_ask {
@@ -35,6 +45,9 @@ struct driver_ask {
     const Pb__Node *node;
     const Pb__Alloc *alloc; /* for its ports and what its tasks were given */
     const struct driver_host *host;
+    const char *shim_dir; /* out of the task's reach */
+    /* The allocation's own network, for who does not leave it to taskshim; NULL: the node's. */
+    const char *netns, *hostname, *resolv_conf;
 };
 
 struct driver_plan {
@@ -49,14 +62,18 @@ struct driver_plan {
     /* With own_root: what the root is made of; program is sought in there. */
     struct spec_mount *mounts;
     size_t mount_count;
+    /* What taskdock is to be told, in JSON, to bring the image; NULL: it needs none. */
+    const char *image;
+    uint32_t image_timeout_ms;
 };
 
 struct driver {
     const char *name;
     const char *const *keys; /* known in the task's config; ends with NULL */
     bool own_root;           /* tasks see /alloc, /local, /secrets and no other file of the node */
-    /* An engine makes a container of it: its user, and what it finds in its environment, are not
-     * of this node; its directories are as with own_root. */
+    /* An engine makes a container of it: its user, its network, and what it finds in its
+     * environment, are not of this node; its directories are as with own_root. The program gets the
+     * environment with a + before each name, as it runs outside of the container. */
     bool container;
     const char *default_user; /* NULL: the agent's */
     /* Whether it can work on this machine; NULL: always. Not OK: the reason is told to all. */
@@ -88,7 +105,16 @@ enum err config_duration_ms(const struct driver_ask *ask, const char *key, int64
 /* A block of names and texts, as HCL writes it or as an object; names ends with NULL. */
 enum err config_pairs(const struct driver_ask *ask, const char *key, char ***names, char ***values,
                       struct reason *why);
-/* A list of texts; one text counts as a list of one. */
+/* The same as an object of JSON; *out NULL: there is none. */
+enum err config_object(const struct driver_ask *ask, const char *key, json_t **out,
+                       struct reason *why);
+/* Blocks within: each as an ask whose config it is; only these keys are known in it. */
+enum err config_blocks(const struct driver_ask *ask, const char *key, const char *const *keys,
+                       struct driver_ask **out, size_t *count, struct reason *why);
+/* One, or none: then *out is NULL. */
+enum err config_block(const struct driver_ask *ask, const char *key, const char *const *keys,
+                      struct driver_ask **out, struct reason *why);
+/* A list of texts. */
 enum err config_list(const struct driver_ask *ask, const char *key, char ***out, size_t *count,
                      struct reason *why);
 

@@ -23,10 +23,12 @@ const struct driver *driver_find(const char *name)
     return NULL;
 }
 
-static enum err check_keys(const struct driver *d, const json_t *config, struct reason *why)
+/* what, name: whose config it is, for the reason. */
+static enum err check_keys(const char *what, const char *name, const char *const *keys,
+                           const json_t *config, struct reason *why)
 {
     size_t known = 0;
-    while (d->keys[known] != NULL)
+    while (keys[known] != NULL)
         known++;
     const char *key;
     json_t *value;
@@ -34,13 +36,13 @@ static enum err check_keys(const struct driver *d, const json_t *config, struct 
     {
         bool found = false;
         for (size_t i = 0; i < known && !found; i++)
-            found = strcmp(d->keys[i], key) == 0;
+            found = strcmp(keys[i], key) == 0;
         if (found)
             continue;
-        const char *near = nearest_name(key, d->keys, known);
-        return reason_set(why, ERR_INVALID, "config of driver \"%s\" has no key \"%.100s\"%s%s%s",
-                          d->name, key, near == NULL ? "" : "; did you mean \"",
-                          near == NULL ? "" : near, near == NULL ? "" : "\"?");
+        const char *near = nearest_name(key, keys, known);
+        return reason_set(why, ERR_INVALID, "%s \"%s\" has no key \"%.100s\"%s%s%s", what, name,
+                          key, near == NULL ? "" : "; did you mean \"", near == NULL ? "" : near,
+                          near == NULL ? "" : "\"?");
     }
     return OK;
 }
@@ -58,7 +60,7 @@ enum err driver_make_plan(const struct driver *d, struct driver_ask *ask, struct
     else if (!json_is_object(config))
         e = reason_set(why, ERR_INVALID, "config is not an object");
     else
-        e = check_keys(d, config, why);
+        e = check_keys("config of driver", d->name, d->keys, config, why);
     ask->config = config;
     if (e == OK)
         e = d->plan(ask, out, why);
@@ -165,6 +167,51 @@ enum err config_pairs(const struct driver_ask *ask, const char *key, char ***nam
     }
     (*names)[count] = NULL;
     return OK;
+}
+
+enum err config_object(const struct driver_ask *ask, const char *key, json_t **out,
+                       struct reason *why)
+{
+    char **names = NULL, **values = NULL;
+    enum err e = config_pairs(ask, key, &names, &values, why);
+    *out = NULL;
+    if (e != OK || names == NULL || names[0] == NULL)
+        return e;
+    *out = json_object();
+    for (size_t i = 0; names[i] != NULL; i++)
+        json_object_set_new(*out, names[i], json_string(values[i]));
+    return OK;
+}
+
+enum err config_blocks(const struct driver_ask *ask, const char *key, const char *const *keys,
+                       struct driver_ask **out, size_t *count, struct reason *why)
+{
+    const json_t *v = value_of(ask, key);
+    size_t most = json_is_array(v) ? json_array_size(v) : v != NULL;
+    enum err e = OK;
+    *count = 0;
+    *out = arena_array(ask->arena, struct driver_ask, most + 1);
+    for (size_t i = 0; e == OK && i < most; i++) {
+        const json_t *one = json_is_array(v) ? json_array_get(v, i) : v;
+        if (!json_is_object(one))
+            return wrong_type(ask, key, "a block, or a list of them", why);
+        e = check_keys("config key", key, keys, one, why);
+        (*out)[*count] = *ask;
+        (*out)[(*count)++].config = one;
+    }
+    return e;
+}
+
+enum err config_block(const struct driver_ask *ask, const char *key, const char *const *keys,
+                      struct driver_ask **out, struct reason *why)
+{
+    size_t count;
+    enum err e = config_blocks(ask, key, keys, out, &count, why);
+    if (e == OK && count > 1)
+        return wrong_type(ask, key, "one block", why);
+    if (count == 0)
+        *out = NULL;
+    return e;
 }
 
 enum err config_list(const struct driver_ask *ask, const char *key, char ***out, size_t *count,

@@ -1,4 +1,7 @@
+#include "nodeagent/dock/auth.h"
+#include "nodeagent/dock/memory.h"
 #include "nodeagent/dock/message.h"
+#include "nodeagent/dock/progress.h"
 #include <criterion/criterion.h>
 #include <string.h>
 
@@ -73,4 +76,117 @@ Test(dock, heads_are_there_wanting_or_wrong)
         int done = head_read(cases[i].text, strlen(cases[i].text), &head);
         cr_expect_eq(done, cases[i].done, "case %zu: %d", i, done);
     }
+}
+
+Test(dock, registries_are_told_by_the_first_part_of_a_name)
+{
+    static const struct {
+        const char *image, *registry, *tag;
+    } cases[] = {
+        {"nginx", "https://index.docker.io/v1/", NULL},
+        {"nginx:1.25", "https://index.docker.io/v1/", "1.25"},
+        {"team/web", "https://index.docker.io/v1/", NULL},
+        {"docker.io/team/web:2", "https://index.docker.io/v1/", "2"},
+        {"localhost/web:latest", "localhost", "latest"},
+        {"localhost:5000/web", "localhost:5000", NULL},
+        {"quay.io/team/web@sha256:0f", "quay.io", "sha256:0f"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        char registry[256];
+        const char *tag = image_tag(cases[i].image);
+        image_registry(cases[i].image, registry);
+        cr_expect_str_eq(registry, cases[i].registry, "case %zu: %s", i, registry);
+        cr_expect((tag == NULL) == (cases[i].tag == NULL) &&
+                      (tag == NULL || strcmp(tag, cases[i].tag) == 0),
+                  "case %zu", i);
+    }
+}
+
+Test(dock, credentials_are_found_in_a_file_of_docker)
+{
+    static const struct {
+        const char *file, *registry, *name, *password;
+    } cases[] = {
+        {"{\"auths\": {\"quay.io\": {\"auth\": \"bWU6c2VjcmV0OmI=\"}}}", "quay.io", "me",
+         "secret:b"},
+        {"{\"auths\": {\"https://quay.io/v2/\": {\"auth\": \"bWU6cA==\"}}}", "quay.io", "me", "p"},
+        {"{\"auths\": {\"quay.io\": {\"username\": \"a\", \"password\": \"b\"}}}", "quay.io", "a",
+         "b"},
+        {"{\"auths\": {\"quay.io.evil\": {\"auth\": \"bWU6cA==\"}}}", "quay.io", NULL, NULL},
+        {"{\"auths\": {\"quay.io\": {\"auth\": \"!\"}}}", "quay.io", NULL, NULL},
+        {"{\"auths\": {\"quay.io\": {\"auth\": \"bWU=\"}}}", "quay.io", NULL, NULL},
+        {"{\"auths\": [1]}", "quay.io", NULL, NULL},
+        {"[]", "quay.io", NULL, NULL},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        json_t *file = json_loads(cases[i].file, 0, NULL);
+        json_t *found = auth_in_file(file, cases[i].registry);
+        const char *name = json_string_value(json_object_get(found, "username"));
+        const char *password = json_string_value(json_object_get(found, "password"));
+        cr_expect((found == NULL) == (cases[i].name == NULL), "case %zu", i);
+        cr_expect(found == NULL || (strcmp(name, cases[i].name) == 0 &&
+                                    strcmp(password, cases[i].password) == 0),
+                  "case %zu: %s %s", i, name, password);
+        json_decref(found);
+        json_decref(file);
+    }
+}
+
+Test(dock, the_engine_is_told_in_letters_that_are_safe)
+{
+    json_t *spec = json_loads("{\"auth\": {\"username\": \"\\u00ff?>\"}}", 0, NULL);
+    char *auth = NULL;
+    struct reason why;
+    cr_assert_eq(auth_of(spec, "a", &auth, &why), OK);
+    cr_assert_str_eq(auth, "eyJ1c2VybmFtZSI6IsO_Pz4ifQ==");
+    auth_free(auth);
+    json_decref(spec);
+    spec = json_loads("{\"config\": \"/nonexistent/file\"}", 0, NULL);
+    cr_assert_eq(auth_of(spec, "a", &auth, &why), ERR_UNAVAILABLE);
+    cr_assert_null(auth);
+    json_decref(spec);
+}
+
+Test(dock, a_pull_is_counted_by_its_layers)
+{
+    static const char *const lines[] = {
+        "{\"status\": \"Pulling from library/nginx\", \"id\": \"1.25\"}",
+        "{\"status\": \"Already exists\", \"id\": \"a\"}",
+        "{\"status\": \"Pulling fs layer\", \"id\": \"b\"}",
+        "{\"status\": \"Downloading\", \"id\": \"b\", \"progressDetail\": {\"current\": 2097152, "
+        "\"total\": 8388608}}",
+        "{\"status\": \"Downloading\", \"id\": \"c\", \"progressDetail\": {\"current\": -1}}",
+        "{\"status\": 5, \"id\": \"d\"}",
+        "[]",
+    };
+    struct progress p = {.count = 0};
+    char text[200];
+    cr_assert_not(progress_text(&p, "x", text, sizeof text));
+    for (size_t i = 0; i < sizeof lines / sizeof lines[0]; i++) {
+        json_t *line = json_loads(lines[i], 0, NULL);
+        progress_take(&p, line);
+        json_decref(line);
+    }
+    cr_assert(progress_text(&p, "x", text, sizeof text));
+    cr_assert_str_eq(text, "Downloading image x: 1 of 3 layers, 2 of 8 MiB");
+}
+
+Test(dock, cgroups_are_found_in_every_hierarchy)
+{
+    static const char mounts[] = "30 1 0:31 / /cg/memory rw,relatime - cgroup cgroup rw,memory\n"
+                                 "31 1 0:32 /outer /cg/cpu rw - cgroup cgroup rw,cpuacct,cpu\n"
+                                 "32 1 0:33 / /cg/unified rw shared:1 - cgroup2 none rw\n";
+    struct cgroup_paths p;
+    cgroup_paths_read("4:memory:/docker/x\n3:cpuacct,cpu:/outer/y\n0::/z\n", mounts, &p);
+    cr_expect_str_eq(p.memory, "/cg/memory/docker/x");
+    cr_expect_str_eq(p.tree, "/cg/memory/docker/x");
+    cr_expect_str_eq(p.cpu, "/cg/cpu/y");
+    cgroup_paths_read("0::/system.slice/docker-x.scope\n",
+                      "32 1 0:33 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n", &p);
+    cr_expect_str_eq(p.memory, "/sys/fs/cgroup/system.slice/docker-x.scope");
+    cr_expect_str_eq(p.cpu, p.memory);
+    cgroup_paths_read("0::/../x\n", mounts, &p);
+    cr_expect_str_eq(p.tree, "");
+    cgroup_paths_read("", "", &p);
+    cr_expect_str_eq(p.tree, "");
 }

@@ -191,16 +191,19 @@ static enum err plan(const char *driver, const char *config, struct driver_plan 
     task.config_json = arena_strdup(a, config);
     const struct taskenv_input in = {&alloc, &job, &group, &task, &node, "global",
                                      "::1",  "/a", "/t",   "/s",  NULL,  NULL};
-    static const struct driver_host host = {.root = true,
-                                            .shim = "/taskshim",
-                                            .chroot = "/usr",
-                                            .dock = "/bin/sh",
-                                            .docker_socket = "/engine"};
+    static const struct driver_host host = {
+        .root = true,
+        .shim = "/taskshim",
+        .chroot = "/usr",
+        .dock = "/bin/sh",
+        .docker_socket = "/engine",
+        .docker = {.caps = "chown,net_raw", .devices = true, .pull_timeout_ms = 300000}};
     struct driver_ask ask = {.arena = a,
                              .task = &task,
                              .env = taskenv_new(a, &in),
                              .task_dir = root,
                              .alloc_dir = "/alloc",
+                             .shim_dir = "/shim",
                              .node = &node,
                              .alloc = &alloc,
                              .host = &host};
@@ -227,7 +230,36 @@ Test(fingerprint, drivers_refuse_what_they_do_not_understand)
         {"docker", "{\"image\": \"/../x\"}", "is no name of an image"},
         {"docker", "{\"image\": \"a\", \"ports\": [\"web\"]}", "has no port \"web\""},
         {"docker", "{\"image\": \"a\", \"volumes\": [\"/etc:/etc\"]}", "host volumes"},
-        {"docker", "{\"image\": \"a\", \"volumes\": [\"../x:/y\"]}", "is not SOURCE:/PLACE"},
+        {"docker", "{\"image\": \"a\", \"volumes\": [\"../x:/y\"]}", "docker_volumes on"},
+        {"docker", "{\"image\": \"a\", \"volumes\": [\"x/../../y:/y\"]}", "docker_volumes on"},
+        {"docker", "{\"image\": \"a\", \"volume_driver\": \"nfs\"}", "docker_volumes is off"},
+        {"docker", "{\"image\": \"a\", \"mount\": 1}", "\"mount\" must be a block"},
+        {"docker", "{\"image\": \"a\", \"mount\": {\"sorce\": \"x\"}}", "did you mean \"source\"?"},
+        {"docker", "{\"image\": \"a\", \"mount\": {\"type\": \"bind\"}}", "target must be"},
+        {"docker", "{\"image\": \"a\", \"mount\": {\"type\": \"x\", \"target\": \"/y\"}}",
+         "bind, tmpfs or volume"},
+        {"docker", "{\"image\": \"a\", \"mounts\": [{\"type\": \"bind\", \"target\": \"/y\"}]}",
+         "source is missing"},
+        {"docker",
+         "{\"image\": \"a\", \"mounts\": [{\"type\": \"bind\", \"target\": \"/y\","
+         " \"source\": \"/etc\"}]}",
+         "host volumes"},
+        {"docker",
+         "{\"image\": \"a\", \"mount\": {\"target\": \"/y\", \"volume_options\":"
+         " {\"driver_config\": {\"name\": \"local\"}}}}",
+         "docker_volumes is off"},
+        {"docker", "{\"image\": \"a\", \"devices\": [{\"host_path\": \"sda\"}]}", "absolute path"},
+        {"docker",
+         "{\"image\": \"a\", \"devices\": [{\"host_path\": \"/dev/x\","
+         " \"cgroup_permissions\": \"rx\"}]}",
+         "must be of r, w, m"},
+        {"docker", "{\"image\": \"a\", \"ulimit\": [{\"nofile\": \"many\"}]}", "SOFT:HARD"},
+        {"docker", "{\"image\": \"a\", \"privileged\": true}", "docker_allow_privileged is off"},
+        {"docker", "{\"image\": \"a\", \"cap_add\": [\"chown\", \"SYS_ADMIN\"]}",
+         "\"SYS_ADMIN\" is not among"},
+        {"docker", "{\"image\": \"a\", \"auth\": {\"username\": \"x\"}}", "password must be there"},
+        {"docker", "{\"image\": \"a\", \"image_pull_timeout\": \"0s\"}", "must be more than 0"},
+        {"docker", "{\"image\": \"a\", \"cpu_cfs_period\": 1}", "1000 to 1000000"},
         {"docker", "{\"image\": \"a\", \"volumes\": [\"x\"]}", "is not SOURCE:/PLACE"},
         {"docker", "{\"image\": \"a\", \"load\": \"/x.tar\"}", "directory local"},
         {"docker", "{\"image\": \"a\", \"priviliged\": true}", "has no key \"priviliged\""},
@@ -248,18 +280,46 @@ Test(fingerprint, a_container_is_described_to_taskdock)
     cr_assert_eq(
         plan("docker",
              "{\"image\": \"a/b:1\", \"command\": \"${NOMAD_TASK_NAME}\", \"args\": [\"x\"],"
-             " \"force_pull\": true, \"init\": true}",
+             " \"force_pull\": true, \"init\": true, \"cap_add\": [\"CAP_NET_RAW\"],"
+             " \"ulimit\": [{\"nofile\": \"10:20\", \"nproc\": \"5\"}], \"sysctl\": {\"a.b\": "
+             "\"1\"},"
+             " \"mount\": [{\"type\": \"tmpfs\", \"target\": \"/t\", \"tmpfs_options\":"
+             " [{\"size\": 4096}]}, {\"type\": \"bind\", \"source\": \"local/x\", \"target\": "
+             "\"/x\","
+             " \"readonly\": true}], \"devices\": [{\"host_path\": \"/dev/null\"}],"
+             " \"group_add\": [\"7\"], \"security_opt\": [\"no-new-privileges\"],"
+             " \"image_pull_timeout\": \"10s\", \"auth\": [{\"username\": \"u\", \"password\": "
+             "\"p\"}]}",
              &p, &why),
         OK, "%s", why.text);
     cr_assert_str_eq(p.program, "/bin/sh");
-    cr_assert_eq(p.argc, 5);
+    cr_assert_eq(p.argc, 6);
     cr_assert_str_eq(p.argv[1], "run");
     cr_assert_str_eq(p.argv[2], "/engine");
     cr_assert_str_eq(p.argv[3], "t-00000000-0000-0000-0000-000000000000");
-    static const char *const parts[] = {"\"Image\":\"a/b:1\"", "\"Cmd\":[\"t\",\"x\"]",
-                                        "\"pull\":true", "\"Init\":true", "\"/alloc:/alloc\""};
+    cr_assert_str_eq(p.argv[5], "/shim/container");
+    const char *const parts[] = {
+        "\"Image\":\"a/b:1\"",
+        "\"Cmd\":[\"t\",\"x\"]",
+        "\"Init\":true",
+        "\"/alloc:/alloc\"",
+        "\"CapAdd\":[\"CAP_NET_RAW\"]",
+        "{\"Name\":\"nofile\",\"Soft\":10,\"Hard\":20},{\"Name\":\"nproc\",\"Soft\":5,\"Hard\":5}",
+        "\"Sysctls\":{\"a.b\":\"1\"}",
+        "\"TmpfsOptions\":{\"SizeBytes\":4096}",
+        arena_printf(a, "\"ReadOnly\":true,\"Source\":\"%s/local/x\"", root),
+        "\"own\":[\"local/x\"]",
+        "\"PathInContainer\":\"/dev/null\",\"CgroupPermissions\":\"rwm\"",
+        "\"GroupAdd\":[\"7\"]",
+        "\"SecurityOpt\":[\"no-new-privileges\"]",
+        "\"LogConfig\":{\"Type\":\"none\"}"};
     for (size_t i = 0; i < COUNT_OF(parts); i++)
         cr_expect(strstr(p.argv[4], parts[i]) != NULL, "%s: %s", parts[i], p.argv[4]);
+    cr_assert_str_eq(p.image,
+                     "{\"image\":\"a/b:1\",\"auth\":{\"username\":\"u\",\"password\":\"p\","
+                     "\"serveraddress\":\"\"},\"pull\":true,\"soft\":false,"
+                     "\"timeout_ms\":10000}");
+    cr_assert_null(strstr(p.argv[4], "\"p\"")); /* arguments can be read by everybody */
 }
 
 Test(fingerprint, raw_exec_looks_in_the_task_before_the_host)

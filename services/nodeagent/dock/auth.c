@@ -1,0 +1,155 @@
+#include "auth.h"
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define DOCKER_HUB  "https://index.docker.io/v1/"
+#define SECRET_MOST 16384
+
+const char *image_tag(const char *image)
+{
+    const char *slash = strrchr(image, '/'), *digest = strchr(image, '@');
+    const char *colon = strchr(slash == NULL ? image : slash, ':');
+    if (digest != NULL)
+        return digest + 1;
+    return colon == NULL ? NULL : colon + 1;
+}
+
+/* The part before the first slash is a registry if it looks like a name of a machine. */
+void image_registry(const char *image, char out[256])
+{
+    size_t len = strcspn(image, "/");
+    snprintf(out, 256, "%.*s", (int)(len < 255 ? len : 255), image);
+    bool named = image[len] == '/' && (strpbrk(out, ".:") != NULL || strcmp(out, "localhost") == 0);
+    if (!named || strcmp(out, "docker.io") == 0 || strcmp(out, "index.docker.io") == 0)
+        snprintf(out, 256, DOCKER_HUB);
+}
+
+/* ---- base64 (RFC 4648); the engine's header takes the letters that are safe in an address */
+
+static char *encode(const char *text)
+{
+    static const char letters[] =
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    size_t len = strlen(text), at = 0;
+    char *out = xcalloc(1, (len + 2) / 3 * 4 + 1);
+    for (size_t i = 0; i < len; i += 3) {
+        uint32_t word = (uint32_t)(unsigned char)text[i] << 16;
+        word |= i + 1 < len ? (uint32_t)(unsigned char)text[i + 1] << 8 : 0;
+        word |= i + 2 < len ? (unsigned char)text[i + 2] : 0;
+        out[at++] = letters[word >> 18];
+        out[at++] = letters[word >> 12 & 63];
+        out[at++] = i + 1 < len ? letters[word >> 6 & 63] : '=';
+        out[at++] = i + 2 < len ? letters[word & 63] : '=';
+    }
+    return out;
+}
+
+static int value_of(char c)
+{
+    if (c >= 'A' && c <= 'Z')
+        return c - 'A';
+    if (c >= 'a' && c <= 'z')
+        return c - 'a' + 26;
+    if (c >= '0' && c <= '9')
+        return c - '0' + 52;
+    return c == '+' || c == '-' ? 62 : c == '/' || c == '_' ? 63 : -1;
+}
+
+/* NULL: it is none. */
+static char *decode(const char *text)
+{
+    size_t len = strcspn(text, "="), at = 0;
+    char *out = len > SECRET_MOST ? NULL : xcalloc(1, len + 1);
+    uint32_t word = 0;
+    for (size_t i = 0; out != NULL && i < len; i++) {
+        int value = value_of(text[i]);
+        if (value < 0) {
+            free(out);
+            return NULL;
+        }
+        word = word << 6 | (uint32_t)value;
+        if (i % 4 > 0)
+            out[at++] = (char)(word >> (6 - i % 4 * 2) & 255);
+    }
+    return out;
+}
+
+/* ---- a file as docker login writes it: {"auths": {REGISTRY: {"auth": base64 of NAME:PASSWORD}}}
+ */
+
+/* "https://HOST/v1/" and "HOST" are the same. */
+static bool is_for(const char *key, const char *registry)
+{
+    const char *scheme = strstr(key, "://");
+    if (strcmp(key, registry) == 0)
+        return true;
+    key = scheme == NULL ? key : scheme + 3;
+    return strcspn(key, "/") == strlen(registry) && strncmp(key, registry, strlen(registry)) == 0;
+}
+
+static json_t *credentials(const char *name, const char *password, const char *registry)
+{
+    return json_pack("{ss,ss,ss}", "username", name, "password", password, "serveraddress",
+                     registry);
+}
+
+json_t *auth_in_file(const json_t *file, const char *registry)
+{
+    json_t *auths = json_object_get(file, "auths"), *entry, *found = NULL;
+    const char *key;
+    json_object_foreach(auths, key, entry)
+    {
+        const char *text = json_string_value(json_object_get(entry, "auth"));
+        const char *name = json_string_value(json_object_get(entry, "username"));
+        const char *password = json_string_value(json_object_get(entry, "password"));
+        char *both = text == NULL || found != NULL || !is_for(key, registry) ? NULL : decode(text);
+        char *colon = both == NULL ? NULL : strchr(both, ':');
+        if (colon != NULL) {
+            *colon = '\0';
+            found = credentials(both, colon + 1, registry);
+        } else if (found == NULL && name != NULL && password != NULL && is_for(key, registry)) {
+            found = credentials(name, password, registry);
+        }
+        auth_free(both);
+    }
+    return found;
+}
+
+static enum err read_file(const char *path, const char *image, json_t **out, struct reason *why)
+{
+    char registry[256];
+    json_error_t error;
+    json_t *file = json_load_file(path, 0, &error);
+    if (file == NULL)
+        return reason_set(why, ERR_UNAVAILABLE, "docker_auth_config %s: %s", path, error.text);
+    image_registry(image, registry);
+    *out = auth_in_file(file, registry);
+    json_decref(file);
+    return OK;
+}
+
+enum err auth_of(const json_t *spec, const char *image, char **out, struct reason *why)
+{
+    json_t *auth = json_incref(json_object_get(spec, "auth"));
+    const char *path = json_string_value(json_object_get(spec, "config"));
+    enum err e = OK;
+    *out = NULL;
+    if (auth == NULL && path != NULL)
+        e = read_file(path, image, &auth, why);
+    char *text = auth == NULL ? NULL : json_dumps(auth, JSON_COMPACT);
+    if (text != NULL)
+        *out = encode(text);
+    auth_free(text);
+    json_decref(auth);
+    return e;
+}
+
+void auth_free(char *auth)
+{
+    if (auth != NULL)
+        explicit_bzero(auth, strlen(auth));
+    free(auth);
+}
