@@ -94,9 +94,20 @@ shims_of() {
   done
 }
 
+# How things stand when a test fails; `nctl dev` may take its logs with it.
+state_show() {
+  local dir
+  if [ -n "$NORN_ADDR" ]; then
+    api GET '/v1/allocations?namespace=*' | jq -c 'group_by([.JobID, .DesiredStatus, .ClientStatus]) |
+      map({job: .[0].JobID, desired: .[0].DesiredStatus, client: .[0].ClientStatus, count: length})' >&2 || true
+  fi
+  for dir in ${DIR:+"$DIR"} "$WORK" "$WORK"/*/; do [ ! -d "$dir/log" ] || logs_show "$dir"; done
+}
+
 clean_up() {
   local status=$? pid
   trap - EXIT
+  [ "$status" -eq 0 ] || state_show
   for pid in "${suites[@]+"${suites[@]}"}"; do kill -TERM "$pid" 2>/dev/null && kill -CONT "$pid" 2>/dev/null || true; done
   for pid in "${suites[@]+"${suites[@]}"}"; do
     local i
@@ -105,10 +116,6 @@ clean_up() {
   done
   for pid in $(shims_of "$WORK"); do kill -KILL "$pid" 2>/dev/null || true; done
   logs_check || status=1
-  if [ "$status" -ne 0 ]; then
-    local dir
-    for dir in "$WORK" "$WORK"/*/; do [ -d "$dir/log" ] && logs_show "$dir"; done
-  fi
   rm -rf "$WORK"
   exit "$status"
 }

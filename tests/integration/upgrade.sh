@@ -7,19 +7,20 @@ mkdir "$WORK/bin"
 cp -p "$BIN"/* "$WORK/bin/"
 NCTL=$WORK/bin/nctl
 suite_start '' -clients 1
-job=$(job_json talk service "$TASKS" 'i=0; while :; do echo $i; i=$((i + 1)); sleep 0.2; done' 5)
+# Each waits within its own process: a thousand `sleep`s each second would be more than a slow machine has beside the agent.
+job=$(job_json talk service "$TASKS" "exec bash -c 'exec 3<> <(:); i=0; while :; do echo \$i; i=\$((i + 1)); read -t 0.2 -u 3; done'" 5)
 api PUT /v1/jobs "$job" >/dev/null
-wait_for 120 "$TASKS tasks run" allocs_are talk running "$TASKS"
+wait_for 300 "$TASKS tasks run" allocs_are talk running "$TASKS"
 
 # pid and start time of each task: nobody else can have both
 tasks() {
   local pid
-  for pid in $(pgrep -f 'i=0; while :; do echo'); do
+  for pid in $(pgrep -f 'exec 3<> <'); do
     if tr '\0' '\n' 2>/dev/null <"/proc/$pid/environ" | grep -q "^NOMAD_ALLOC_DIR=$DIR"; then awk '{print $1, $22}' "/proc/$pid/stat"; fi
   done | sort
 }
-tasks >"$WORK/before"
-[ "$(wc -l <"$WORK/before")" = "$TASKS" ] || fail "$(wc -l <"$WORK/before") processes"
+all_are_there() { tasks >"$WORK/before" && [ "$(wc -l <"$WORK/before")" = "$TASKS" ]; }
+wait_for 60 "$TASKS processes, each in its loop" all_are_there
 
 replace() { # replace PROGRAM: another file of the same name, as a package does it
   cp -p "$BIN/$1" "$WORK/bin/$1.new"
@@ -35,7 +36,7 @@ for signal in TERM KILL TERM; do
   for program in nodeagent taskshim; do replace "$program"; done
   old=$(pid_of nodeagent-0)
   kill "-$signal" "$old"
-  wait_for 60 'the new agent runs' is_new "$old"
+  wait_for 120 'the new agent runs' is_new "$old"
   allocs_are talk running "$TASKS" || fail "states: $(allocs talk | jq -c '[.[].ClientStatus] | group_by(.) | map({(.[0]): length})')"
 done
 
@@ -43,7 +44,7 @@ note 'the new agent hears of what they do: all are stopped by it'
 tasks >"$WORK/after"
 cmp -s "$WORK/before" "$WORK/after" || fail "tasks were touched: $(diff "$WORK/before" "$WORK/after" | head)"
 api DELETE /v1/job/talk >/dev/null
-wait_for 120 'all have ended' allocs_are talk complete "$TASKS"
+wait_for 300 'all have ended' allocs_are talk complete "$TASKS"
 tasks >"$WORK/left"
 [ ! -s "$WORK/left" ] || fail "still there: $(cat "$WORK/left")"
 
