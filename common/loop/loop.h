@@ -76,6 +76,8 @@ struct worker_job {
 };
 struct worker *worker_new(struct loop *l);
 void worker_submit(struct worker *w, struct worker_job *job);
-void worker_free(struct worker *w); /* finishes what is queued */
+/* Finishes what is queued. A job may be done and not told yet: who frees it takes back its
+ * done_post. */
+void worker_free(struct worker *w);
 
 #endif

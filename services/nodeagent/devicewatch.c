@@ -19,7 +19,6 @@ struct devicewatch {
     struct strbuf output;
     struct reason why;
     enum err result;
-    bool ending;
     /* What the file told, and what the program told beside it. */
     Pb__NodeDevice **fixed;
     size_t fixed_count;
@@ -68,8 +67,6 @@ static void begin_run(void *owner)
 static void on_run(struct worker_job *job)
 {
     struct devicewatch *w = container_of(job, struct devicewatch, job);
-    if (w->ending)
-        return;
     if (take_over(w))
         uplink_node_changed(w->agent->uplink);
     timer_arm(w->agent->loop, &w->timer, w->agent->device_interval_ms, begin_run, w);
@@ -103,9 +100,9 @@ void devicewatch_end(struct nodeagent *na)
     struct devicewatch *w = na->devicewatch;
     if (w == NULL)
         return;
-    w->ending = true;
     timer_cancel(na->loop, &w->timer);
     worker_free(w->worker);
+    loop_unpost(na->loop, &w->job.done_post);
     na->node->n_devices = 0; /* they lie in the arena that ends */
     arena_free(w->arena);
     strbuf_free(&w->output);

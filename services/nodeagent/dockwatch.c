@@ -23,7 +23,6 @@ struct dockwatch {
     struct timer timer;
     struct arena *arena; /* of what the node says of it */
     pid_t collector;     /* 0: none was started */
-    bool ending;
     /* of the look under way */
     const char *socket;
     char version[64];
@@ -164,8 +163,6 @@ static void begin_look(void *owner)
 static void on_look(struct worker_job *job)
 {
     struct dockwatch *w = container_of(job, struct dockwatch, job);
-    if (w->ending)
-        return;
     take_over(w);
     if (w->result == OK)
         collect(w);
@@ -188,9 +185,9 @@ void dockwatch_end(struct nodeagent *na)
     struct dockwatch *w = na->dockwatch;
     if (w == NULL)
         return;
-    w->ending = true;
     timer_cancel(na->loop, &w->timer);
     worker_free(w->worker);
+    loop_unpost(na->loop, &w->job.done_post);
     na->node->n_drivers = na->node->n_attributes = 0; /* some lie in the arena that ends */
     arena_free(w->arena);
     free(w);
