@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Driver docker: first with an engine of the test's own (what it is asked to make, output, exit codes, signals, adoption, commands,
-# images, and that nothing is left behind), then with podman and docker where they are installed.
-. "$(dirname "$0")/lib.sh"
+# Driver docker with an engine of the test's own: what it is asked to make, output, exit codes, signals, adoption, commands,
+# images, and that nothing is left behind.
+. "$(dirname "$0")/docker_lib.sh"
 suite_start ''
 engine=$WORK/engine.sock
 python3 "$(dirname "$0")/fake_engine.py" "$engine" "$WORK/engine.txt" 2>"$WORK/engine.err" &
@@ -9,32 +9,10 @@ engine_pid=$!
 suites+=("$engine_pid")
 wait_for 60 'the engine answers' curl -sf --unix-socket "$engine" http://engine/v1.40/version
 echo '{"auths": {"https://index.docker.io/v1/": {"auth": "'"$(printf node:sesame | base64)"'"}}}' >"$WORK/auth.json"
-class=docks agent_runs=() agent_options=(--docker-interval-ms 200ms --docker-gc-image-delay-ms 1s --docker-auth-config "$WORK/auth.json")
-start_agent() {
-  "${agent_runs[@]+"${agent_runs[@]}"}" "$BIN/nodeagent" --gateway "ipc://$DIR/run/gateway.sock" --gateway-poll "ipc://$DIR/run/gateway-poll.sock" \
-    --data-dir "$WORK/$class" --name "$class" --node-class "$class" --docker-socket "$engine" --stop-tasks-on-exit true \
-    "${agent_options[@]+"${agent_options[@]}"}" >>"$WORK/agent.log" 2>&1 &
-  agent=$!
-  suites+=("$agent")
-}
+agent_options=(--docker-interval-ms 200ms --docker-gc-image-delay-ms 1s --docker-auth-config "$WORK/auth.json")
 start_agent
-node_ready() { api GET /v1/nodes | jq -e --arg n "$class" '.[] | select(.Name == $n and .Status == "ready")' >/dev/null; }
-healthy() { api GET /v1/nodes | jq -e --arg n "$class" --argjson is "$1" '.[] | select(.Name == $n) | .Drivers.docker.Healthy == $is' >/dev/null; }
 wait_for 60 'the node is ready' node_ready
 wait_for 60 'the driver is healthy' healthy true
-
-restarts=0
-run_job() { # run_job ID TYPE CONFIG
-  jq -n --argjson restarts "$restarts" --arg id "$1" --arg type "$2" --argjson config "$3" --arg class "$class" '
-    {Job: {ID: $id, Name: $id, Type: $type, Datacenters: ["dc1"], Constraints: [{LTarget: "${node.class}", RTarget: $class, Operand: "="}],
-      TaskGroups: [{Name: "g", Count: 1, EphemeralDisk: {SizeMB: 10}, ReschedulePolicy: {Attempts: 0, Unlimited: false},
-        RestartPolicy: {Attempts: $restarts, Mode: "fail", Interval: 60000000000, Delay: 1000000000}, Networks: [{DynamicPorts: [{Label: "web", To: 8080}]}],
-        Tasks: [{Name: "t", Driver: "docker", User: "web", Config: $config, Env: {COLOR: "red", LD_PRELOAD: "/nonexistent.so"}, KillTimeout: 20000000000,
-          Resources: {CPU: 100, MemoryMB: 64}, LogConfig: {MaxFiles: 2, MaxFileSizeMB: 2}}]}]}}' >"$WORK/$1.json"
-  api PUT /v1/jobs "$(cat "$WORK/$1.json")" >/dev/null
-}
-id_of() { allocs "$1" | jq -r '.[0].ID'; }
-logs() { "$NCTL" alloc logs "$@"; }
 
 note 'what a container is made of'
 run_job words batch '{"image": "box:1", "command": "sh", "args": ["-c", "echo out $COLOR $NOMAD_TASK_NAME $NOMAD_TASK_DIR; echo err >&2; exit 3"], "ports": ["web"],
@@ -57,7 +35,6 @@ wait_for 60 'it is taken away' grep -q "^removed t-$words" "$WORK/engine.txt"
 note 'what cannot be made is said'
 run_job missing batch '{"image": "nobody:2"}'
 wait_for 60 'it has failed' allocs_are missing failed 1
-events() { api GET "/v1/allocation/$(id_of "$1")" | jq -r '.TaskStates.t.Events[] | .Type + ": " + .DisplayMessage'; }
 events missing | grep -q '^Driver Failure: .*pull nobody:2: nobody has it' || fail "not why there is no image: $(events missing)"
 events missing | grep -q '^Driver: Downloading image nobody:2' || fail "not that it was looked for: $(events missing)"
 run_job unmade batch '{"image": "box:1", "command": "/nowhere/at/all"}'
@@ -140,7 +117,7 @@ wait_for 60 'no container is left' none_left
 note 'an engine that goes makes the driver unhealthy'
 kill -TERM "$engine_pid"
 wait_for 60 'the driver is not healthy' healthy false
-api GET "/v1/node/$(api GET /v1/nodes | jq -r '.[] | select(.Name == "docks") | .ID')" |
+api GET "/v1/node/$(node_of .ID | tr -d '"')" |
   jq -e '.Attributes["driver.docker.unhealthy"] != null and .Attributes["driver.docker"] == null' >/dev/null || fail 'its attributes do not say so'
 kill -TERM "$agent"
 wait "$agent" || fail "the agent exited $?"

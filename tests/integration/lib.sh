@@ -66,7 +66,7 @@ suite_stop() { # suite_stop [PID]
 
 logs_show() {
   local log
-  for log in "$1"/log/*.log; do
+  for log in "$1"/log/*.log "$1"/agent*.log; do
     [ -s "$log" ] || continue
     echo "--- $log" >&2
     tail -n 15 "$log" >&2
@@ -101,9 +101,10 @@ state_show() {
     api GET '/v1/allocations?namespace=*' | jq -c 'group_by([.JobID, .DesiredStatus, .ClientStatus]) |
       map({job: .[0].JobID, desired: .[0].DesiredStatus, client: .[0].ClientStatus, count: length})' >&2 || true
   fi
-  for dir in ${DIR:+"$DIR"} "$WORK" "$WORK"/*/; do [ ! -d "$dir/log" ] || logs_show "$dir"; done
+  for dir in ${DIR:+"$DIR"} "$WORK" "$WORK"/*/; do logs_show "$dir"; done
 }
 
+clean_up_more() { :; } # what a test started beside the suite
 clean_up() {
   local status=$? pid
   trap - EXIT
@@ -115,6 +116,7 @@ clean_up() {
     kill -KILL "$pid" 2>/dev/null || true
   done
   for pid in $(shims_of "$WORK"); do kill -KILL "$pid" 2>/dev/null || true; done
+  clean_up_more
   logs_check || status=1
   rm -rf "$WORK"
   exit "$status"
