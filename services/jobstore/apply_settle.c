@@ -3,6 +3,9 @@
 #include "base/map.h"
 #include "sched/deployment.h"
 #include "sched/specification.h"
+#include <stdlib.h>
+
+#define SCRATCH_CAP (16u << 20)
 
 /* ---- ends */
 
@@ -125,6 +128,34 @@ static bool promotes_itself(struct view *v, const Pb__Deployment *d)
     return any;
 }
 
+/* Counts say how many have become healthy. Some of those may have gone since, with a drained node
+ * for instance, and those in their place not be healthy yet. */
+static bool healthy_ones_stand(struct view *v, const Pb__Deployment *d)
+{
+    struct arena *a = arena_new(SCRATCH_CAP);
+    uint32_t *standing = xcalloc(d->n_task_groups, sizeof *standing);
+    struct walk w;
+    const uint8_t *id;
+    bool all = true;
+    walk_open(&w, v, PB__TABLE__NAME__ALLOCS, PB__LIST__BY__JOB, d->namespace_, d->job_id, NULL,
+              NULL);
+    while ((id = walk_next(&w)) != NULL) {
+        const Pb__Alloc *alloc = state_alloc(v, a, id);
+        if (alloc_is_wanted(alloc) && has_id(alloc->has_deployment_id, alloc->deployment_id) &&
+            id_equal(alloc->deployment_id.data, d->id.data) && alloc->deployment_status != NULL &&
+            alloc->deployment_status->healthy)
+            for (size_t i = 0; i < d->n_task_groups; i++)
+                standing[i] += d->task_groups[i] == deployment_group(d, alloc->task_group);
+        arena_reset(a);
+    }
+    walk_close(&w);
+    for (size_t i = 0; i < d->n_task_groups; i++)
+        all &= standing[i] >= d->task_groups[i]->desired_total;
+    free(standing);
+    arena_free(a);
+    return all;
+}
+
 struct fallback deployment_settle(struct view *v, Pb__Deployment *d)
 {
     bool rollback = false;
@@ -133,7 +164,8 @@ struct fallback deployment_settle(struct view *v, Pb__Deployment *d)
     if (d->status == PB__DEPLOYMENT__STATUS__RUNNING && promotes_itself(v, d))
         for (size_t i = 0; i < d->n_task_groups; i++)
             deployment_promote_group(v, d, d->task_groups[i]);
-    if (d->status == PB__DEPLOYMENT__STATUS__RUNNING && deployment_is_complete(d))
+    if (d->status == PB__DEPLOYMENT__STATUS__RUNNING && deployment_is_complete(d) &&
+        healthy_ones_stand(v, d))
         succeed(v, d);
     else
         state_put_deployment(v, d);

@@ -77,4 +77,29 @@ kill -KILL "$(pid_of controller)"
 "$NCTL" node drain -enable -detach -force "$second" >/dev/null
 forced() { [ "$(on "$first" web)" = 4 ] && [ "$(on "$second" web)" = 0 ]; }
 wait_for 90 'all is on the first again' forced
+
+note 'a deployment whose canary is drained away ends when the one in its place is well, too'
+wait_for 60 'the other takes work again' "$NCTL" node eligibility -enable "$second"
+slow() { # slow COMMAND: four, two at a time behind a canary
+  api PUT /v1/jobs "$(job_json slow service 4 "$1" | jq '.Job.TaskGroups[0].Update = {MaxParallel: 2, Canary: 1, HealthCheck: "task_states",
+    MinHealthyTime: 100000000, HealthyDeadline: 60000000000, ProgressDeadline: 120000000000} |
+    .Job.TaskGroups[0].Migrate = {MaxParallel: 1, HealthCheck: "task_states", MinHealthyTime: 0, HealthyDeadline: 60000000000}')" >/dev/null
+}
+deployment_is() { # deployment_is VERSION STATUS HEALTHY
+  api GET /v1/job/slow/deployment | jq -e --argjson v "$1" --arg s "$2" --argjson n "$3" \
+    '.JobVersion == $v and .Status == $s and .TaskGroups.group.HealthyAllocs == $n' >/dev/null
+}
+slow 'exec sleep 3600'
+wait_for 90 'the first version is there' deployment_is 0 successful 4
+slow 'exec sleep 3601'
+wait_for 90 'a canary is healthy' deployment_is 1 running 1
+canary() { allocs slow | jq -r '[.[] | select(.JobVersion == 1 and .DesiredStatus == "run")] | .[0].'"$1"; }
+where=$(canary NodeID)
+"$NCTL" node drain -enable -detach "$where" >/dev/null
+elsewhere() { deployment_is 1 running 2 && [ "$(canary NodeID)" != "$where" ]; }
+wait_for 90 'another canary is healthy' elsewhere
+"$NCTL" deployment promote -detach "$(api GET /v1/job/slow/deployment | jq -r .ID)" >/dev/null
+wait_for 90 'the new version is there' deployment_is 1 successful 5
+allocs slow | jq -e '[.[] | select(.JobVersion == 1 and .DesiredStatus == "run" and .DeploymentStatus.Healthy)] | length == 4' >/dev/null ||
+  fail "$(allocs slow | jq -c '[.[] | [.JobVersion, .DesiredStatus, .DeploymentStatus]]')"
 suite_stop

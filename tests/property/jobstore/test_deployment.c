@@ -94,11 +94,27 @@ static uint32_t healthy_canaries(struct view *v, struct world *w, const Pb__Depl
     return healthy;
 }
 
+/* As many of it as it wants are healthy, and are to run. */
+static bool all_stand(struct view *v, struct world *w, const Pb__Deployment *d)
+{
+    ProtobufCBinaryData ids[512];
+    uint32_t standing = 0;
+    size_t n = ids_by(w->c, PB__TABLE__NAME__ALLOCS, PB__LIST__BY__JOB, d->job_id,
+                      (ProtobufCBinaryData){0}, ids, COUNT_OF(ids));
+    for (size_t i = 0; i < n; i++) {
+        const Pb__Alloc *a = state_alloc(v, w->c->arena, ids[i].data);
+        standing += a->deployment_id.len == ID_SIZE &&
+                    id_equal(a->deployment_id.data, d->id.data) && alloc_is_wanted(a) &&
+                    a->deployment_status != NULL && a->deployment_status->healthy;
+    }
+    return standing >= d->task_groups[0]->desired_total;
+}
+
 static void check_running(struct view *v, struct world *w, const Pb__Deployment *d)
 {
     const Pb__DeploymentGroup *g = d->task_groups[0];
     int seed = (int)w->seed;
-    cr_assert_not(deployment_is_complete(d), "seed %d: nobody ends it", seed);
+    cr_assert_not(deployment_is_complete(d) && all_stand(v, w, d), "seed %d: nobody ends it", seed);
     cr_assert(g->unhealthy_allocs == 0 || (!g->auto_revert && g->progress_deadline_ns != 0),
               "seed %d: it goes on with an unhealthy one", seed);
     if (group_needs_promotion(g) && g->auto_promote)
@@ -110,7 +126,7 @@ static bool has_words(const Pb__Deployment *d, const char *words)
     return d->status_description != NULL && strstr(d->status_description, words) != NULL;
 }
 
-static void note_end(struct world *w, Pb__Deployment *d)
+static void note_end(struct view *v, struct world *w, Pb__Deployment *d)
 {
     Pb__Deployment *was = map_get_id(w->ended, d->id.data);
     if (was != NULL) {
@@ -125,7 +141,7 @@ static void note_end(struct world *w, Pb__Deployment *d)
     w->promotions += d->task_groups[0]->promoted;
     if (d->status != PB__DEPLOYMENT__STATUS__SUCCESSFUL)
         return;
-    cr_assert(deployment_is_complete(d), "seed %d: too early", (int)w->seed);
+    cr_assert(deployment_is_complete(d) && all_stand(v, w, d), "seed %d: too early", (int)w->seed);
     Pb__Job *job = get_job(w->c, d->job_id);
     cr_assert(job == NULL || job->create_index != d->job_create_index ||
                   job->version != d->job_version || job->stable,
@@ -141,7 +157,7 @@ static void check(struct world *w)
     while (scan_next(&s)) {
         Pb__Deployment *d = state_deployment(v, w->c->arena, scan_key(&s, w->c->arena)->id.data);
         if (!deployment_is_active(d)) {
-            note_end(w, d);
+            note_end(v, w, d);
             continue;
         }
         active[strcmp(d->job_id, names[0]) != 0]++;

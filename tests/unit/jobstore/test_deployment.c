@@ -270,6 +270,26 @@ Test(deployment, is_successful_when_all_it_wants_is_healthy_and_its_version_is_s
     cr_assert_eq(get_job(c, "web")->version, 0);
 }
 
+Test(deployment, is_not_over_while_one_that_was_healthy_is_being_replaced)
+{
+    begin_deployment((struct asked){.total = 2});
+    report(0, true);
+    Pb__Plan *p = a_plan(c, register_job(c, a_job(c, "web", 2))->eval_id);
+    plan_stop(c, p, allocs[0], false);
+    plan_place(c, p, id_of(c, "node", 1), 100, 100, 0);
+    apply_a_plan(c, p);
+    report(1, true);
+    cr_assert(now()->status == RUNNING && group_now()->healthy_allocs == 2);
+    cr_assert_not(get_job(c, "web")->stable);
+    cr_assert_eq(ids_by(c, ALLOCS, PB__LIST__BY__JOB, "web", none, allocs, MOST), 3);
+    struct view *v = change();
+    join(v, 2, false);
+    done(v);
+    report(2, true);
+    check_status(SUCCESSFUL, "Deployment completed successfully");
+    cr_assert(group_now()->healthy_allocs == 3 && get_job(c, "web")->stable);
+}
+
 Test(deployment, of_many_reports_in_one_command_makes_one_evaluation)
 {
     begin_deployment((struct asked){.total = 4});
