@@ -344,19 +344,32 @@ static void validate_periodic(struct validation *v)
 static void validate_needs(struct validation *v)
 {
     const Pb__Job *job = v->job;
-    bool batch = strcmp(job->type, "batch") == 0;
-    bool sysbatch = strcmp(job->type, "sysbatch") == 0;
-    if (job->periodic != NULL && !batch && !sysbatch)
+    bool ends = strcmp(job->type, "batch") == 0 || strcmp(job->type, "sysbatch") == 0;
+    if (job->periodic != NULL && !ends)
         texts_add(v->errors, "Periodic can only be used with \"batch\" scheduler");
     else if (job->periodic != NULL)
         validate_periodic(v);
-    if (job->parameterized_job != NULL && !batch)
+    if (job->parameterized_job != NULL && !ends)
         texts_add(v->errors, "Parameterized job can only be used with \"batch\" scheduler");
     else if (job->parameterized_job != NULL)
         validate_parameterized(v);
     if (job->multiregion_json != NULL)
         texts_add(v->errors, "Multiregion " NOT_YET);
     validate_dependencies(v);
+}
+
+/* Canaries of all groups are promoted together, or none. */
+static void warn_about_promotion(struct validation *v)
+{
+    size_t canaries = 0, alone = 0;
+    for (size_t i = 0; i < v->job->n_task_groups; i++) {
+        const Pb__UpdateStrategy *u = v->job->task_groups[i]->update;
+        canaries += u != NULL && u->canary > 0;
+        alone += u != NULL && u->canary > 0 && u->auto_promote;
+    }
+    if (alone > 0 && alone < canaries)
+        texts_add(v->warnings,
+                  "auto_promote must be true for all groups to enable automatic promotion");
 }
 
 /* What chooses among nodes means nothing where all of them are taken. */
@@ -423,6 +436,7 @@ void job_validate(struct arena *a, const Pb__Job *job, struct job_problems *out)
             validate_group(&v, job->task_groups[i]);
     }
     validate_system(&v);
+    warn_about_promotion(&v);
     if (job_scaling_mistake(job) != NULL)
         texts_add(&errors, "%s", job_scaling_mistake(job));
     validate_together(&v);

@@ -2,7 +2,9 @@
 # Parameterized jobs and jobs that wait for others, with real processes: the payload reaches the task, children beyond max_running wait
 # for their turn, and a job runs when the one it depends on has completed.
 . "$(dirname "$0")/lib.sh"
-suite_start ''
+suite_start '' -clients 2
+both_ready() { [ "$(api GET /v1/nodes | jq '[.[] | select(.Status == "ready")] | length')" = 2 ]; }
+wait_for 60 'both nodes are ready' both_ready
 
 note 'a dispatch brings its metadata and its payload to the task'
 "$NCTL" submit "$SOURCE/deploy/examples/dispatch.job" >/dev/null
@@ -12,6 +14,19 @@ wait_for 60 'the child has run' allocs_are "$child" complete 1
 alloc=$(allocs "$child" | jq -r '.[0].ID')
 said() { [ "$("$NCTL" logs "$alloc")" = $'eve\ngood morning' ]; }
 wait_for 30 'it has said what it was sent' said
+
+note 'one for every node runs once on each'
+api PUT /v1/jobs "$(job_json sweep sysbatch 1 'cat local/wish' | jq -c '.Job.ParameterizedJob = {Payload: "required"} | .Job.TaskGroups[0].Tasks[0].DispatchPayload = {File: "wish"}')" >/dev/null
+echo clean | "$NCTL" dispatch -detach sweep - >"$WORK/dispatched"
+child=$(sed -n 's/^Dispatched Job ID = //p' "$WORK/dispatched")
+wait_for 60 'the child has run on both nodes' allocs_are "$child" complete 2
+allocs "$child" | jq -e '[.[].NodeID] | unique | length == 2' >/dev/null || fail 'twice on one node'
+for alloc in $(allocs "$child" | jq -r '.[].ID'); do
+  said() { [ "$("$NCTL" logs "$alloc")" = clean ]; }
+  wait_for 30 'it has said what it was sent' said
+done
+dead() { [ "$(api GET "/v1/job/$child" | jq -r .Status)" = dead ]; }
+wait_for 30 'the child is dead' dead
 
 note 'beyond max_running children wait for their turn'
 go=$WORK/go

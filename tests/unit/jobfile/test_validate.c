@@ -219,3 +219,53 @@ Test(validate, networks_and_volumes_may_be_asked_for)
     }
     arena_free(a);
 }
+
+#define TASKS                                                                                      \
+    "\"Tasks\":[{\"Name\":\"t\",\"Driver\":\"raw_exec\",\"Config\":{\"command\":\"true\"}}]"
+
+static struct job_problems problems_of(struct arena *a, const char *text)
+{
+    struct reason why;
+    struct job_problems p = {0};
+    Pb__Job *job;
+    cr_assert_eq(jobfile_parse(a, JOBFILE_JSON, "j", text, strlen(text), &job, &why), OK, "%s",
+                 why.text);
+    job_canonicalize(a, job);
+    job_validate(a, job, &p);
+    cr_assert_eq(p.count, 0, "%s", p.count > 0 ? p.texts[0] : "");
+    return p;
+}
+
+/* Two groups with canaries. */
+static struct job_problems promoted_by_themselves(struct arena *a, bool first, bool second)
+{
+    static const char text[] =
+        "{\"ID\":\"j\",\"Datacenters\":[\"*\"],\"TaskGroups\":[{\"Name\":\"a\",\"Update\":{"
+        "\"Canary\":1,"
+        "\"AutoPromote\":%s}," TASKS
+        "},{\"Name\":\"b\",\"Update\":{\"Canary\":1,\"AutoPromote\":%s}," TASKS
+        "},{\"Name\":\"c\"," TASKS "}]}";
+    return problems_of(a,
+                       arena_printf(a, text, first ? "true" : "false", second ? "true" : "false"));
+}
+
+Test(validate, canaries_are_promoted_by_themselves_only_where_all_are)
+{
+    struct arena *a = arena_new(64 << 20);
+    cr_assert_eq(promoted_by_themselves(a, true, true).warning_count, 0);
+    cr_assert_eq(promoted_by_themselves(a, false, false).warning_count, 0);
+    struct job_problems p = promoted_by_themselves(a, true, false);
+    cr_assert_eq(p.warning_count, 1);
+    cr_assert_str_eq(p.warnings[0],
+                     "auto_promote must be true for all groups to enable automatic promotion");
+    arena_free(a);
+}
+
+Test(validate, a_job_of_every_node_may_be_dispatched)
+{
+    struct arena *a = arena_new(64 << 20);
+    problems_of(a,
+                "{\"ID\":\"j\",\"Datacenters\":[\"*\"],\"Type\":\"sysbatch\",\"ParameterizedJob\":{"
+                "\"Payload\":\"required\"},\"TaskGroups\":[{\"Name\":\"g\"," TASKS "}]}");
+    arena_free(a);
+}
