@@ -135,9 +135,16 @@ static void end_loop(void *arg)
     loop_stop(r->process.loop);
 }
 
+static uint64_t drain_limit_ms(const struct running *r)
+{
+    const struct process *p = &r->process;
+    return p->service->drain_limit_ms == NULL ? DRAIN_DEADLINE_MS
+                                              : p->service->drain_limit_ms(p->self);
+}
+
 static void on_drain_deadline(void *owner)
 {
-    log_warn("drain_cut", "after_ms=%d", DRAIN_DEADLINE_MS);
+    log_warn("drain_cut", "after_ms=%llu", (unsigned long long)drain_limit_ms(owner));
     end_loop(owner);
 }
 
@@ -151,7 +158,7 @@ static void on_term(struct running *r)
         end_loop(r);
         return;
     }
-    timer_arm(p->loop, &r->drain_deadline, DRAIN_DEADLINE_MS, on_drain_deadline, r);
+    timer_arm(p->loop, &r->drain_deadline, drain_limit_ms(r), on_drain_deadline, r);
     p->service->drain(p->self, end_loop, r);
 }
 

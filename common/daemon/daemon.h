@@ -39,6 +39,7 @@ struct service {
                       struct reason *why); /* without: subscribe, arm timers */
     void (*drain)(void *self, void (*drained)(void *arg),
                   void *arg); /* after TERM: refuse new work, finish, call drained; NULL: at once */
+    uint64_t (*drain_limit_ms)(const void *self); /* NULL: ten seconds */
     void (*close)(void *self);
     void (*summary_log)(void *self); /* on USR1; may be NULL */
     struct metric *(*metrics)(

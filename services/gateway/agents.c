@@ -26,7 +26,7 @@ static struct node *node_add(struct agents *a, const uint8_t *id)
     return n;
 }
 
-static void node_set(struct agents *a, const Pb__Node *node)
+void node_set(struct agents *a, const Pb__Node *node)
 {
     struct node *n = node_add(a, node->id.data);
     n->has_secret = node->has_secret_id;
@@ -194,7 +194,7 @@ void node_saw(struct node *n)
         timer_arm(a->loop, &a->seen_due, a->options.heartbeat_batch_ms, say_seen, a);
 }
 
-static void reply_heartbeat(struct agents *a, struct request *req, uint64_t index)
+void reply_heartbeat(struct agents *a, struct request *req, uint64_t index)
 {
     Pb__HeartbeatReply reply = PB__HEARTBEAT_REPLY__INIT;
     reply.has_ttl_ms = 1;
@@ -225,77 +225,6 @@ static void on_heartbeat(void *self, struct request *req)
 {
     const Pb__Heartbeat *h = (const Pb__Heartbeat *)request_body(req);
     agents_admit(self, req, SPEAKER(h), heartbeat);
-}
-
-/* ---- registration */
-
-struct registration {
-    struct agents *agents;
-    struct request *req; /* NULL: the agent has gone */
-};
-
-static void on_registrant_gone(void *owner, struct request *req)
-{
-    struct registration *r = owner;
-    r->req = NULL;
-}
-
-static void on_registered(void *owner, const struct response *response)
-{
-    struct registration *r = owner;
-    struct agents *a = r->agents;
-    struct request *req = r->req;
-    const Pb__Outcome *outcome = (const Pb__Outcome *)response->body;
-    free(r);
-    if (req == NULL)
-        return;
-    if (response->code != PB__REPLY__CODE__OK || outcome == NULL) {
-        request_fail(
-            req, response->code == PB__REPLY__CODE__OK ? PB__REPLY__CODE__INTERNAL : response->code,
-            "%s", response->reason);
-    } else if (outcome->code != PB__OUTCOME__CODE__APPLIED) {
-        request_fail(req, PB__REPLY__CODE__DENIED, "%s",
-                     outcome->reason != NULL ? outcome->reason : "refused");
-    } else {
-        const Pb__NodeRegister *body = (const Pb__NodeRegister *)request_body(req);
-        node_set(a, body->node);
-        node_saw(map_get_id(a->nodes, body->node->id.data));
-        reply_heartbeat(a, req, outcome->index);
-    }
-}
-
-static void on_register(void *self, struct request *req)
-{
-    struct agents *a = self;
-    const Pb__NodeRegister *body = (const Pb__NodeRegister *)request_body(req);
-    if (body->node == NULL || !body->node->has_id || !body->node->has_secret_id) {
-        request_fail(req, PB__REPLY__CODE__INVALID,
-                     "a registration needs a node with id and secret_id");
-        return;
-    }
-    if (map_count(a->nodes) >= a->options.max_nodes &&
-        map_get_id(a->nodes, body->node->id.data) == NULL) {
-        request_fail(req, PB__REPLY__CODE__BUSY,
-                     "%zu nodes are registered, no more are taken (max_nodes)",
-                     map_count(a->nodes));
-        return;
-    }
-    struct registration *r = xcalloc(1, sizeof(*r));
-    *r = (struct registration){.agents = a, .req = req};
-    Pb__NodeRegister inner = *body;
-    Pb__Command command = PB__COMMAND__INIT;
-    command.body_case = PB__COMMAND__BODY_NODE_REGISTER;
-    command.node_register = &inner;
-    request_park(req, on_registrant_gone, r);
-    leader_call(a->options.leader, PB__SERVICE__NAME__JOBSTORE,
-                &(struct call_options){.method = PB__JOBSTORE__METHOD__APPLY,
-                                       .body = &command.base,
-                                       .reply = &pb__outcome__descriptor,
-                                       .budget_ms = SHORT_MS,
-                                       .retry = true,
-                                       .id = request_id(req),
-                                       .done = on_registered,
-                                       .owner = r});
 }
 
 /* ---- the feed */
@@ -377,13 +306,14 @@ void agents_handle(struct agents *a, struct request *req)
         uint32_t method;
         void (*handle)(void *self, struct request *req);
     } table[] = {
-        {PB__GATEWAY__METHOD__NODE_REGISTER, on_register},
+        {PB__GATEWAY__METHOD__NODE_REGISTER, on_node_register},
         {PB__GATEWAY__METHOD__HEARTBEAT, on_heartbeat},
         {PB__GATEWAY__METHOD__NODE_POLL, on_poll},
         {PB__GATEWAY__METHOD__ALLOC_UPDATE, on_alloc_update},
         {PB__GATEWAY__METHOD__AGENT_RESULT, on_agent_result},
         {PB__GATEWAY__METHOD__AGENT_INPUT, on_agent_input},
         {PB__GATEWAY__METHOD__ALLOCS_KEPT, on_allocs_kept},
+        {PB__GATEWAY__METHOD__NODE_LEAVE, on_node_leave},
     };
     for (size_t i = 0; i < COUNT_OF(table); i++)
         if (table[i].method == request_envelope(req)->method) {

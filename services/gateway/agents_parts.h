@@ -75,6 +75,9 @@ typedef void admitted_fn(struct node *n, struct request *req); /* takes req */
  * fails req. Takes req. */
 void agents_admit(struct agents *a, struct request *req, struct speaker s, admitted_fn *go_on);
 void node_saw(struct node *n); /* a sign of life */
+/* As the servers know it. */
+void node_set(struct agents *a, const Pb__Node *node);
+void reply_heartbeat(struct agents *a, struct request *req, uint64_t index);
 /* Something to tell the agent has come up: answers its poll soon. */
 void node_has_news(struct node *n, uint64_t delay_ms);
 
@@ -133,6 +136,10 @@ void inputs_end(struct ask *ask);
 /* ---- agents_known.c */
 void on_allocs_kept(void *self, struct request *req);
 void known_close(struct node *n);
+
+/* ---- agents_node.c */
+void on_node_register(void *self, struct request *req);
+void on_node_leave(void *self, struct request *req);
 
 /* ---- agents_update.c */
 void on_alloc_update(void *self, struct request *req);

@@ -123,6 +123,7 @@ static const struct method door_methods[] = {
     {PB__GATEWAY__METHOD__NODE_POLL, "node_poll", &pb__node_poll__descriptor, on_agents},
     {PB__GATEWAY__METHOD__ALLOC_UPDATE, "alloc_update", &pb__alloc_updates__descriptor, on_agents},
     {PB__GATEWAY__METHOD__ALLOCS_KEPT, "allocs_kept", &pb__allocs_kept__descriptor, on_agents},
+    {PB__GATEWAY__METHOD__NODE_LEAVE, "node_leave", &pb__node_leave__descriptor, on_agents},
     {PB__GATEWAY__METHOD__AGENT_RESULT, "agent_result", &pb__agent_result__descriptor, on_agents},
     {PB__GATEWAY__METHOD__AGENT_INPUT, "agent_input", &pb__agent_input_wait__descriptor, on_agents},
     {PB__GATEWAY__METHOD__LEADER, "leader", &pb__leader_wait__descriptor, on_leader},
@@ -144,13 +145,21 @@ enum {
 };
 
 static const struct restriction door_restrictions[] = {
-    {PB__GATEWAY__METHOD__NODE_REGISTER, AGENTS}, {PB__GATEWAY__METHOD__HEARTBEAT, AGENTS},
-    {PB__GATEWAY__METHOD__NODE_POLL, AGENTS},     {PB__GATEWAY__METHOD__ALLOC_UPDATE, AGENTS},
-    {PB__GATEWAY__METHOD__AGENT_RESULT, AGENTS},  {PB__GATEWAY__METHOD__ALLOCS_KEPT, AGENTS},
-    {PB__GATEWAY__METHOD__LEADER, AGENTS},        {PB__GATEWAY__METHOD__HTTP, ANYBODY},
-    {PB__GATEWAY__METHOD__HTTP_MORE, ANYBODY},    {PB__GATEWAY__METHOD__HAS_NODE, SERVERS},
-    {PB__GATEWAY__METHOD__AGENT_INPUT, AGENTS},   {PB__GATEWAY__METHOD__HTTP_INPUT, ANY_SERVER},
-    {PB__DAEMON__METHOD__METRICS, SERVERS},       {0, 0},
+    {PB__GATEWAY__METHOD__NODE_REGISTER, AGENTS},
+    {PB__GATEWAY__METHOD__HEARTBEAT, AGENTS},
+    {PB__GATEWAY__METHOD__NODE_POLL, AGENTS},
+    {PB__GATEWAY__METHOD__ALLOC_UPDATE, AGENTS},
+    {PB__GATEWAY__METHOD__AGENT_RESULT, AGENTS},
+    {PB__GATEWAY__METHOD__ALLOCS_KEPT, AGENTS},
+    {PB__GATEWAY__METHOD__LEADER, AGENTS},
+    {PB__GATEWAY__METHOD__HTTP, ANYBODY},
+    {PB__GATEWAY__METHOD__HTTP_MORE, ANYBODY},
+    {PB__GATEWAY__METHOD__HAS_NODE, SERVERS},
+    {PB__GATEWAY__METHOD__AGENT_INPUT, AGENTS},
+    {PB__GATEWAY__METHOD__HTTP_INPUT, ANY_SERVER},
+    {PB__GATEWAY__METHOD__NODE_LEAVE, AGENTS},
+    {PB__DAEMON__METHOD__METRICS, SERVERS},
+    {0, 0},
 };
 
 static void on_relay(void *self, struct request *req)

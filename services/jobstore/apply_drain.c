@@ -23,6 +23,15 @@ static void set_eligible(Pb__Node *n, bool eligible)
     n->eligibility = eligible ? PB__NODE__ELIGIBILITY__ELIGIBLE : PB__NODE__ELIGIBILITY__INELIGIBLE;
 }
 
+/* From here on it is for people to say whether the node takes work. */
+static void forget_who_drained(struct view *v, Pb__Node *n)
+{
+    if (n->last_drain == NULL || !n->last_drain->by_agent)
+        return;
+    n->last_drain = arena_copy(state_command_arena(v), n->last_drain, sizeof *n->last_drain);
+    n->last_drain->has_by_agent = n->last_drain->by_agent = false;
+}
+
 /* The jobs that may have something to do on a node that takes work again. */
 static void evaluate_jobs(struct view *v, const Pb__Node *n, Pb__Outcome *out)
 {
@@ -55,6 +64,7 @@ void apply_node_eligibility(struct view *v, const Pb__NodeEligibilitySet *cmd, P
         return;
     }
     set_eligible(n, eligible);
+    forget_who_drained(v, n);
     node_add_event(v, n, "Cluster",
                    eligible ? "Node marked as eligible for scheduling"
                             : "Node marked as ineligible for scheduling");
@@ -92,6 +102,7 @@ static void start_drain(struct view *v, Pb__Node *n, const Pb__NodeDrainSet *cmd
         s->force_deadline = s->deadline_ns > INT64_MAX - now ? INT64_MAX : now + s->deadline_ns;
     }
     Pb__DrainRecord *r = record_of(v, n);
+    r->has_by_agent = r->by_agent = cmd->by_agent && (is_eligible(n) || r->by_agent);
     r->started_at = s->started_at / NS_PER_S * NS_PER_S;
     r->status = text("draining");
     r->n_meta = cmd->n_meta;
@@ -114,12 +125,23 @@ static void end_drain(struct view *v, Pb__Node *n, const char *status, const cha
     node_add_event(v, n, "Drain", event);
 }
 
+/* An agent neither changes the terms of a drain that people began, nor ends it. */
+static bool is_for_people(const Pb__Node *n, const Pb__NodeDrainSet *cmd)
+{
+    bool by_agent = n->last_drain != NULL && n->last_drain->by_agent;
+    return !by_agent && (n->drain || cmd->spec == NULL);
+}
+
 void apply_node_drain(struct view *v, const Pb__NodeDrainSet *cmd, Pb__Outcome *out)
 {
     Pb__Node *n = find_node(v, cmd->has_node_id, cmd->node_id, out);
     if (n == NULL)
         return;
     bool wakes = false;
+    if (cmd->by_agent && is_for_people(n, cmd)) {
+        out->has_unchanged = out->unchanged = true;
+        return;
+    }
     if (cmd->spec != NULL) {
         start_drain(v, n, cmd);
     } else {
@@ -130,6 +152,7 @@ void apply_node_drain(struct view *v, const Pb__NodeDrainSet *cmd, Pb__Outcome *
             set_eligible(n, true);
             node_add_event(v, n, "Cluster", "Node marked as eligible for scheduling");
         }
+        forget_who_drained(v, n);
     }
     state_put_node(v, n);
     if (wakes)

@@ -5,7 +5,8 @@
  *           DATA/spare  a copy of it, for when it is damaged
  *           DATA/alloc  the allocations' directories
  *           DATA/shim   one directory per task for its taskshim
- * Signals   TERM leaves the tasks running, unless stop_tasks_on_exit; USR1 logs a summary
+ * Signals   TERM leaves the tasks running, unless stop_tasks_on_exit or drain_on_shutdown; USR1
+ *           logs a summary
  * Exits     0 asked to stop, 1 failed, 2 bad usage or settings (do not restart), abort: a bug
  *
  * kill -9 of it does no harm: tasks belong to their taskshims. The next agent on the same DATA
@@ -109,6 +110,13 @@ static const struct setting settings[] = {
     SETTING(nodeagent, taskshim, TEXT, "", "the program taskshim; empty: beside this one"),
     SETTING(nodeagent, stop_tasks_on_exit, BOOL, "false",
             "on TERM kill all tasks instead of leaving them to the next agent"),
+    SETTING(nodeagent, drain_on_shutdown, BOOL, "false",
+            "on TERM drain the node, and end when it is empty; it takes work again with its next "
+            "agent. A second TERM ends at once"),
+    SETTING(nodeagent, drain_deadline_ms, MSEC, "1h",
+            "what has not moved by then is stopped; 0: it is waited for"),
+    SETTING(nodeagent, drain_force, BOOL, "false", "stop all at once instead"),
+    SETTING(nodeagent, drain_ignore_system_jobs, BOOL, "false", "system jobs run on"),
     SETTING_END,
 };
 
@@ -120,6 +128,7 @@ const struct service nodeagent_service = {
     .open = nodeagent_open,
     .start = nodeagent_start,
     .drain = nodeagent_drain,
+    .drain_limit_ms = nodeagent_drain_limit_ms,
     .close = nodeagent_close,
     .summary_log = nodeagent_summary,
     .metrics = nodeagent_metrics,

@@ -19,6 +19,7 @@
 
 #define NODE_ARENA_CAP   (8u << 20)
 #define UPDATES_PER_CALL 256
+#define STOP_LIMIT_MS    10000
 
 /* ---- who we are */
 
@@ -309,6 +310,18 @@ enum err nodeagent_open(void *self, struct loop *l, struct reason *why)
     return open_parts(na, why);
 }
 
+static struct leave_options leave_settings(const struct nodeagent *na)
+{
+    return (struct leave_options){.deadline_ms = na->drain_deadline_ms,
+                                  .force = na->drain_force,
+                                  .ignore_system_jobs = na->drain_ignore_system_jobs,
+                                  .max_kill_timeout_ms = na->max_kill_timeout_ms,
+                                  .local = na->local,
+                                  .node = na->node,
+                                  .runner = na->runner,
+                                  .uplink = na->uplink};
+}
+
 enum err nodeagent_start(void *self, struct loop *l, struct reason *why)
 {
     struct nodeagent *na = self;
@@ -337,6 +350,8 @@ enum err nodeagent_start(void *self, struct loop *l, struct reason *why)
                                                         .local = na->local,
                                                         .runner = na->runner,
                                                         .uplink = na->uplink});
+    const struct leave_options leave = leave_settings(na);
+    na->leave = leave_new(l, &leave);
     return OK;
 }
 
@@ -346,16 +361,31 @@ static void on_all_stopped(void *owner)
     na->drained(na->drained_arg);
 }
 
+static void on_left(void *owner)
+{
+    struct nodeagent *na = owner;
+    if (na->stop_tasks_on_exit)
+        runner_stop_all(na->runner, on_all_stopped, na);
+    else
+        on_all_stopped(na);
+}
+
 void nodeagent_drain(void *self, void (*drained)(void *arg), void *arg)
 {
     struct nodeagent *na = self;
-    if (!na->stop_tasks_on_exit) {
-        drained(arg);
-        return;
-    }
     na->drained = drained;
     na->drained_arg = arg;
-    runner_stop_all(na->runner, on_all_stopped, na);
+    if (na->drain_on_shutdown)
+        leave_begin(na->leave, on_left, na);
+    else
+        on_left(na);
+}
+
+uint64_t nodeagent_drain_limit_ms(const void *self)
+{
+    const struct nodeagent *na = self;
+    const struct leave_options leave = leave_settings(na);
+    return (na->drain_on_shutdown ? leave_limit_ms(&leave) : 0) + STOP_LIMIT_MS;
 }
 
 void nodeagent_close(void *self)
@@ -365,6 +395,7 @@ void nodeagent_close(void *self)
     dockwatch_end(na);
     gcwatch_free(na->gcwatch);
     forget_free(na->forget);
+    leave_free(na->leave);
     diskwatch_free(na->diskwatch);
     readers_free(na->readers);
     sessions_free(na->sessions);

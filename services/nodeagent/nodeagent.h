@@ -7,6 +7,7 @@
 #include "local.h"
 #include "diskwatch.h"
 #include "forget.h"
+#include "leave.h"
 #include "networks.h"
 #include "readers.h"
 #include "sessions.h"
@@ -32,6 +33,8 @@ struct nodeagent {
     uint64_t max_kill_timeout_ms, gc_interval_ms, disk_interval_ms;
     uint64_t gc_check_interval_ms, gc_disk_usage_threshold, gc_inode_usage_threshold, gc_max_allocs;
     bool stop_tasks_on_exit;
+    bool drain_on_shutdown, drain_force, drain_ignore_system_jobs;
+    uint64_t drain_deadline_ms;
 
     struct loop *loop;
     struct arena *arena; /* of node; lives as long as we */
@@ -46,6 +49,7 @@ struct nodeagent {
     struct runner *runner;
     struct uplink *uplink;
     struct forget *forget;
+    struct leave *leave;
     struct diskwatch *diskwatch;
     struct readers *readers;
     struct sessions *sessions;
@@ -60,6 +64,7 @@ struct nodeagent {
 enum err nodeagent_open(void *self, struct loop *l, struct reason *why);
 enum err nodeagent_start(void *self, struct loop *l, struct reason *why);
 void nodeagent_drain(void *self, void (*drained)(void *arg), void *arg);
+uint64_t nodeagent_drain_limit_ms(const void *self);
 void nodeagent_close(void *self);
 void nodeagent_summary(void *self);
 struct metric *nodeagent_metrics(void *self, size_t *count);

@@ -463,6 +463,27 @@ enum runner_lookup runner_find(struct runner *r, const uint8_t alloc[16], const 
     return found;
 }
 
+static bool is_of_system_job(const struct alloc_run *run)
+{
+    struct arena *a = arena_new(RUN_ARENA_CAP);
+    struct local *local = run->runner->options.local;
+    const Pb__LocalAlloc *saved = local_alloc(local, a, run->id);
+    const Pb__Job *job = saved == NULL ? NULL : local_job(local, a, saved->alloc);
+    bool is = job != NULL && job->type != NULL && strncmp(job->type, "sys", 3) == 0;
+    arena_free(a);
+    return is;
+}
+
+bool runner_has_work(const struct runner *r, bool but_system_jobs)
+{
+    const void *key;
+    void *value;
+    for (size_t i = 0; map_next(r->allocs, &i, &key, NULL, &value);)
+        if (!but_system_jobs || !is_of_system_job(value))
+            return true;
+    return false;
+}
+
 struct runner_counts runner_count(const struct runner *r)
 {
     struct runner_counts c = {0};

@@ -80,6 +80,9 @@ void runner_look_at_templates(struct runner *r);
 /* All that are over and told: a user asks for their room. False: not now, ask again. */
 bool runner_collect(struct runner *r);
 
+/* Something is to run here, or its end is yet to be told. */
+bool runner_has_work(const struct runner *r, bool but_system_jobs);
+
 struct runner_counts {
     size_t allocs, tasks_running, tasks_pending, shims;
 };

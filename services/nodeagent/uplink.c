@@ -323,6 +323,18 @@ void uplink_resync(struct uplink *u)
     pause_then(u, &u->poll, begin_poll);
 }
 
+void uplink_look_again(struct uplink *u, uint64_t index)
+{
+    if (u->at_least < index)
+        u->at_least = index;
+    uplink_resync(u);
+}
+
+uint64_t uplink_news_index(const struct uplink *u)
+{
+    return u->since;
+}
+
 /* ---- reports */
 
 static void on_report(void *owner, const struct response *r)

@@ -31,6 +31,10 @@ void uplink_start(struct uplink *u);
 void uplink_report(struct uplink *u, bool urgent);
 /* The next poll asks for everything. */
 void uplink_resync(struct uplink *u);
+/* Likewise, of a state no older than index. */
+void uplink_look_again(struct uplink *u, uint64_t index);
+/* Up to where news have come; 0: those to come are all there is. */
+uint64_t uplink_news_index(const struct uplink *u);
 /* The node has changed: the servers are told as soon as they can be. */
 void uplink_node_changed(struct uplink *u);
 bool uplink_is_registered(const struct uplink *u);

@@ -694,6 +694,20 @@ static Pb__Outcome *set_drain(uint32_t node, Pb__DrainSpec *spec, bool mark_elig
     return cluster_apply(c, &cmd, 0);
 }
 
+/* Likewise, and its agent says so. */
+static Pb__Outcome *set_drain_by_agent(uint32_t node, Pb__DrainSpec *spec)
+{
+    Pb__NodeDrainSet set = PB__NODE_DRAIN_SET__INIT;
+    Pb__Command cmd = PB__COMMAND__INIT;
+    set.has_node_id = set.has_mark_eligible = set.has_by_agent = set.by_agent = true;
+    set.node_id = id_of(c, "node", node);
+    set.spec = spec;
+    set.mark_eligible = spec == NULL;
+    cmd.body_case = PB__COMMAND__BODY_NODE_DRAIN;
+    cmd.node_drain = &set;
+    return cluster_apply(c, &cmd, 0);
+}
+
 /* One allocation moves, or (alloc NULL) node 1 is done. */
 static void step_drain(const ProtobufCBinaryData *alloc, uint64_t modify_index)
 {
@@ -762,6 +776,50 @@ Test(apply, a_drain_marks_moves_and_ends_and_is_remembered)
     cr_assert_eq(n->eligibility, PB__NODE__ELIGIBILITY__INELIGIBLE, "until somebody says so");
     cr_assert_str_eq(n->last_drain->status, "complete");
     cr_assert_str_eq(n->events[n->n_events - 1]->subsystem, "Drain");
+}
+
+static bool takes_work(uint32_t node)
+{
+    const Pb__Node *n = get_node(c, id_of(c, "node", node));
+    return !n->drain && n->eligibility == PB__NODE__ELIGIBILITY__ELIGIBLE;
+}
+
+Test(apply, an_agent_that_is_back_gets_work_unless_people_drained_it)
+{
+    a_running_alloc("web");
+    Pb__DrainSpec spec = PB__DRAIN_SPEC__INIT, terms = PB__DRAIN_SPEC__INIT;
+    cr_assert(set_drain_by_agent(1, NULL)->unchanged, "it never left");
+    set_drain_by_agent(1, &spec);
+    cr_assert(get_node(c, id_of(c, "node", 1))->drain);
+    set_drain_by_agent(1, &spec);
+    cr_assert_eq(set_drain_by_agent(1, NULL)->n_eval_ids, 1, "asked twice, and back");
+    cr_assert(takes_work(1));
+
+    set_drain_by_agent(1, &spec);
+    step_drain(NULL, get_node(c, id_of(c, "node", 1))->modify_index);
+    cr_assert_not(takes_work(1));
+    set_drain_by_agent(1, NULL);
+    cr_assert(takes_work(1), "the drain was complete");
+
+    terms.has_deadline_ns = true;
+    terms.deadline_ns = 5000000000;
+    set_drain(1, &terms, false);
+    cr_assert(set_drain_by_agent(1, &spec)->unchanged);
+    cr_assert_eq(get_node(c, id_of(c, "node", 1))->drain_strategy->deadline_ns, 5000000000);
+    cr_assert(set_drain_by_agent(1, NULL)->unchanged);
+    cr_assert(get_node(c, id_of(c, "node", 1))->drain, "people began it");
+    set_drain(1, NULL, false);
+    set_drain_by_agent(1, &spec);
+    set_drain_by_agent(1, NULL);
+    cr_assert_not(takes_work(1), "it was not eligible before");
+    set_eligibility(1, PB__NODE__ELIGIBILITY__ELIGIBLE);
+
+    set_drain_by_agent(1, &spec);
+    step_drain(NULL, get_node(c, id_of(c, "node", 1))->modify_index);
+    set_eligibility(1, PB__NODE__ELIGIBILITY__ELIGIBLE);
+    set_eligibility(1, PB__NODE__ELIGIBILITY__INELIGIBLE);
+    cr_assert(set_drain_by_agent(1, NULL)->unchanged);
+    cr_assert_not(takes_work(1), "people have decided since");
 }
 
 Test(apply, a_drain_that_is_called_off_gives_the_node_back)
