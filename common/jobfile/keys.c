@@ -113,7 +113,6 @@ static const struct rule {
     {"EphemeralDisk", "size_mb", "size", 0, 1000000000},
     {"LogConfig", "max_files", "max_files", 0, 100000},
     {"LogConfig", "max_file_size_mb", "max_file_size", 0, 1000000},
-    {"LogConfig", "forward", NULL, 0, 0},
     {"Template", "source_path", "source", 0, 0},
     {"Template", "dest_path", "destination", 0, 0},
     {"Template", "embedded_tmpl", "data", 0, 0},

@@ -1,5 +1,6 @@
 /* What is wrong with a task group and its tasks. */
 #include "base/duration.h"
+#include "base/facility.h"
 #include "problems.h"
 #include "sched/reconcile.h"
 #include "wire/wire.h"
@@ -52,6 +53,29 @@ static void validate_task_name(struct texts *errors, const char *name)
                   name);
 }
 
+static bool is_text(const char *text, const char *expected)
+{
+    return text != NULL && strcmp(text, expected) == 0;
+}
+
+static bool is_set(const char *text)
+{
+    return text != NULL && *text != '\0';
+}
+
+static void validate_forward(struct texts *errors, const Pb__LogConfig *logs)
+{
+    const bool known = is_text(logs->forward, "syslog") || is_text(logs->forward, "journald");
+    if (is_set(logs->forward) && !known)
+        texts_add(errors, "logs cannot be forwarded to \"%.60s\": use \"syslog\" or \"journald\"",
+                  logs->forward);
+    if (is_set(logs->facility) && facility_find(logs->facility) < 0)
+        texts_add(errors, "logs have facility \"%.60s\", which syslog does not know",
+                  logs->facility);
+    if (!is_set(logs->forward) && (is_set(logs->facility) || is_set(logs->tag)))
+        texts_add(errors, "logs have a facility or a tag, but are not forwarded");
+}
+
 static void validate_logs(struct texts *errors, const Pb__TaskGroup *group, const Pb__Task *task)
 {
     const Pb__LogConfig *logs = task->log_config;
@@ -59,16 +83,12 @@ static void validate_logs(struct texts *errors, const Pb__TaskGroup *group, cons
         texts_add(errors, "minimum number of files is 1; got %d", (int)logs->max_files);
     if (logs->max_file_size_mb < 1 || is_negative(logs->max_file_size_mb))
         texts_add(errors, "minimum file size is 1MB; got %d", (int)logs->max_file_size_mb);
+    validate_forward(errors, logs);
     uint64_t all = (uint64_t)logs->max_files * logs->max_file_size_mb;
     if (!is_negative(logs->max_files) && !is_negative(logs->max_file_size_mb) &&
         group->ephemeral_disk != NULL && group->ephemeral_disk->size_mb <= all)
         texts_add(errors, "log storage (%llu MB) must be less than requested disk capacity (%u MB)",
                   (unsigned long long)all, group->ephemeral_disk->size_mb);
-}
-
-static bool is_text(const char *text, const char *expected)
-{
-    return text != NULL && strcmp(text, expected) == 0;
 }
 
 static bool is_hook(const char *hook)

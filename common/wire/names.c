@@ -97,6 +97,8 @@ static const struct rule rules[] = {
     OMIT("ChildrenSummary", "waiting", NULL),
     OMIT("LogConfig", "disabled", NULL),
     OMIT("LogConfig", "forward", NULL),
+    OMIT("LogConfig", "facility", NULL),
+    OMIT("LogConfig", "tag", NULL),
     OMIT("Template", "uid", NULL),
     OMIT("Template", "gid", NULL),
     OMIT("Template", "err_missing_key", NULL),

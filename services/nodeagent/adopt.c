@@ -34,6 +34,12 @@ static void exited(struct task_run *t, const struct shim_message *m)
         .oom_kills = m->oom_kills,
     };
     containers_add_end(t, a, &in);
+    if (m->relay_lost > 0) {
+        log_warn("lines_not_forwarded", "alloc=%s task=%s lines=%u", log_id(t->alloc->id),
+                 log_quote(t->name), m->relay_lost);
+        if (in.text == NULL && in.oom_kills == 0)
+            in.text = arena_printf(a, "%u lines of its output were not forwarded", m->relay_lost);
+    }
     task_run_input(t, in);
     arena_free(a);
 }

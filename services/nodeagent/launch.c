@@ -158,6 +158,12 @@ static enum err make_spec(const struct launch *l, struct supervisor_spec *out, s
     if (taskenv_is_overgrown(l->env))
         return reason_set(why, ERR_INVALID, "its ${...} become more than %u MiB of text",
                           TASKENV_MAX_GROWTH >> 20);
+    struct log_relay relay;
+    const struct log_relay_ask ask = {l->task,         l->group, l->job,
+                                      l->local->alloc, l->env,   &r->options.log_sockets};
+    enum err e = log_relay_find(l->arena, &ask, &relay, why);
+    if (e != OK)
+        return e;
     *out = (struct supervisor_spec){
         .shim = r->options.shim,
         .dir = l->shim_dir,
@@ -177,6 +183,7 @@ static enum err make_spec(const struct launch *l, struct supervisor_spec *out, s
             (uint64_t)(log != NULL && log->max_file_size_mb > 0 ? log->max_file_size_mb
                                                                 : DEFAULT_LOG_FILE_MB)
             << 20,
+        .relay = relay,
         .set_user = l->set_user,
         .uid = l->uid,
         .gid = l->gid,

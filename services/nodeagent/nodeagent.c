@@ -214,6 +214,7 @@ static enum err open_parts(struct nodeagent *na, struct reason *why)
         .node = na->node,
         .local = na->local,
         .artifacts = artifact_settings(na),
+        .log_sockets = {.syslog = na->syslog_socket, .journald = na->journald_socket},
         .taskmove = na->taskmove,
         .client = result_client,
         .starts = na->starts,

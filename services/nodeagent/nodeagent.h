@@ -20,6 +20,7 @@ struct nodeagent {
         *node_class, *meta, *region;
     const char *network_interface, *taskshim, *cgroup, *chroot, *http_addr, *reserved_ports;
     const char *taskfetch, *taskmove;
+    const char *syslog_socket, *journald_socket;
     const char *taskdock, *docker_socket, *docker_allow_caps, *docker_auth_config;
     bool docker_allow_privileged, docker_volumes, docker_devices, docker_gc_image;
     uint64_t docker_interval_ms, docker_pull_timeout_ms, docker_gc_image_delay_ms;

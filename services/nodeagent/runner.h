@@ -12,6 +12,7 @@
 #include "drivers/driver.h"
 #include "gateway.pb-c.h"
 #include "local.h"
+#include "logrelay.h"
 #include "loop/loop.h"
 #include "net/net.h"
 
@@ -33,6 +34,7 @@ struct runner_options {
     const Pb__Node *node; /* for ${node...}, ${attr...} and the address of ports */
     struct local *local;
     struct artifact_limits artifacts;
+    struct log_sockets log_sockets;
     const char *taskmove;                  /* the program */
     struct client *(*client)(void *owner); /* the gateway in use, for what is asked of others */
     uint32_t starts; /* of the agent: reports of this one are newer than those of the one before */

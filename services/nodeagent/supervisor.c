@@ -75,6 +75,8 @@ int supervisor_spec_memory(const struct supervisor_spec *s, struct reason *why)
         .mount_count = (uint32_t)s->mount_count,
         .limits_v2 = s->limits_v2,
         .own_cores = s->own_cores,
+        .relay = s->relay.kind,
+        .relay_facility = s->relay.facility,
         .limits = s->limits,
     };
     must(s->mount_count <= SHIM_MAX_MOUNTS && s->ulimit_count <= SHIM_MAX_ULIMITS);
@@ -83,9 +85,9 @@ int supervisor_spec_memory(const struct supervisor_spec *s, struct reason *why)
     for (size_t i = 0; i < s->group_count && i < SHIM_MAX_GROUPS; i++)
         head.groups[head.group_count++] = s->groups[i];
     strbuf_add(&b, &head, sizeof head);
-    const char *fields[] = {s->dir,    s->log_dir,      s->task,       s->cwd,
-                            s->cgroup, s->shims_cgroup, s->program,    s->cpus,
-                            s->netns,  s->hostname,     s->resolv_conf};
+    const char *fields[] = {s->dir,          s->log_dir,      s->task,      s->cwd,   s->cgroup,
+                            s->shims_cgroup, s->program,      s->cpus,      s->netns, s->hostname,
+                            s->resolv_conf,  s->relay.socket, s->relay.head};
     for (size_t i = 0; i < COUNT_OF(fields); i++)
         add_string(&b, fields[i] == NULL ? "" : fields[i]);
     for (size_t i = 0; i < SHIM_CONTROLLERS; i++)

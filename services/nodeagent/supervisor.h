@@ -3,6 +3,7 @@
 #define NODEAGENT_SUPERVISOR_H
 
 #include "base/err.h"
+#include "logrelay.h"
 #include "loop/loop.h"
 #include "shim/shim.h"
 #include "shim/spec.h"
@@ -37,6 +38,7 @@ struct supervisor_spec {
     size_t envc;
     uint32_t max_files;
     uint64_t max_file_bytes;
+    struct log_relay relay;
     bool set_user;
     uint32_t uid, gid;
     const uint32_t *groups;

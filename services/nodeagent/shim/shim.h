@@ -15,7 +15,7 @@
 enum { SHIM_FD_SPEC = 3, SHIM_FD_LISTEN = 4, SHIM_FD_AGENT = 5 };
 
 #define SHIM_MAGIC         0x4d484953u /* "SHIM" */
-#define SHIM_VERSION       4
+#define SHIM_VERSION       5
 #define SHIM_MAX_GROUPS    64
 #define SHIM_MAX_SPEC      (4u << 20)
 #define SHIM_MAX_MOUNTS    128
@@ -39,13 +39,16 @@ struct shim_limits { /* 0: none */
     uint32_t io_weight; /* 1 to 10000 */
 };
 
+enum shim_relay { SHIM_RELAY_NONE, SHIM_RELAY_SYSLOG, SHIM_RELAY_JOURNALD };
+
 struct shim_ulimit {
     uint64_t soft, hard;
     uint32_t resource, reserved; /* RLIMIT_... */
 };
 
 /* Strings follow, each ending in NUL: dir, log_dir, task, cwd, cgroup, shims_cgroup, program, cpus,
- * netns, hostname, resolv_conf (what it has of a network of its own; "": the node's), the task's
+ * netns, hostname, resolv_conf (what it has of a network of its own; "": the node's), relay_socket,
+ * relay_head (relay.h: the tag for syslog, or lines KEY=VALUE for the journal), the task's
  * directory of each controller ("": there is none), then for each mount its source, its
  * place and "r", "w" or "d" (a device), then argc arguments and envc variables. With `isolate` the
  * task has namespaces and a root of its own (room.h): cwd, program and the places of mounts are
@@ -55,7 +58,7 @@ struct shim_spec {
     uint32_t size; /* of all */
     uint32_t tree; /* enum shim_tree; cgroup names a directory unless it is SHIM_TREE_WALK */
     uint32_t argc, envc;
-    uint32_t max_files; /* of each stream of output; 0: it is thrown away */
+    uint32_t max_files; /* of each stream of output; 0: none is written */
     uint32_t set_user;  /* 0: stay who we are */
     uint64_t max_file_bytes;
     uint32_t uid, gid;
@@ -67,6 +70,7 @@ struct shim_spec {
      * where it is to keep to; with v1 its cpuset directory is there already, and shared. */
     uint32_t own_cores;
     uint32_t ulimit_count;
+    uint32_t relay, relay_facility; /* enum shim_relay: where output goes besides files */
     struct shim_limits limits;
     struct shim_ulimit ulimits[SHIM_MAX_ULIMITS];
 };
@@ -91,7 +95,10 @@ struct shim_message {
     int32_t exit_code;
     int32_t signal;
     int32_t error;
-    uint32_t timeout_ms;
+    union {
+        uint32_t timeout_ms; /* of SHIM_KILL */
+        uint32_t relay_lost; /* from the shim: lines that did not get to syslog or journald */
+    };
     uint32_t oom_kills;  /* how often the kernel killed for its memory limit */
     uint64_t pid_start;  /* field 22 of /proc/PID/stat: the pid may be used again */
     int64_t started_at;  /* ns since 1970 */

@@ -28,9 +28,10 @@ bool spec_map(struct spec_view *v, int fd)
         return false;
     const char *at = (const char *)v->map + sizeof *v->head;
     const char *end = (const char *)v->map + v->head->size;
-    const char **fields[] = {&v->dir,    &v->log_dir,      &v->task,       &v->cwd,
-                             &v->cgroup, &v->shims_cgroup, &v->program,    &v->cpus,
-                             &v->netns,  &v->hostname,     &v->resolv_conf};
+    const char **fields[] = {&v->dir,       &v->log_dir,      &v->task,        &v->cwd,
+                             &v->cgroup,    &v->shims_cgroup, &v->program,     &v->cpus,
+                             &v->netns,     &v->hostname,     &v->resolv_conf, &v->relay_socket,
+                             &v->relay_head};
     for (size_t i = 0; i < sizeof fields / sizeof fields[0]; i++)
         if ((*fields[i] = next_string(&at, end)) == NULL)
             return false;

@@ -14,7 +14,7 @@ struct spec_mount {
 struct spec_view {
     const struct shim_spec *head;
     const char *dir, *log_dir, *task, *cwd, *cgroup, *shims_cgroup, *program, *cpus;
-    const char *netns, *hostname, *resolv_conf;
+    const char *netns, *hostname, *resolv_conf, *relay_socket, *relay_head;
     const char *controllers[SHIM_CONTROLLERS];
     const char *mounts;  /* the strings of mounts */
     const char *strings; /* of argv, then envp */

@@ -3,6 +3,7 @@
  * It outlives the agent.
  *
  * Hears     nodeagent, on the pair it was started with and on the socket `sock` in its directory
+ * Says      lines of output to syslog or journald, if the task wants that
  * Owns      one tree of processes, its two output pipes, the file `state`
  * Signals   none: only an agent's word counts, so all that can be blocked are blocked
  * Memory    one per running task, so every page counts: static, no malloc, one thread, one buffer
@@ -14,6 +15,7 @@
 #include "limits.h"
 #include "mock.h"
 #include "network.h"
+#include "relay.h"
 #include "room.h"
 #include "rotate.h"
 #include "shim.h"
@@ -59,7 +61,9 @@ struct shim {
     int dir, listener, signals;
     int agents[MAX_AGENTS];
     int output[2]; /* read ends: stdout, stderr; -1 closed */
+    bool files;    /* output is written to logs */
     struct rotate logs[2];
+    struct relay *relay;
     struct tree tree;
     struct room room;
     struct limits limits;
@@ -136,13 +140,19 @@ static void set_failed(struct shim *s, int error, const char *what)
 
 /* ---- starting */
 
+/* Whether the shim reads what the task prints. */
+static bool wants_output(const struct shim_spec *h)
+{
+    return h->max_files > 0 || h->relay != SHIM_RELAY_NONE;
+}
+
 /* A task may open its output anew (/dev/stdout), also when it is not ours. */
 static void give_streams(const struct shim_spec *h, const int ends[2], int report)
 {
     int null = open("/dev/null", O_RDONLY);
     if (null < 0 || dup2(null, 0) < 0 || dup2(ends[0], 1) < 0 || dup2(ends[1], 2) < 0)
         child_fails(report, "set up standard streams");
-    if (h->set_user && h->max_files > 0 &&
+    if (h->set_user && wants_output(h) &&
         (fchown(1, h->uid, h->gid) != 0 || fchown(2, h->uid, h->gid) != 0))
         child_fails(report, "give the task its output");
 }
@@ -190,10 +200,10 @@ static bool prepare_place(struct shim *s, const struct spec_view *v)
     return failed == NULL;
 }
 
-/* Both ends of the task's output; with logs disabled nobody reads it. */
+/* Both ends of the task's output, which may be read by nobody. */
 static bool make_output(const struct spec_view *v, int out[2])
 {
-    if (v->head->max_files > 0)
+    if (wants_output(v->head))
         return pipe2(out, O_CLOEXEC) == 0;
     out[1] = open("/dev/null", O_WRONLY | O_CLOEXEC);
     return out[1] >= 0;
@@ -237,6 +247,7 @@ static void start_child(struct shim *s, const struct spec_view *v)
         s->state.pid = pid;
         s->state.pid_start = child_start_time(pid);
         s->state.started_at = wall_ns();
+        relay_begin(s->relay, pid);
     }
 }
 
@@ -244,6 +255,8 @@ static void open_logs(struct shim *s, const struct spec_view *v)
 {
     int dir = open(v->log_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
     snprintf(s->task, sizeof s->task, "%s", v->task);
+    s->files = v->head->max_files > 0;
+    s->relay = relay_new(v);
     rotate_init(&s->logs[0], dir, s->task, "stdout", v->head->max_files, v->head->max_file_bytes);
     rotate_init(&s->logs[1], dir, s->task, "stderr", v->head->max_files, v->head->max_file_bytes);
 }
@@ -300,6 +313,15 @@ static bool shim_init(struct shim *s)
 
 /* ---- running */
 
+static void take_output(struct shim *s, int i, size_t len)
+{
+    if (s->files)
+        rotate_write(&s->logs[i], buffer, len);
+    if (s->relay != NULL)
+        relay_write(s->relay, i, buffer, len, monotonic_ms());
+    s->state.relay_lost = relay_lost(s->relay);
+}
+
 /* False: nothing more will come. */
 static bool pump(struct shim *s, int i)
 {
@@ -309,7 +331,7 @@ static bool pump(struct shim *s, int i)
             return errno == EAGAIN || errno == EINTR;
         if (n == 0)
             return false;
-        rotate_write(&s->logs[i], buffer, (size_t)n);
+        take_output(s, i, (size_t)n);
         if (n < (ssize_t)sizeof buffer / 2)
             return true;
     }
@@ -359,7 +381,7 @@ static void end_rest(struct shim *s)
         while (s->output[i] >= 0) {
             ssize_t n = read(s->output[i], buffer, sizeof buffer);
             if (n > 0) {
-                rotate_write(&s->logs[i], buffer, (size_t)n);
+                take_output(s, i, (size_t)n);
             } else if (n == 0 || errno != EINTR) {
                 close(s->output[i]);
                 s->output[i] = -1;
@@ -367,6 +389,8 @@ static void end_rest(struct shim *s)
         }
         rotate_fini(&s->logs[i]);
     }
+    relay_end(s->relay, monotonic_ms());
+    s->state.relay_lost = relay_lost(s->relay);
     s->state.oom_kills = limits_oom_kills(&s->limits);
     remove_cgroups(s);
     s->phase = ENDED;
@@ -451,15 +475,16 @@ static bool is_alone(const struct shim *s)
     return true;
 }
 
-static int poll_timeout(const struct shim *s)
+/* at: the next thing to be done by time. */
+static int poll_timeout(const struct shim *s, int64_t at)
 {
     if (s->phase == ENDING)
         return KILL_ROUND_MS;
     if (s->phase == ENDED)
         return GONE_CHECK_MS;
-    if (s->kill_at == NEVER)
+    if (at == NEVER)
         return is_alone(s) ? GONE_CHECK_MS : -1;
-    int64_t left = s->kill_at - monotonic_ms();
+    int64_t left = at - monotonic_ms();
     return left < 0 ? 0 : left > 3600000 ? 3600000 : (int)left;
 }
 
@@ -477,7 +502,9 @@ static void leave_if_forgotten(struct shim *s)
 
 static void turn(struct shim *s)
 {
-    struct pollfd fds[4 + MAX_AGENTS] = {
+    int64_t at = s->kill_at;
+    int relay = s->phase == ENDED ? -1 : relay_waits(s->relay, &at);
+    struct pollfd fds[5 + MAX_AGENTS] = {
         {s->signals, POLLIN, 0},
         {s->listener, POLLIN, 0},
         {s->output[0], POLLIN, 0},
@@ -485,7 +512,8 @@ static void turn(struct shim *s)
     };
     for (int i = 0; i < MAX_AGENTS; i++)
         fds[4 + i] = (struct pollfd){s->agents[i], POLLIN, 0};
-    int n = poll(fds, 4 + MAX_AGENTS, poll_timeout(s));
+    fds[4 + MAX_AGENTS] = (struct pollfd){relay, POLLOUT, 0};
+    int n = poll(fds, 5 + MAX_AGENTS, poll_timeout(s, at));
     if (s->phase != ENDING && monotonic_ms() >= s->gone_check_at) { /* however busy the task is */
         s->gone_check_at = monotonic_ms() + GONE_CHECK_MS;
         leave_if_forgotten(s);
@@ -496,8 +524,10 @@ static void turn(struct shim *s)
             continue;
         reap(s);
     }
-    if (s->phase != ENDED)
+    if (s->phase != ENDED) {
+        relay_flush(s->relay, monotonic_ms());
         pump_all(s);
+    }
     for (int i = 0; n > 0 && i < MAX_AGENTS; i++)
         if (fds[4 + i].revents)
             on_agent(s, i);
