@@ -147,6 +147,48 @@ static void find_limits_v1(struct cgroups *c)
         c->limits[SHIM_CPUSET][0] = '\0';
 }
 
+/* ---- who is not root has what was delegated to it: the topmost directory above its own that it
+ * may use. Its own is not it: that is the unit, which could not be started again while tasks live.
+ */
+
+static bool read_own_path(char *out, size_t room)
+{
+    char line[512];
+    bool found = false;
+    FILE *f = fopen("/proc/self/cgroup", "re");
+    while (f != NULL && !found && fgets(line, sizeof line, f) != NULL) {
+        line[strcspn(line, "\n")] = '\0';
+        found = strncmp(line, "0::/", 4) == 0 && strlen(line) - 3 < room;
+        if (found)
+            snprintf(out, room, "%s", line + 3);
+    }
+    if (f != NULL)
+        fclose(f);
+    return found;
+}
+
+static bool is_delegated(const char *dir)
+{
+    char procs[900];
+    snprintf(procs, sizeof procs, "%s/cgroup.procs", dir);
+    return access(dir, W_OK | X_OK) == 0 && access(procs, W_OK) == 0;
+}
+
+static bool find_delegated(char out[200])
+{
+    char mount[200], own[512], dir[800];
+    if (!find_mount("cgroup2", NULL, mount, sizeof mount) || !read_own_path(own, sizeof own))
+        return false;
+    int levels = 0;
+    snprintf(dir, sizeof dir, "%s%s", mount, own);
+    for (; strlen(dir) > strlen(mount) && is_delegated(dir); levels++) {
+        if (strlen(dir) < 200)
+            snprintf(out, 200, "%s", dir);
+        *strrchr(dir, '/') = '\0';
+    }
+    return levels > 1 && out[0] != '\0';
+}
+
 static void find_tree(struct cgroups *c, const char *setting, char mount[200])
 {
     struct statfs fs;
@@ -154,6 +196,11 @@ static void find_tree(struct cgroups *c, const char *setting, char mount[200])
         bool two = statfs(setting, &fs) == 0 && fs.f_type == CGROUP2_MAGIC;
         snprintf(mount, 200, "%s", setting);
         use(c, setting, two ? SHIM_TREE_CGROUP2 : SHIM_TREE_FREEZER, two ? "norn.slice" : "norn");
+        return;
+    }
+    if (geteuid() != 0) {
+        if (find_delegated(mount))
+            use(c, mount, SHIM_TREE_CGROUP2, "norn.slice");
         return;
     }
     if (find_mount("cgroup2", NULL, mount, 200) && use(c, mount, SHIM_TREE_CGROUP2, "norn.slice"))

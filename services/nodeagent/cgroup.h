@@ -1,6 +1,7 @@
 /* Where tasks' processes are gathered so that none escapes a kill: a directory of our own at the
  * top of the cgroup2 hierarchy (also of a hybrid machine), else of the v1 freezer, else nowhere.
- * Never below the agent's own unit: systemd could not restart that while tasks live. */
+ * Never below the agent's own unit: systemd could not restart that while tasks live. An agent that
+ * is not root uses what of cgroup2 was delegated to it. */
 #ifndef NODEAGENT_CGROUP_H
 #define NODEAGENT_CGROUP_H
 

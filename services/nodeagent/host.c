@@ -32,14 +32,27 @@ static char *why_no_namespaces(struct arena *a, const char *shim)
     return arena_strdup(a, n > 0 ? said : "taskshim could not try namespaces");
 }
 
+/* The limits that no controller of cgroups keeps a task to. */
+static char *unenforced(struct arena *a, const struct cgroups *c)
+{
+    static const char *const names[] = {
+        [SHIM_MEMORY] = "memory", [SHIM_CPU] = "cpu", [SHIM_PIDS] = "pids", [SHIM_IO] = "io"};
+    char *list = NULL;
+    for (size_t i = 0; i < COUNT_OF(names); i++)
+        if (c->limits[i][0] == '\0')
+            list =
+                list == NULL ? arena_strdup(a, names[i]) : arena_printf(a, "%s,%s", list, names[i]);
+    return list;
+}
+
 void host_look(struct arena *a, const struct cgroups *c, const char *shim, const char *chroot,
                struct driver_host *out)
 {
     *out = (struct driver_host){.root = geteuid() == 0, .shim = shim, .chroot = chroot};
     if (c->limits[SHIM_MEMORY][0] == '\0')
         out->no_cgroups = "there is no cgroup controller for memory that we may use";
-    if (out->root)
-        out->no_namespaces = why_no_namespaces(a, shim);
+    out->no_namespaces = why_no_namespaces(a, shim);
+    out->unenforced = unenforced(a, c);
 }
 
 static Pb__KeyValue *pair(struct arena *a, const char *key, const char *value)
@@ -75,6 +88,12 @@ static void describe(struct arena *a, const struct driver *d, const struct drive
     bool healthy = d->fingerprint == NULL || d->fingerprint(h, &why) == OK;
     info->name = arena_strdup(a, d->name);
     host_tell_driver(a, d->name, healthy ? NULL : why.text, node, info);
+    if (d->own_root && healthy && !h->root) {
+        fingerprint_set(a, node, arena_printf(a, "driver.%s.rootless", d->name), "1");
+        if (h->unenforced != NULL)
+            fingerprint_set(a, node, arena_printf(a, "driver.%s.unenforced", d->name),
+                            h->unenforced);
+    }
 }
 
 void host_describe(struct arena *a, const struct driver_host *h, Pb__Node *node, int64_t now_ns)

@@ -41,9 +41,9 @@ static enum err find_user(struct launch *l, const Pb__Task *task, struct reason 
     l->uid = geteuid();
     l->gid = getegid();
     if (l->driver->container)
-        return OK; /* it may be known in the image only */
-    if (name == NULL || *name == '\0')
-        name = l->driver->default_user;
+        return OK;                     /* it may be known in the image only */
+    if (name == NULL || *name == '\0') /* only root may become another */
+        name = l->uid == 0 ? l->driver->default_user : NULL;
     if (name == NULL)
         return OK;
     errno = 0;

@@ -29,6 +29,7 @@ struct driver_host {
     const char *chroot;        /* setting: "PATH,SOURCE:PATH,..." */
     const char *no_cgroups;    /* why limits cannot be kept; NULL: they can */
     char *no_namespaces;       /* why a task gets no namespaces; NULL: it does */
+    char *unenforced;          /* "memory,cpu": limits that are not kept; NULL: all are */
     const char *dock;          /* the program taskdock; NULL: none */
     const char *docker_socket; /* of a container engine; NULL: none was found */
     struct docker_rules docker;

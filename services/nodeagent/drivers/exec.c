@@ -1,6 +1,7 @@
 /* exec: the command in namespaces of its own, with a root made of read-only directories of the node
  * (setting `chroot`) and the task's own, as user nobody unless the job says otherwise, within the
- * memory and processor time it asked for.
+ * memory and processor time it asked for. Of an agent that is not root: in a user namespace, as the
+ * agent's user, and within the limits that its cgroups can keep (docs/rootless.md).
  * Config: command, args, cpu_hard_limit, pids_limit, io_weight, ulimit. */
 #include "driver.h"
 #include "resources.h"
@@ -19,9 +20,7 @@ static const char *const keys[] = {"command",    "args",      "cpu_hard_limit",
 
 static enum err fingerprint(const struct driver_host *h, struct reason *why)
 {
-    if (!h->root)
-        return reason_set(why, ERR_DENIED, "the agent does not run as root");
-    if (h->no_cgroups != NULL)
+    if (h->root && h->no_cgroups != NULL)
         return reason_set(why, ERR_UNAVAILABLE, "%s", h->no_cgroups);
     if (h->no_namespaces != NULL)
         return reason_set(why, ERR_UNAVAILABLE, "%s", h->no_namespaces);

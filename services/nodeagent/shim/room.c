@@ -23,6 +23,35 @@ struct failure {
     char what[200];
 };
 
+/* ---- whose the room is */
+
+static bool put(const char *file, const char *text)
+{
+    int fd = open(file, O_WRONLY | O_CLOEXEC);
+    if (fd < 0)
+        return false;
+    bool whole = write(fd, text, strlen(text)) == (ssize_t)strlen(text);
+    close(fd);
+    return whole;
+}
+
+/* Who is not root may make a room only where it is: within a user namespace, in which there is
+ * nobody but itself. NULL, or what could not be done. */
+static const char *own_users(void)
+{
+    char users[64], groups[64];
+    if (geteuid() == 0)
+        return NULL;
+    snprintf(users, sizeof users, "%u %u 1", geteuid(), geteuid());
+    snprintf(groups, sizeof groups, "%u %u 1", getegid(), getegid());
+    if (unshare(CLONE_NEWUSER) != 0)
+        return "make a user namespace";
+    return put("/proc/self/setgroups", "deny") && put("/proc/self/uid_map", users) &&
+                   put("/proc/self/gid_map", groups)
+               ? NULL
+               : "write down who is in the user namespace";
+}
+
 /* ---- the root: relative paths below the new root, which is the working directory */
 
 /* Makes what leads to a place, and the place: a directory, or a file to mount a file on. */
@@ -146,12 +175,19 @@ static bool guard_proc(void)
     return true;
 }
 
+/* A sysfs of one's own shows a network of one's own: who has none gets the node's. */
+static bool make_sys(unsigned long flags)
+{
+    const struct spec_mount nodes = {.source = "/sys", .place = "sys"};
+    return mount("sysfs", "sys", "sysfs", flags | MS_RDONLY, NULL) == 0 ||
+           (errno == EPERM && bind_tree(&nodes));
+}
+
 static bool make_system(bool as_root)
 {
     const unsigned long flags = MS_NOSUID | MS_NODEV | MS_NOEXEC;
     return mkdir("proc", 0755) == 0 && mkdir("sys", 0755) == 0 &&
-           mount("proc", "proc", "proc", flags, NULL) == 0 &&
-           mount("sysfs", "sys", "sysfs", flags | MS_RDONLY, NULL) == 0 && make_devices() &&
+           mount("proc", "proc", "proc", flags, NULL) == 0 && make_sys(flags) && make_devices() &&
            (!as_root || guard_proc());
 }
 
@@ -262,6 +298,9 @@ const char *room_open(struct room *r, const struct spec_view *v)
 {
     static struct failure f;
     int report[2];
+    const char *failed = own_users();
+    if (failed != NULL)
+        return failed;
     if (pipe2(report, O_CLOEXEC) != 0)
         return "make pipes";
     pid_t pid = clone_into(ROOM_NAMESPACES, &r->init_fd);
@@ -315,10 +354,32 @@ bool room_enter(const struct room *r)
     return setns(r->init_fd, CLONE_NEWNS | CLONE_NEWIPC) == 0;
 }
 
-const char *room_probe(void)
+/* The number of what is missing. /proc is refused where parts of it are hidden, as in many
+ * containers. */
+static int probe_mounts(bool as_root)
 {
     struct failure f;
+    if (!begin_root("/tmp", &f))
+        return 1;
+    if (as_root)
+        return 0;
+    return mkdir("proc", 0755) == 0 && mount("proc", "proc", "proc", 0, NULL) == 0 ? 0 : 2;
+}
+
+const char *room_probe(void)
+{
+    static const char *const missing[] = {NULL, "the kernel lets us mount nothing",
+                                          "the kernel lets us mount no /proc"};
+    int status = 0;
+    bool as_root = geteuid() == 0;
+    if (own_users() != NULL)
+        return "the agent does not run as root, and the kernel gives it no user namespace";
     if (unshare(ROOM_NAMESPACES) != 0)
         return "the kernel gives no mount, pid and ipc namespaces";
-    return begin_root("/tmp", &f) ? NULL : "the kernel lets us mount nothing";
+    pid_t pid = fork(); /* the first of the pid namespace, whose /proc it is */
+    if (pid == 0)
+        _exit(probe_mounts(as_root));
+    if (pid < 0 || waitpid(pid, &status, 0) != pid || !WIFEXITED(status) || WEXITSTATUS(status) > 2)
+        return "a namespace lets nobody in";
+    return missing[WEXITSTATUS(status)];
 }

@@ -1,7 +1,10 @@
 /* The room an isolated task lives in: mount, pid and ipc namespaces of its own, held open by an
  * init process that does nothing but reap. The task itself is made by taskshim, as its own child,
  * so its exit status comes the same way as any other's; when the init goes, the kernel kills all
- * that is in the room and takes the mounts away. The init goes with taskshim. libc only. */
+ * that is in the room and takes the mounts away. The init goes with taskshim. libc only.
+ *
+ * Where taskshim is not root it first makes itself a user namespace: the room is that one's, and in
+ * there is no user but the agent's. */
 #ifndef NODEAGENT_SHIM_ROOM_H
 #define NODEAGENT_SHIM_ROOM_H
 

@@ -137,6 +137,15 @@ static _Noreturn void run_child(const struct visit *v, char **vectors, const int
 
 /* ---- starting */
 
+static bool is_elsewhere(pid_t pid, const char *kind)
+{
+    char ours[64], theirs[64];
+    struct stat a, b;
+    snprintf(ours, sizeof ours, "/proc/self/ns/%s", kind);
+    snprintf(theirs, sizeof theirs, "/proc/%d/ns/%s", pid, kind);
+    return stat(ours, &a) == 0 && stat(theirs, &b) == 0 && a.st_ino != b.st_ino;
+}
+
 /* Those of the task that are not ours. */
 static int other_namespaces(pid_t pid)
 {
@@ -149,14 +158,9 @@ static int other_namespaces(pid_t pid)
                  {"uts", CLONE_NEWUTS},
                  {"net", CLONE_NEWNET}};
     int flags = 0;
-    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
-        char ours[64], theirs[64];
-        struct stat a, b;
-        snprintf(ours, sizeof ours, "/proc/self/ns/%s", kinds[i].name);
-        snprintf(theirs, sizeof theirs, "/proc/%d/ns/%s", pid, kinds[i].name);
-        if (stat(ours, &a) == 0 && stat(theirs, &b) == 0 && a.st_ino != b.st_ino)
+    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++)
+        if (is_elsewhere(pid, kinds[i].name))
             flags |= kinds[i].flag;
-    }
     return flags;
 }
 
@@ -168,6 +172,9 @@ static const char *find_task(struct visit *v, pid_t pid, uint64_t start)
         errno = ESRCH;
         return "find the task";
     }
+    /* A task of an agent that is not root: only in its user namespace may we enter the others. */
+    if (is_elsewhere(pid, "user") && setns(v->task, CLONE_NEWUSER) != 0)
+        return "enter the task's user namespace";
     v->namespaces = other_namespaces(pid);
     /* Of processes, only those to come can be moved into another pid namespace. */
     if ((v->namespaces & CLONE_NEWPID) != 0 && setns(v->task, CLONE_NEWPID) != 0)
