@@ -70,3 +70,32 @@ done
 api GET "/v1/evaluation/$eval/replay" | jq -e '.Same and .JobID == "sum" and .Where[0].Count == 1 and .Annotations.DesiredTGUpdates.group.Place == 1' \
   >/dev/null || fail "$(api GET "/v1/evaluation/$eval/replay")"
 suite_stop
+
+note 'by age, where nothing is kept for long'
+mkdir "$WORK/bin"
+for program in "$BIN"/*; do ln -s "$program" "$WORK/bin/"; done
+rm "$WORK/bin/controller" "$WORK/bin/nctl"
+cp "$BIN/nctl" "$WORK/bin/" # it looks for the others beside itself
+cat >"$WORK/bin/controller" <<END
+#!/bin/sh
+exec "$BIN/controller" --job-gc-interval-ms 200ms --job-gc-threshold-ms 1s --eval-gc-threshold-ms 1s --batch-eval-gc-threshold-ms 1s \
+  --deployment-gc-threshold-ms 1s "\$@"
+END
+chmod +x "$WORK/bin/controller"
+NCTL=$WORK/bin/nctl
+suite_start ''
+wait_for 60 'the node is ready' ready
+submit web service 1 'exec sleep 3600' >/dev/null
+submit sum batch 1 'echo done' >/dev/null
+wait_for 60 'web runs' allocs_are web running 1
+web=$(allocs web | jq -r '.[0].ID')
+wait_for 60 'what has run is gone' job_is_gone sum
+[ "$(api GET /v1/evaluations | jq '[.[] | select(.JobID == "sum")] | length')" = 0 ] || fail 'its evaluations stay'
+[ "$(allocs web | jq -r '.[] | .ID + .ClientStatus')" = "${web}running" ] || fail "what runs was collected: $(allocs web)"
+stable() { api GET /v1/job/web | jq -e '.Stable' >/dev/null; }
+wait_for 60 'the job is what it was' stable
+api DELETE /v1/job/web >/dev/null
+wait_for 60 'what was stopped is gone' job_is_gone web
+nothing_is_there() { [ "$(api GET /v1/evaluations)$(api GET /v1/deployments)$(api GET /v1/allocations)" = '[][][]' ]; }
+wait_for 60 'nothing is there any more' nothing_is_there
+suite_stop
