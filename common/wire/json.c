@@ -1,4 +1,5 @@
 #include "wire/json.h"
+#include "base/base64.h"
 #include "base/id.h"
 #include "wire/names.h"
 #include <math.h>
@@ -111,17 +112,8 @@ void json_put(json_t *object, const char *key, json_t *value)
 
 json_t *json_base64(ProtobufCBinaryData data)
 {
-    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     struct strbuf s = STRBUF_INIT;
-    for (size_t i = 0; i < data.len; i += 3) {
-        unsigned left = (unsigned)(data.len - i);
-        unsigned bits = (unsigned)data.data[i] << 16 | (left > 1 ? data.data[i + 1] : 0u) << 8 |
-                        (left > 2 ? data.data[i + 2] : 0u);
-        strbuf_putc(&s, digits[bits >> 18]);
-        strbuf_putc(&s, digits[bits >> 12 & 63]);
-        strbuf_putc(&s, left > 1 ? digits[bits >> 6 & 63] : '=');
-        strbuf_putc(&s, left > 2 ? digits[bits & 63] : '=');
-    }
+    base64_encode(&s, data.data, data.len, BASE64);
     json_t *text = json_string_nocheck(strbuf_text(&s));
     strbuf_free(&s);
     return text;

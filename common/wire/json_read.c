@@ -1,5 +1,6 @@
 /* Tree -> message. Errors read as those of Go's encoding/json, since clients of Nomad know them. */
 #include "wire/json.h"
+#include "base/base64.h"
 #include "base/id.h"
 #include "wire/names.h"
 #include <limits.h>
@@ -93,31 +94,10 @@ static bool read_number(struct reader *r, const struct json_field *jf, const jso
     return true;
 }
 
-static int base64_digit(char c)
-{
-    if (c >= 'A' && c <= 'Z')
-        return c - 'A';
-    if (c >= 'a' && c <= 'z')
-        return c - 'a' + 26;
-    if (c >= '0' && c <= '9')
-        return c - '0' + 52;
-    return c == '+' ? 62 : c == '/' ? 63 : -1;
-}
-
 bool json_base64_read(const char *text, size_t len, uint8_t *out, size_t *out_len, size_t *bad)
 {
-    unsigned bits = 0, have = 0;
-    *out_len = 0;
-    for (size_t i = 0; i < len && text[i] != '='; i++) {
-        int digit = base64_digit(text[i]);
-        *bad = i;
-        if (digit < 0 || len % 4 != 0)
-            return false;
-        bits = bits << 6 | (unsigned)digit;
-        if ((have += 6) >= 8)
-            out[(*out_len)++] = (uint8_t)(bits >> (have -= 8));
-    }
-    return true;
+    *bad = 0;
+    return len % 4 == 0 && base64_decode(out, out_len, text, len, BASE64, bad);
 }
 
 static bool read_base64(struct reader *r, const json_t *value, ProtobufCBinaryData *out)

@@ -1,6 +1,6 @@
 #include "auth.h"
-#include <stdbool.h>
-#include <stdint.h>
+#include "base/base64.h"
+#include "base/err.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,54 +27,29 @@ void image_registry(const char *image, char out[256])
         snprintf(out, 256, DOCKER_HUB);
 }
 
-/* ---- base64 (RFC 4648); the engine's header takes the letters that are safe in an address */
+/* ---- base64 */
 
+/* The engine's header takes the letters that are safe in an address. */
 static char *encode(const char *text)
 {
-    static const char letters[] =
-        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-    size_t len = strlen(text), at = 0;
-    char *out = xcalloc(1, (len + 2) / 3 * 4 + 1);
-    for (size_t i = 0; i < len; i += 3) {
-        uint32_t word = (uint32_t)(unsigned char)text[i] << 16;
-        word |= i + 1 < len ? (uint32_t)(unsigned char)text[i + 1] << 8 : 0;
-        word |= i + 2 < len ? (unsigned char)text[i + 2] : 0;
-        out[at++] = letters[word >> 18];
-        out[at++] = letters[word >> 12 & 63];
-        out[at++] = i + 1 < len ? letters[word >> 6 & 63] : '=';
-        out[at++] = i + 2 < len ? letters[word & 63] : '=';
-    }
-    return out;
-}
-
-static int value_of(char c)
-{
-    if (c >= 'A' && c <= 'Z')
-        return c - 'A';
-    if (c >= 'a' && c <= 'z')
-        return c - 'a' + 26;
-    if (c >= '0' && c <= '9')
-        return c - '0' + 52;
-    return c == '+' || c == '-' ? 62 : c == '/' || c == '_' ? 63 : -1;
+    struct strbuf b = STRBUF_INIT;
+    base64_encode(&b, text, strlen(text), BASE64_URL);
+    return strbuf_take(&b);
 }
 
 /* NULL: it is none. */
 static char *decode(const char *text)
 {
-    size_t len = strcspn(text, "="), at = 0;
-    char *out = len > SECRET_MOST ? NULL : xcalloc(1, len + 1);
-    uint32_t word = 0;
-    for (size_t i = 0; out != NULL && i < len; i++) {
-        int value = value_of(text[i]);
-        if (value < 0) {
-            free(out);
-            return NULL;
-        }
-        word = word << 6 | (uint32_t)value;
-        if (i % 4 > 0)
-            out[at++] = (char)(word >> (6 - i % 4 * 2) & 255);
+    size_t len = strlen(text), n = 0, bad;
+    uint8_t *out = len > SECRET_MOST ? NULL : xcalloc(1, len + 1);
+    if (out != NULL && !base64_decode(out, &n, text, len, BASE64, &bad) &&
+        !base64_decode(out, &n, text, len, BASE64_URL, &bad)) {
+        free(out);
+        return NULL;
     }
-    return out;
+    if (out != NULL)
+        out[n] = '\0';
+    return (char *)out;
 }
 
 /* ---- a file as docker login writes it: {"auths": {REGISTRY: {"auth": base64 of NAME:PASSWORD}}}

@@ -1,4 +1,6 @@
+#include "base/base64.h"
 #include "fetch.h"
+#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -67,28 +69,27 @@ static enum err run(const char *const argv[], struct reason *why)
     return reason_set(why, ERR_UNAVAILABLE, "git: %.400s", line == NULL ? said : line + 1);
 }
 
-/* The key comes as base64 of its file, as job files of Nomad have it. */
+/* The key comes as base64 of its file, as job files of Nomad have it; it may have lines. */
 static enum err write_key(const struct source *s, struct reason *why)
 {
-    static const char letters[] =
-        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    unsigned bits = 0, count = 0;
-    FILE *f = NULL;
-    int fd = open(".norn-sshkey", O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-    if (fd < 0 || (f = fdopen(fd, "w")) == NULL)
-        return reason_errno(why, ERR_IO, "write the ssh key");
-    for (const char *at = s->ssh_key; *at != '\0'; at++) {
-        const char *letter = strchr(letters, *at);
-        if (letter == NULL)
-            continue;
-        bits = bits << 6 | (unsigned)(letter - letters);
-        count += 6;
-        if (count >= 8) {
-            count -= 8;
-            fputc((int)(bits >> count & 0xff), f);
-        }
-    }
-    return fclose(f) == 0 ? OK : reason_errno(why, ERR_IO, "write the ssh key");
+    size_t len = 0, n, bad;
+    char *text = xstrdup(s->ssh_key);
+    for (const char *at = s->ssh_key; *at != '\0'; at++)
+        if (!isspace((unsigned char)*at))
+            text[len++] = *at;
+    uint8_t *key = xmalloc(len + 1);
+    enum err e = OK;
+    int fd = -1;
+    if (!base64_decode(key, &n, text, len, BASE64, &bad))
+        e = reason_set(why, ERR_INVALID, "the ssh key is not base64, at byte %zu", bad);
+    else if ((fd = open(".norn-sshkey", O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600)) < 0 ||
+             write(fd, key, n) != (ssize_t)n)
+        e = reason_errno(why, ERR_IO, "write the ssh key");
+    if (fd >= 0)
+        close(fd);
+    free(key);
+    free(text);
+    return e;
 }
 
 enum err clone_repository(const struct source *s, struct reason *why)

@@ -1,69 +1,52 @@
 /* Texts in other dresses: base64, and SHA-256 as FIPS 180-4 has it. */
+#include "base/base64.h"
+#include "base/err.h"
 #include "functions.h"
+#include <stdlib.h>
 #include <string.h>
 
 /* ---- base64 */
 
-static const char standard[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-static const char for_urls[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-
-static enum err encode(struct call *c, const char *digits)
+static enum err encode(struct call *c, enum base64_digits digits)
 {
     struct strbuf b = STRBUF_INIT;
-    const struct value *text = &c->args[0];
-    const unsigned char *bytes = (const unsigned char *)text->text;
-    for (size_t i = 0; i < text->len; i += 3) {
-        size_t left = text->len - i;
-        unsigned bits = (unsigned)bytes[i] << 16 | (left > 1 ? bytes[i + 1] : 0u) << 8 |
-                        (left > 2 ? bytes[i + 2] : 0u);
-        strbuf_putc(&b, digits[bits >> 18]);
-        strbuf_putc(&b, digits[bits >> 12 & 63]);
-        strbuf_putc(&b, left > 1 ? digits[bits >> 6 & 63] : '=');
-        strbuf_putc(&b, left > 2 ? digits[bits & 63] : '=');
-    }
+    base64_encode(&b, c->args[0].text, c->args[0].len, digits);
     return call_take_text(c, &b);
 }
 
-static enum err decode(struct call *c, const char *digits)
+static enum err decode(struct call *c, enum base64_digits digits)
 {
     struct strbuf b = STRBUF_INIT;
     const struct value *text = &c->args[0];
-    unsigned bits = 0, count = 0;
-    size_t len = text->len, i = 0;
-    while (len > 0 && text->len - len < 2 && text->text[len - 1] == '=')
-        len--;
-    for (; i < len; i++) {
-        const char *digit = text->text[i] == '\0' ? NULL : strchr(digits, text->text[i]);
-        if (digit == NULL)
-            break;
-        bits = bits << 6 | (unsigned)(digit - digits);
-        if (++count % 4 != 1)
-            strbuf_putc(&b, (char)(bits >> (6 - 2 * ((count - 1) % 4)) & 255));
-    }
-    if (i == len && (text->len == len || text->len % 4 == 0) && len % 4 != 1)
+    uint8_t *bytes = xmalloc(text->len + 1);
+    size_t len, bad;
+    bool good = base64_decode(bytes, &len, text->text, text->len, digits, &bad);
+    if (good)
+        strbuf_add(&b, bytes, len);
+    free(bytes);
+    if (good)
         return call_take_text(c, &b);
-    strbuf_free(&b);
-    return reason_set(c->why, ERR_INVALID, "what is to be decoded is no base64, at byte %zu", i);
+    return reason_set(c->why, ERR_INVALID, "what is to be decoded is no base64, at byte %zu", bad);
 }
 
 static enum err f_base64_encode(struct call *c)
 {
-    return encode(c, standard);
+    return encode(c, BASE64);
 }
 
 static enum err f_base64_decode(struct call *c)
 {
-    return decode(c, standard);
+    return decode(c, BASE64);
 }
 
 static enum err f_base64_url_encode(struct call *c)
 {
-    return encode(c, for_urls);
+    return encode(c, BASE64_URL);
 }
 
 static enum err f_base64_url_decode(struct call *c)
 {
-    return decode(c, for_urls);
+    return decode(c, BASE64_URL);
 }
 
 /* ---- SHA-256 */

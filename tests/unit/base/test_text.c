@@ -1,3 +1,4 @@
+#include "base/base64.h"
 #include "base/err.h"
 #include "base/log.h"
 #include "base/prng.h"
@@ -54,6 +55,49 @@ Test(log, quotes_what_would_break_a_line)
     memset(long_text, '\n', sizeof(long_text) - 1);
     long_text[sizeof(long_text) - 1] = '\0';
     cr_assert(strlen(log_quote(long_text)) <= 410);
+}
+
+Test(base64, is_what_the_rfc_says_and_comes_back)
+{
+    static const struct {
+        const char *plain, *standard, *url;
+    } cases[] = {
+        {"", "", ""},
+        {"f", "Zg==", "Zg=="},
+        {"fo", "Zm8=", "Zm8="},
+        {"foo", "Zm9v", "Zm9v"},
+        {"foobar", "Zm9vYmFy", "Zm9vYmFy"},
+        {"\xfb\xff\xbe", "+/++", "-_--"},
+    };
+    for (size_t i = 0; i < COUNT_OF(cases); i++)
+        for (int digits = BASE64; digits <= BASE64_URL; digits++) {
+            struct strbuf b = STRBUF_INIT;
+            uint8_t back[16];
+            size_t len, bad;
+            base64_encode(&b, cases[i].plain, strlen(cases[i].plain), digits);
+            cr_expect_str_eq(strbuf_text(&b), digits == BASE64 ? cases[i].standard : cases[i].url);
+            cr_assert(base64_decode(back, &len, strbuf_text(&b), b.len, digits, &bad));
+            cr_expect(len == strlen(cases[i].plain) && memcmp(back, cases[i].plain, len) == 0);
+            size_t bare = strcspn(strbuf_text(&b), "=");
+            cr_expect(base64_decode(back, &len, strbuf_text(&b), bare, digits, &bad) &&
+                      len == strlen(cases[i].plain));
+            strbuf_free(&b);
+        }
+}
+
+Test(base64, says_where_it_is_none)
+{
+    static const struct {
+        const char *text;
+        size_t bad;
+    } cases[] = {{"Zm9*", 3}, {"Zm-v", 2}, {"Zm9vZ", 5},    {"Zg=", 2},
+                 {"Z===", 1}, {"====", 0}, {"Zg==Zg==", 2}, {"Z\ng==", 1}};
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        uint8_t out[16];
+        size_t len, bad = 99;
+        cr_expect_not(base64_decode(out, &len, cases[i].text, strlen(cases[i].text), BASE64, &bad));
+        cr_expect_eq(bad, cases[i].bad, "%s: %zu", cases[i].text, bad);
+    }
 }
 
 Test(prng, is_fair_below_a_bound)
