@@ -72,7 +72,7 @@ static void tell_tasks(struct alloc_run *run, const char *text)
                        (struct task_input){.kind = TASK_IN_DISK_NOT_MOVED, .text = text});
 }
 
-static void take_over(const struct launch *l, const char *from_dir)
+static void take_over(const struct launch *l, const char *from_dir, bool replace)
 {
     struct alloc_run *run = l->run->alloc;
     struct reason why;
@@ -80,7 +80,7 @@ static void take_over(const struct launch *l, const char *from_dir)
     for (size_t i = 0; i < l->group->n_tasks; i++)
         tasks[i] = l->group->tasks[i]->name;
     enum err e = inherit_disk(from_dir, run->runner->options.data_dir, run->id, tasks,
-                              l->group->n_tasks, &why);
+                              l->group->n_tasks, replace, &why);
     if (e != OK)
         tell_tasks(run, why.text);
     else
@@ -131,8 +131,10 @@ static bool send_for(struct launch *l, struct slot *s, const uint8_t from[16])
 static void receive(struct launch *l, const struct slot *s)
 {
     struct runner *r = s->run->runner;
+    /* No task has run yet: what is there already is of an agent that was killed in the middle of
+     * this, and may be half a disk. What came now is whole. */
     if (s->result == OK)
-        take_over(l, allocdir_moving_path(l->arena, r->options.data_dir, s->run->id));
+        take_over(l, allocdir_moving_path(l->arena, r->options.data_dir, s->run->id), true);
     else
         tell_tasks(s->run, s->why.text);
     runner_remove_moving(r, s->run->id);
@@ -167,7 +169,7 @@ static enum err ready(struct launch *l, void **memory, struct reason *why)
         receive(l, s);
     else if (heir_finds(run->runner, l->local->alloc, l->group, from)) {
         if (is_here(l, from))
-            take_over(l, allocdir_path(l->arena, run->runner->options.data_dir, from));
+            take_over(l, allocdir_path(l->arena, run->runner->options.data_dir, from), false);
         else if (l->group->ephemeral_disk->migrate && send_for(l, s, from))
             return ERR_AGAIN;
     }

@@ -13,7 +13,7 @@ static int open_dir(int at, const char *name)
     return openat(at, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 }
 
-static enum err move_between(int from, int to, const char *below, const char *name,
+static enum err move_between(int from, int to, const char *below, const char *name, bool replace,
                              struct reason *why)
 {
     struct stat st;
@@ -21,13 +21,16 @@ static enum err move_between(int from, int to, const char *below, const char *na
         return errno == ENOENT ? OK : reason_errno(why, ERR_IO, "stat %s/%s", below, name);
     if (!S_ISDIR(st.st_mode))
         return reason_set(why, ERR_INVALID, "%s/%s is no directory any more", below, name);
-    return renameat(from, name, to, name) == 0
-               ? OK
-               : reason_errno(why, ERR_IO, "move %s/%s", below, name);
+    if (renameat(from, name, to, name) == 0)
+        return OK;
+    if (replace && (errno == ENOTEMPTY || errno == EEXIST) &&
+        renameat2(from, name, to, name, RENAME_EXCHANGE) == 0)
+        return OK;
+    return reason_errno(why, ERR_IO, "move %s/%s", below, name);
 }
 
 static enum err move_one(const char *from_dir, const char *to_dir, const char *below,
-                         const char *name, struct reason *why)
+                         const char *name, bool replace, struct reason *why)
 {
     int tops[2] = {open_dir(AT_FDCWD, from_dir), open_dir(AT_FDCWD, to_dir)};
     int dirs[2] = {-1, -1};
@@ -37,7 +40,7 @@ static enum err move_one(const char *from_dir, const char *to_dir, const char *b
     if (tops[1] >= 0)
         dirs[1] = open_dir(tops[1], below);
     if (dirs[0] >= 0)
-        e = dirs[1] >= 0 ? move_between(dirs[0], dirs[1], below, name, why)
+        e = dirs[1] >= 0 ? move_between(dirs[0], dirs[1], below, name, replace, why)
                          : reason_set(why, ERR_IO, "%s cannot be opened", below);
     for (int i = 0; i < 2; i++) {
         if (dirs[i] >= 0)
@@ -49,12 +52,12 @@ static enum err move_one(const char *from_dir, const char *to_dir, const char *b
 }
 
 enum err inherit_disk(const char *from_dir, const char *data_dir, const uint8_t heir[16],
-                      char *const *tasks, size_t count, struct reason *why)
+                      char *const *tasks, size_t count, bool replace, struct reason *why)
 {
     struct arena *a = arena_new(1 << 20);
     const char *heir_dir = allocdir_path(a, data_dir, heir);
     struct reason other = {""};
-    enum err first = move_one(from_dir, heir_dir, "alloc", "data", why);
+    enum err first = move_one(from_dir, heir_dir, "alloc", "data", replace, why);
     for (size_t i = 0; i < count; i++) {
         struct stat st;
         if (lstat(arena_printf(a, "%s/%s", from_dir, tasks[i]), &st) != 0)
@@ -62,7 +65,7 @@ enum err inherit_disk(const char *from_dir, const char *data_dir, const uint8_t 
         struct reason *mine = first == OK ? why : &other;
         enum err e = allocdir_make(data_dir, heir, tasks[i], geteuid(), getegid(), mine);
         if (e == OK)
-            e = move_one(from_dir, heir_dir, tasks[i], "local", mine);
+            e = move_one(from_dir, heir_dir, tasks[i], "local", replace, mine);
         first = first == OK ? e : first;
     }
     arena_free(a);

@@ -167,17 +167,26 @@ static void on_http(void *self, struct request *req)
     struct fake *f = self;
     const Pb__HttpRequest *q = (const Pb__HttpRequest *)request_body(req);
     Pb__HttpReply reply = PB__HTTP_REPLY__INIT;
+    static uint8_t stream[16] = {1};
     snprintf(f->asked_path, sizeof f->asked_path, "%s", q->path);
     f->asks++;
     reply.has_status = reply.has_data = reply.has_last = true;
     reply.status = f->http_status;
-    reply.data = (ProtobufCBinaryData){.len = f->http.len, .data = (uint8_t *)f->http.data};
-    reply.last = true;
+    must(f->http_held <= f->http.len);
+    reply.data =
+        (ProtobufCBinaryData){.len = f->http.len - f->http_held, .data = (uint8_t *)f->http.data};
+    reply.last = f->http_held == 0;
+    reply.has_stream_id = !reply.last;
+    reply.stream_id = (ProtobufCBinaryData){.len = sizeof stream, .data = stream};
     request_reply(req, &reply.base, 0);
 }
 
+/* Never answered: see http_held. */
+static void on_http_more(void *self, struct request *req) {}
+
 static const struct method methods[] = {
     {PB__GATEWAY__METHOD__HTTP, "http", &pb__http_request__descriptor, on_http},
+    {PB__GATEWAY__METHOD__HTTP_MORE, "http_more", &pb__http_more__descriptor, on_http_more},
     {PB__GATEWAY__METHOD__NODE_REGISTER, "node_register", &pb__node_register__descriptor,
      on_register},
     {PB__GATEWAY__METHOD__HEARTBEAT, "heartbeat", &pb__heartbeat__descriptor, on_heartbeat},

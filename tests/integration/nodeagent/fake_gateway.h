@@ -55,6 +55,8 @@ struct fake {
     bool read_done, reader_gone;
     uint32_t http_status; /* of the answer to what the agent asks by HTTP; with its body */
     struct strbuf http;
+    size_t
+        http_held; /* of the body: comes when more is asked for, which is not answered; 0: none */
     char asked_path[256];
     int asks;
     pid_t agent;

@@ -4,6 +4,7 @@
 #include "wire/wire.h"
 #include <criterion/criterion.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -124,6 +125,67 @@ Test(disk, what_cannot_be_had_from_another_node_is_said_and_the_task_starts)
     for (int i = 0; i < 100000; i++)
         strbuf_puts(&f->http, "this is no tar");
     expect_not_moved(place_stranger(SH("find local ../alloc/data -type f")), "Unrecognized");
+}
+
+/* As taskmove packs it: what the shell command makes in an empty directory, and the sign that it is
+ * whole. */
+static void pack_disk(const char *command)
+{
+    char line[1024], part[65536];
+    size_t n;
+    snprintf(
+        line, sizeof line,
+        "d=%s/pack && mkdir -p $d/alloc/data $d/t/local && cd $d && { %s; } && : >.complete && "
+        "tar cf - alloc/data t/local .complete && rm -r $d",
+        f->dir, command);
+    strbuf_clear(&f->http);
+    FILE *p = popen(line, "re");
+    cr_assert_not_null(p);
+    while ((n = fread(part, 1, sizeof part, p)) > 0)
+        strbuf_add(&f->http, part, n);
+    cr_assert_eq(pclose(p), 0);
+}
+
+static int half;
+static bool half_has_come(struct fake *w)
+{
+    char path[256], id[ID_TEXT_SIZE];
+    struct stat st;
+    id_format(w->allocs[half].alloc->id.data, id);
+    snprintf(path, sizeof path, "%s/data/moving/%s/alloc/data/half", w->dir, id);
+    return stat(path, &st) == 0 && st.st_size > 0;
+}
+
+static bool was_asked_again(struct fake *w)
+{
+    return w->asks == 2;
+}
+
+/* Neither a file of which half had come, nor one that is no longer part of the disk. */
+Test(disk, an_agent_that_is_killed_while_a_disk_comes_fetches_it_again)
+{
+    pack_disk("head -c 400000 /dev/urandom >alloc/data/half; echo old >alloc/data/stale; echo one "
+              ">t/local/own");
+    f->http_status = 200;
+    f->http_held = f->http.len - 200000;
+    half = place_stranger(SH("cat local/own; ls ../alloc/data; wc -c <../alloc/data/half"));
+    cr_assert(fake_until(f, half_has_come, 30000));
+    fake_kill_agent(f, SIGKILL);
+    pack_disk("head -c 500000 /dev/urandom >alloc/data/half; echo two >t/local/own");
+    f->http_held = f->http.len - 200000;
+    fake_start_agent(f);
+    cr_assert(fake_until(f, was_asked_again, 30000));
+    cr_assert(fake_until(f, half_has_come, 30000));
+    cr_assert_eq(fake_task(f, half, "t") != NULL && fake_task(f, half, "t")->started_at != 0, false,
+                 "it does not start with half a disk");
+    fake_kill_agent(f, SIGKILL);
+    f->http_held = 0;
+    fake_start_agent(f);
+    cr_assert(fake_await(f, half, COMPLETE, 30000), "%s", fake_events(f, half, "t"));
+    cr_expect_str_eq(fake_content(f, half, "alloc/logs/t.stdout.0"), "two\nhalf\n500000\n");
+    cr_expect(strstr(fake_events(f, half, "t"), "Disk Not Moved") == NULL, "%s",
+              fake_events(f, half, "t"));
+    cr_expect_eq(f->asks, 3);
 }
 
 Test(disk, one_that_is_stopped_while_its_disk_comes_ends)

@@ -70,7 +70,7 @@ static const char *content(const uint8_t alloc[16], const char *below)
 
 static enum err take_over(void)
 {
-    return inherit_disk(path_of(old, ""), dir, heir, tasks, COUNT_OF(tasks), &why);
+    return inherit_disk(path_of(old, ""), dir, heir, tasks, COUNT_OF(tasks), false, &why);
 }
 
 Test(inherit, shared_data_and_each_tasks_own_are_moved_and_nothing_else)
@@ -98,12 +98,26 @@ Test(inherit, twice_is_as_once)
     cr_expect_str_eq(content(heir, "web/local/own"), "since written");
 }
 
+/* An agent was killed when it had moved a part of what then came again from another node. */
+Test(inherit, what_a_move_that_was_cut_off_left_gives_way)
+{
+    put(old, "alloc/data/shared", "whole");
+    put(old, "web/local/own", "w");
+    put(heir, "alloc/data/shared", "half");
+    put(heir, "alloc/data/stale", "s");
+    cr_assert_eq(inherit_disk(path_of(old, ""), dir, heir, tasks, COUNT_OF(tasks), true, &why), OK,
+                 "%s", why.text);
+    cr_expect_str_eq(content(heir, "alloc/data/shared"), "whole");
+    cr_expect_str_eq(content(heir, "alloc/data/stale"), "");
+    cr_expect_str_eq(content(heir, "web/local/own"), "w");
+}
+
 Test(inherit, a_task_that_only_one_of_them_has_is_left_out)
 {
     char *const others[] = {web, fresh};
     put(old, "web/local/own", "w");
-    cr_assert_eq(inherit_disk(path_of(old, ""), dir, heir, others, COUNT_OF(others), &why), OK,
-                 "%s", why.text);
+    cr_assert_eq(inherit_disk(path_of(old, ""), dir, heir, others, COUNT_OF(others), false, &why),
+                 OK, "%s", why.text);
     cr_expect_str_eq(content(heir, "web/local/own"), "w");
     cr_expect_neq(access(path_of(heir, "log"), F_OK), 0);
 }
@@ -112,7 +126,8 @@ Test(inherit, of_an_allocation_without_a_directory_there_is_nothing)
 {
     const uint8_t nobody[16] = {9};
     put(heir, "web/local/own", "w");
-    cr_assert_eq(inherit_disk(path_of(nobody, ""), dir, heir, tasks, COUNT_OF(tasks), &why), OK);
+    cr_assert_eq(inherit_disk(path_of(nobody, ""), dir, heir, tasks, COUNT_OF(tasks), false, &why),
+                 OK);
     cr_expect_str_eq(content(heir, "web/local/own"), "w");
 }
 
