@@ -229,14 +229,21 @@ static bool displace_for(struct planner *p, struct contest *c, const struct want
     return true;
 }
 
-/* The node where what it follows has failed is the last choice. */
+/* The node where what it follows has failed is the last choice, and so are those where the ones
+ * before that did: else two bad nodes would take turns while a good one stands by. */
 static void penalize(struct planner *p, struct rank *r, const struct wanted *w)
 {
-    bool failed =
-        w->previous != NULL && w->previous->client_status == PB__ALLOC__CLIENT_STATUS__FAILED;
-    if (failed || r->penalized != UINT32_MAX)
-        rank_penalize(r, p->fleet,
-                      failed ? rank_find(r, p->fleet, w->previous->node_id.data) : UINT32_MAX);
+    uint32_t at[RANK_PENALIZED], n = 0;
+    const Pb__Alloc *failed = w->previous;
+    if (failed != NULL && failed->client_status == PB__ALLOC__CLIENT_STATUS__FAILED) {
+        at[n++] = rank_find(r, p->fleet, failed->node_id.data);
+        const Pb__RescheduleTracker *t = failed->reschedule_tracker;
+        for (size_t i = t != NULL ? t->n_events : 0; i > 0 && n < RANK_PENALIZED; i--)
+            if (t->events[i - 1]->prev_node_id.len == ID_SIZE)
+                at[n++] = rank_find(r, p->fleet, t->events[i - 1]->prev_node_id.data);
+    }
+    if (n > 0 || r->n_penalized > 0)
+        rank_penalize(r, p->fleet, at, n);
 }
 
 static const char *why_replaced(const struct wanted *w)

@@ -66,7 +66,7 @@ static void score_all(uint32_t n, double start, double sign, int32_t ask_cpu, in
 
 void rank_init(struct rank *r, struct arena *a, const struct ask *ask, uint32_t room)
 {
-    *r = (struct rank){.ask = ask, .penalized = UINT32_MAX};
+    *r = (struct rank){.ask = ask};
     size_t n = (size_t)room + 1;
     r->slots = arena_array(a, uint32_t, n);
     r->cpu = arena_array(a, int32_t, n);
@@ -163,9 +163,17 @@ double rank_affinity(const struct rank *r, uint32_t i)
     return r->affinity != NULL ? r->affinity[i] : 0;
 }
 
+static inline bool is_penalized(const struct rank *r, uint32_t i)
+{
+    for (uint32_t k = 0; k < r->n_penalized; k++)
+        if (r->penalized[k] == i)
+            return true;
+    return false;
+}
+
 double rank_penalty(const struct rank *r, uint32_t i)
 {
-    return r->penalized == i ? -1 : 0;
+    return is_penalized(r, i) ? -1 : 0;
 }
 
 double rank_devices(const struct rank *r, uint32_t i)
@@ -181,7 +189,7 @@ static inline double combine(const struct rank *r, uint32_t i, double packing)
         sum += rank_anti_affinity(r, i), parts++;
     if (r->affinity != NULL)
         sum += r->affinity[i], parts++;
-    if (r->penalized == i)
+    if (is_penalized(r, i))
         sum -= 1, parts++;
     if (r->likes_devices)
         sum += r->find[i].affinity, parts++;
@@ -248,16 +256,19 @@ void rank_placed(struct rank *r, const struct fleet *f, uint32_t candidate)
         cells_placed(r->cells, candidate);
 }
 
-void rank_penalize(struct rank *r, const struct fleet *f, uint32_t candidate)
+void rank_penalize(struct rank *r, const struct fleet *f, const uint32_t *candidates, uint32_t n)
 {
-    uint32_t before = r->penalized;
-    if (before == candidate)
-        return;
-    r->penalized = candidate;
-    if (before != UINT32_MAX)
-        rank_update(r, f, before);
-    if (candidate != UINT32_MAX)
-        rank_update(r, f, candidate);
+    uint32_t before[RANK_PENALIZED], n_before = r->n_penalized;
+    memcpy(before, r->penalized, sizeof before);
+    r->n_penalized = 0;
+    for (uint32_t i = 0; i < n && r->n_penalized < RANK_PENALIZED; i++)
+        if (candidates[i] < r->count && !is_penalized(r, candidates[i]))
+            r->penalized[r->n_penalized++] = candidates[i];
+    for (uint32_t i = 0; i < n_before; i++)
+        if (!is_penalized(r, before[i]))
+            rank_update(r, f, before[i]);
+    for (uint32_t i = 0; i < r->n_penalized; i++)
+        rank_update(r, f, r->penalized[i]);
 }
 
 double rank_score(const struct rank *r, uint32_t i)

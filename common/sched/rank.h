@@ -9,9 +9,9 @@
  * once the allocation is there; of a job that asks for the algorithm "spread" it is 1 less that.
  * "job-anti-affinity" is -(allocations of the group already there + 1) / the group's count, silent
  * where there is none. "node-reschedule-penalty" is -1 where the allocation that it follows has
- * failed, else silent. "node-affinity" is the weights of the affinities that hold there, as a share
- * of all; silent where the group has none. "devices" is the same for the affinities of its requests
- * for devices, and of the devices that it would get there.
+ * failed, or one before that in the same row, else silent. "node-affinity" is the weights of the
+ * affinities that hold there, as a share of all; silent where the group has none. "devices" is the
+ * same for the affinities of its requests for devices, and of the devices that it would get there.
  *
  * And then, where the group asks for spread, the mean of that and "allocation-spread". */
 #ifndef SCHED_RANK_H
@@ -24,6 +24,8 @@
 #include "sched/winner.h"
 #include <stdbool.h>
 #include <stdint.h>
+
+#define RANK_PENALIZED 6 /* candidates at once */
 
 struct rank {
     const struct ask *ask;
@@ -43,13 +45,14 @@ struct rank {
     double *affinity;                  /* NULL: the group has none */
     /* Of a group that asks for cores or devices; else NULL. Of its cores' MHz, those of the next
      * allocation are already taken off `cpu` above. */
-    int32_t *cores_cpu;        /* what the cores of one allocation are there, in MHz */
-    struct pieces_room *find;  /* what the next one would find */
-    struct given **given;      /* by this plan */
-    struct taken_port **taken; /* ports given out by this plan */
-    uint32_t penalized;        /* a candidate, or UINT32_MAX */
-    double *scores;            /* but for spread; KEY_NONE: no room */
-    struct winner winner;      /* without cells */
+    int32_t *cores_cpu;                 /* what the cores of one allocation are there, in MHz */
+    struct pieces_room *find;           /* what the next one would find */
+    struct given **given;               /* by this plan */
+    struct taken_port **taken;          /* ports given out by this plan */
+    uint32_t penalized[RANK_PENALIZED]; /* candidates */
+    uint32_t n_penalized;
+    double *scores;       /* but for spread; KEY_NONE: no room */
+    struct winner winner; /* without cells */
 };
 
 /* Room for this many candidates; the caller fills in the arrays but scores, then calls rank_build.
@@ -64,8 +67,9 @@ uint32_t rank_find(const struct rank *r, const struct fleet *f, const uint8_t *n
 void rank_update(struct rank *r, const struct fleet *f, uint32_t candidate);
 /* One was placed there: what is left has been counted already. */
 void rank_placed(struct rank *r, const struct fleet *f, uint32_t candidate);
-/* That one is to be avoided, and the one before no longer; UINT32_MAX: none. */
-void rank_penalize(struct rank *r, const struct fleet *f, uint32_t candidate);
+/* Those are to be avoided, and those before no longer; what is no candidate is left out. Of more
+ * than RANK_PENALIZED the first count. */
+void rank_penalize(struct rank *r, const struct fleet *f, const uint32_t *candidates, uint32_t n);
 
 /* Why there is no room for one more at candidate i; EXHAUSTED_STATIC + i: for the ask's i-th static
  * port. */

@@ -20,7 +20,7 @@ struct follower {
     const Pb__Job *job;
     const Pb__TaskGroup *group;
     const char *label;
-    size_t penalized;
+    bool penalized[ONEJOB_NODES];
     struct at at[ONEJOB_NODES];
 };
 
@@ -266,7 +266,7 @@ static double score(const struct follower *w, size_t node)
     double sum = empty_first ? 1 - full : full, parts = 1, weights;
     if (at->of_group > 0)
         sum -= (at->of_group + 1.0) / g->count, parts++;
-    if (node == w->penalized)
+    if (w->penalized[node])
         sum -= 1, parts++;
     double affinity = affinity_part(w, node, &weights);
     if (weights > 0)
@@ -359,13 +359,24 @@ static void judge(const struct follower *w, size_t n, const Pb__Alloc *previous)
                       own);
 }
 
+/* Where it has failed, and where those that it followed have. */
+static void penalize(struct follower *w, const Pb__Alloc *previous)
+{
+    memset(w->penalized, 0, sizeof w->penalized);
+    if (previous == NULL || previous->client_status != PB__ALLOC__CLIENT_STATUS__FAILED)
+        return;
+    w->penalized[node_of(w, previous->node_id)] = true;
+    const Pb__RescheduleTracker *t = previous->reschedule_tracker;
+    for (size_t i = 0; t != NULL && i < t->n_events; i++)
+        w->penalized[node_of(w, t->events[i]->prev_node_id)] = true;
+}
+
 static void follow(struct follower *w, const Pb__Placement *p, bool judged)
 {
     size_t n = node_of(w, p->node_id);
     const Pb__Alloc *previous =
         p->previous_alloc.len > 0 ? alloc_of(w->c, p->previous_alloc) : NULL;
-    bool failed = previous != NULL && previous->client_status == PB__ALLOC__CLIENT_STATUS__FAILED;
-    w->penalized = failed ? node_of(w, previous->node_id) : SIZE_MAX;
+    penalize(w, previous);
     cr_assert(is_open(w, n), "%s: on a node where it may not be, or that is full", w->label);
     if (judged)
         judge(w, n, previous);

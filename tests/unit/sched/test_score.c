@@ -137,6 +137,28 @@ Test(score, the_node_where_it_failed_is_penalized_but_possible)
     }
 }
 
+/* The first of three fails, then the second: the third's turn has come. */
+Test(score, nodes_where_those_before_it_failed_are_penalized_too)
+{
+    struct onejob c;
+    onejob_init(&c);
+    add_racked(&c, 3, racks);
+    a_job_of(&c, 1);
+    const char *seen[3];
+    for (size_t i = 0; i < 3; i++) {
+        Pb__Plan *plan = onejob_plan(&c, c.arena);
+        cr_assert_eq(plan->n_placements, 1);
+        seen[i] = rack_of(&c, plan->placements[0]);
+        for (size_t k = 0; k < i; k++)
+            cr_assert_str_neq(seen[k], seen[i]);
+        onejob_apply(&c, plan);
+        Pb__Alloc *last = c.view.allocs[c.view.n_allocs - 1];
+        onejob_end_alloc(&c, last, PB__ALLOC__CLIENT_STATUS__FAILED);
+        last->has_reschedule = last->reschedule = 1;
+    }
+    onejob_fini(&c);
+}
+
 Test(score, the_algorithm_spread_takes_empty_nodes_first)
 {
     struct onejob c;
