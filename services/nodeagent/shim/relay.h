@@ -10,8 +10,8 @@
 #include <stdint.h>
 
 enum {
-    RELAY_LINE = 8192,  /* a longer line goes in pieces */
-    RELAY_KEPT = 65536, /* bytes of lines that wait */
+    RELAY_LINE = 4096, /* a longer line goes in pieces */
+    RELAY_KEPT = 8192, /* bytes of lines that wait */
     RELAY_RETRY_MS = 1000,
     RELAY_END_MS = 500, /* how long the end of a task waits for what is kept */
 };
