@@ -116,7 +116,10 @@ static void judge_unheard(struct reconciler *r, struct judged *j, const Pb__Task
     bool away = alloc->client_status == PB__ALLOC__CLIENT_STATUS__UNREACHABLE;
     int64_t until = (away ? alloc->unreachable_since : r->now) + patience;
     bool runs = away || alloc->client_status == PB__ALLOC__CLIENT_STATUS__RUNNING;
-    if (patience <= 0 || !runs || r->now >= until) {
+    /* The plan that made this evaluation had an older clock than the command that took it. */
+    bool awaited = away && r->eval_id != NULL && alloc->follow_up_eval.len == ID_SIZE &&
+                   id_equal(alloc->follow_up_eval.data, r->eval_id);
+    if (patience <= 0 || !runs || awaited || r->now >= until) {
         j->verdict = LOST;
         return;
     }

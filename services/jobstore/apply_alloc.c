@@ -128,6 +128,11 @@ static void update_one(struct view *v, const Pb__AllocUpdate *u, struct job_set 
         alloc->has_client_status = true;
         alloc->client_status = u->client_status;
     }
+    /* What it waited for is over; when it fails or is away again, that is another wait. */
+    if (moves && old->client_status == PB__ALLOC__CLIENT_STATUS__UNREACHABLE) {
+        alloc->has_follow_up_eval = false;
+        alloc->follow_up_eval = (ProtobufCBinaryData){0};
+    }
     if (moves && alloc_has_ended(alloc)) {
         alloc->has_ended_at = true;
         alloc->ended_at = state_command_time(v);

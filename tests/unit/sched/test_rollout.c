@@ -15,7 +15,7 @@
  * How it is, in words: count=N parallel=N canary=N (update), d=WHAT (its deployment: r(unning),
  * p(aused), f(ailed), s(uccessful), o(lder: of version 1, running)), promoted, attempts=N every=S
  * delay=S (reschedule: constant) or unlimited, lost=S noreplace (disconnect), ends=S, now=S
- * (100), stop.
+ * (100), due (all allocations wait for this evaluation), stop.
  *
  * Allocations: "INDEX:WHAT@VERSION/NODE", NODE g(ood) or l(ost); behind it, if it is part of the
  * deployment, ? (nothing known of its health), + (healthy) or ! (not), then c if it is a canary.
@@ -159,6 +159,7 @@ static const struct {
     {"not heard of for a while, nobody in its place", "count=1 lost=95 noreplace", "0:away@2/l",
      "@105"},
     {"not heard of for too long", "count=1 lost=90", "0:away@2/l 0:run@2/g", "x0"},
+    {"this is the evaluation that it waits for", "count=1 ends=95 due", "0:away@2/l", "+0 x0"},
     {"not heard of for too long, nobody in its place", "count=1 lost=90 noreplace", "0:away@2/l",
      "+0 x0"},
     {"heard of again: it goes on", "count=1 lost=60 noreplace", "0:run@2/g", ""},
@@ -388,7 +389,11 @@ Test(rollout, does_what_the_table_says)
         set_job(&c, cases[i].job);
         set_deployment(&c, cases[i].job, &g, &d);
         add_allocs(&c, &d, cases[i].allocs);
-        struct occasion at = {.now = number_of(cases[i].job, "now", 100) * SECOND};
+        static uint8_t eval_id[16] = {0xe};
+        struct occasion at = {.now = number_of(cases[i].job, "now", 100) * SECOND,
+                              .eval_id = eval_id};
+        for (size_t k = 0; k < c.view.n_allocs && says(cases[i].job, "due"); k++)
+            c.view.allocs[k]->follow_up_eval = (ProtobufCBinaryData){sizeof eval_id, eval_id};
         reconcile(c.arena, &c.view, &at, on_node_state, NULL, &ch);
         cr_expect_str_eq(describe(c.arena, &ch), cases[i].expect, "%s: %s, not %s", cases[i].name,
                          describe(c.arena, &ch), cases[i].expect);
