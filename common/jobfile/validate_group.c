@@ -127,7 +127,9 @@ static void warn_about_task(struct validation *v, const Pb__TaskGroup *group, co
         {task->services_json != NULL, "service"},
         {task->vault_json != NULL, "vault"},
         {task->scaling_policies_json != NULL, "scaling"},
-        {task->resources->memory_max_mb > 0 && !is_text(task->driver, "exec"), "memory_max"},
+        {task->resources->memory_max_mb > 0 && !is_text(task->driver, "exec") &&
+             !is_text(task->driver, "docker"),
+         "memory_max"},
         /* It sees the node's files where they are. */
         {task->n_volume_mounts > 0 && is_text(task->driver, "raw_exec"),
          "volume_mount with driver raw_exec"},
