@@ -95,11 +95,15 @@ static void on_changed(void *owner, const struct response *r)
         answer_failure(c->x, r);
 }
 
+/* The answer may be overtaken by the news of who leads: then the new leader is asked again, and
+ * `from` tells it that nothing is left to do. */
 static bool member_key(struct call_context *c, Pb__MemberKey *key)
 {
     pb__member_key__init(key);
     key->id = (char *)(uintptr_t)exchange_arg(c->x, "id");
     key->address = (char *)(uintptr_t)exchange_arg(c->x, "address");
+    key->from = leader_raft_id(c->gateway->leader);
+    key->has_from = key->from != 0;
     return or_empty(key->id)[0] != '\0' || or_empty(key->address)[0] != '\0';
 }
 
@@ -117,8 +121,10 @@ void operator_raft_peer(struct call_context *c)
         return;
     }
     ask(c, false,
-        &(struct call_options){
-            .method = PB__JOBSTORE__METHOD__REMOVE, .body = &key.base, .done = on_changed});
+        &(struct call_options){.method = PB__JOBSTORE__METHOD__REMOVE,
+                               .body = &key.base,
+                               .retry = key.has_from,
+                               .done = on_changed});
 }
 
 /* To a member, or, if none is named, to the one that lacks least. */
@@ -126,10 +132,6 @@ void operator_raft_transfer(struct call_context *c)
 {
     Pb__MemberKey key;
     member_key(c, &key);
-    /* The answer may be overtaken by the news of who leads: then the new leader is asked again, and
-     * `from` tells it that nothing is left to do. */
-    key.from = leader_raft_id(c->gateway->leader);
-    key.has_from = key.from != 0;
     ask(c, false,
         &(struct call_options){.method = PB__JOBSTORE__METHOD__TRANSFER,
                                .body = &key.base,

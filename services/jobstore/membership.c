@@ -445,8 +445,8 @@ static bool is_asked_for(const Pb__MemberKey *k, const Pb__RaftPeer *p)
            (k->name != NULL && k->name[0] != '\0' && same_text(p->name, k->name));
 }
 
-/* 0: none, and req is failed. */
-static uint64_t find_member(struct membership *m, struct request *req)
+/* 0: none. */
+static uint64_t member_asked_for(struct membership *m, struct request *req)
 {
     const Pb__MemberKey *k = (const Pb__MemberKey *)request_body(req);
     struct raft_peer peers[RAFT_MAX_MEMBERS];
@@ -455,6 +455,12 @@ static uint64_t find_member(struct membership *m, struct request *req)
     for (size_t i = 0; i < count; i++)
         if (is_asked_for(k, member_describe(m->js, request_arena(req), &peers[i], c, 0)))
             return peers[i].id;
+    return 0;
+}
+
+static void fail_unknown_member(struct request *req)
+{
+    const Pb__MemberKey *k = (const Pb__MemberKey *)request_body(req);
     const char *id = first_text(k->id, first_text(k->name, NULL));
     if (id != NULL)
         request_fail(req, PB__REPLY__CODE__NOT_FOUND,
@@ -463,7 +469,6 @@ static uint64_t find_member(struct membership *m, struct request *req)
         request_fail(req, PB__REPLY__CODE__NOT_FOUND,
                      "address \"%s\" was not found in the Raft configuration",
                      first_text(k->address, ""));
-    return 0;
 }
 
 static void refuse(struct membership *m, struct request *req, enum err e, const char *why)
@@ -477,14 +482,21 @@ static void refuse(struct membership *m, struct request *req, enum err e, const 
 
 void membership_remove(struct membership *m, struct request *req)
 {
+    const Pb__MemberKey *k = (const Pb__MemberKey *)request_body(req);
     struct reason why;
     if (!leads(m)) {
         fail_not_leader(m->js, req, "this server does not lead");
         return;
     }
-    uint64_t id = find_member(m, req);
-    if (id == 0)
+    uint64_t id = member_asked_for(m, req);
+    if (id == 0 && k->has_from && !is_member(m, k->from)) {
+        request_reply(req, NULL, 0); /* a second copy, and the first took the leader itself */
         return;
+    }
+    if (id == 0) {
+        fail_unknown_member(req);
+        return;
+    }
     enum err e = replica_change_members(m->js->replica, RAFT_REMOVE, id, &why);
     if (e != OK) {
         refuse(m, req, e, why.text);
@@ -525,9 +537,11 @@ void membership_transfer(struct membership *m, struct request *req)
         request_reply(req, NULL, 0); /* a second copy, and the first has come about */
         return;
     }
-    uint64_t id = any ? best_successor(m) : find_member(m, req);
+    uint64_t id = any ? best_successor(m) : member_asked_for(m, req);
     if (id == 0 && any)
         request_fail(req, PB__REPLY__CODE__INVALID, "there is no other voter to hand over to");
+    else if (id == 0)
+        fail_unknown_member(req);
     if (id == 0)
         return;
     if (id == replica_raft_id(m->js->replica)) {
