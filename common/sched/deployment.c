@@ -31,7 +31,7 @@ bool deployment_needs_promotion(const Pb__Deployment *d)
     return false;
 }
 
-bool group_is_done(const Pb__DeploymentGroup *g)
+static bool group_is_done(const Pb__DeploymentGroup *g)
 {
     return !group_needs_promotion(g) && g->healthy_allocs >= g->desired_total &&
            g->healthy_allocs >= g->desired_canaries;

@@ -16,7 +16,6 @@ Pb__DeploymentGroup *deployment_group(const Pb__Deployment *d, const char *name)
 bool group_needs_promotion(const Pb__DeploymentGroup *g);
 bool deployment_needs_promotion(const Pb__Deployment *d);
 /* All it wants is healthy, and promoted. */
-bool group_is_done(const Pb__DeploymentGroup *g);
 bool deployment_is_complete(const Pb__Deployment *d);
 
 /* When the group fails for want of progress; 0: never. Canaries that are all healthy may wait for

@@ -14,107 +14,51 @@ void refuse(struct view *v, Pb__Outcome *out, Pb__Outcome__Code code, const char
     out->reason = arena_strdup(state_command_arena(v), line);
 }
 
+/* One kind of command, by the function of its name. */
+#define APPLY(kind, name)                                                                          \
+    case PB__COMMAND__BODY_##kind:                                                                 \
+        apply_##name(v, cmd->name, out);                                                           \
+        break
+
 static void apply_body(struct view *v, const Pb__Command *cmd, Pb__Outcome *out)
 {
     switch (cmd->body_case) {
     case PB__COMMAND__BODY_NOOP:
-        return;
-    case PB__COMMAND__BODY_JOB_REGISTER:
-        apply_job_register(v, cmd->job_register, out);
-        return;
-    case PB__COMMAND__BODY_JOB_DEREGISTER:
-        apply_job_deregister(v, cmd->job_deregister, out);
-        return;
-    case PB__COMMAND__BODY_PERIODIC_LAUNCH:
-        apply_periodic_launch(v, cmd->periodic_launch, out);
-        return;
-    case PB__COMMAND__BODY_JOB_REVERT:
-        apply_job_revert(v, cmd->job_revert, out);
-        return;
-    case PB__COMMAND__BODY_JOB_STABLE:
-        apply_job_stable(v, cmd->job_stable, out);
-        return;
-    case PB__COMMAND__BODY_SCALING_NOTE:
-        apply_scaling_note(v, cmd->scaling_note, out);
-        return;
-    case PB__COMMAND__BODY_ALLOC_STOP:
-        apply_alloc_stop(v, cmd->alloc_stop, out);
-        return;
-    case PB__COMMAND__BODY_JOB_DISPATCH:
-        apply_job_dispatch(v, cmd->job_dispatch, out);
-        return;
-    case PB__COMMAND__BODY_NODE_REGISTER:
-        apply_node_register(v, cmd->node_register, out);
-        return;
-    case PB__COMMAND__BODY_NODE_STATUS:
-        apply_node_status(v, cmd->node_status, out);
-        return;
-    case PB__COMMAND__BODY_NODE_ELIGIBILITY:
-        apply_node_eligibility(v, cmd->node_eligibility, out);
-        return;
-    case PB__COMMAND__BODY_NODE_DRAIN:
-        apply_node_drain(v, cmd->node_drain, out);
-        return;
-    case PB__COMMAND__BODY_DRAIN_STEP:
-        apply_drain_step(v, cmd->drain_step, out);
-        return;
+        break;
     case PB__COMMAND__BODY_PLAN_APPLY:
         apply_plan(v, cmd->plan_apply->plan, out);
-        return;
-    case PB__COMMAND__BODY_EVAL_UPDATES:
-        apply_eval_updates(v, cmd->eval_updates, out);
-        return;
-    case PB__COMMAND__BODY_ALLOC_UPDATES:
-        apply_alloc_updates(v, cmd->alloc_updates, out);
-        return;
-    case PB__COMMAND__BODY_DEPLOYMENT_PROMOTE:
-        apply_deployment_promote(v, cmd->deployment_promote, out);
-        return;
-    case PB__COMMAND__BODY_DEPLOYMENT_PAUSE:
-        apply_deployment_pause(v, cmd->deployment_pause, out);
-        return;
-    case PB__COMMAND__BODY_DEPLOYMENT_FAIL:
-        apply_deployment_fail(v, cmd->deployment_fail, out);
-        return;
-    case PB__COMMAND__BODY_ALLOC_HEALTH:
-        apply_alloc_health(v, cmd->alloc_health, out);
-        return;
-    case PB__COMMAND__BODY_AUTOPILOT_SET:
-        apply_autopilot_set(v, cmd->autopilot_set, out);
-        return;
-    case PB__COMMAND__BODY_SCHEDULER_SET:
-        apply_scheduler_set(v, cmd->scheduler_set, out);
-        return;
-    case PB__COMMAND__BODY_SERVER_SET:
-        apply_server_set(v, cmd->server_set, out);
-        return;
-    case PB__COMMAND__BODY_NODE_EVALUATE:
-        apply_node_evaluate(v, cmd->node_evaluate, out);
-        return;
-    case PB__COMMAND__BODY_NODE_PURGE:
-        apply_node_purge(v, cmd->node_purge, out);
-        return;
-    case PB__COMMAND__BODY_NODE_POOL_SET:
-        apply_node_pool_set(v, cmd->node_pool_set, out);
-        return;
-    case PB__COMMAND__BODY_NODE_POOL_DELETE:
-        apply_node_pool_delete(v, cmd->node_pool_delete, out);
-        return;
-    case PB__COMMAND__BODY_NAMESPACE_SET:
-        apply_namespace_set(v, cmd->namespace_set, out);
-        return;
-    case PB__COMMAND__BODY_NAMESPACE_DELETE:
-        apply_namespace_delete(v, cmd->namespace_delete, out);
-        return;
-    case PB__COMMAND__BODY_RESTORE_PART:
-        apply_restore_part(v, cmd->restore_part, out);
-        return;
-    case PB__COMMAND__BODY_JOB_EVALUATE:
-        apply_job_evaluate(v, cmd->job_evaluate, out);
-        return;
-    case PB__COMMAND__BODY_COLLECT:
-        apply_collect(v, cmd->collect, out);
-        return;
+        break;
+        APPLY(JOB_REGISTER, job_register);
+        APPLY(JOB_DEREGISTER, job_deregister);
+        APPLY(PERIODIC_LAUNCH, periodic_launch);
+        APPLY(JOB_REVERT, job_revert);
+        APPLY(JOB_STABLE, job_stable);
+        APPLY(SCALING_NOTE, scaling_note);
+        APPLY(ALLOC_STOP, alloc_stop);
+        APPLY(JOB_DISPATCH, job_dispatch);
+        APPLY(NODE_REGISTER, node_register);
+        APPLY(NODE_STATUS, node_status);
+        APPLY(NODE_ELIGIBILITY, node_eligibility);
+        APPLY(NODE_DRAIN, node_drain);
+        APPLY(DRAIN_STEP, drain_step);
+        APPLY(EVAL_UPDATES, eval_updates);
+        APPLY(ALLOC_UPDATES, alloc_updates);
+        APPLY(DEPLOYMENT_PROMOTE, deployment_promote);
+        APPLY(DEPLOYMENT_PAUSE, deployment_pause);
+        APPLY(DEPLOYMENT_FAIL, deployment_fail);
+        APPLY(ALLOC_HEALTH, alloc_health);
+        APPLY(AUTOPILOT_SET, autopilot_set);
+        APPLY(SCHEDULER_SET, scheduler_set);
+        APPLY(SERVER_SET, server_set);
+        APPLY(NODE_EVALUATE, node_evaluate);
+        APPLY(NODE_PURGE, node_purge);
+        APPLY(NODE_POOL_SET, node_pool_set);
+        APPLY(NODE_POOL_DELETE, node_pool_delete);
+        APPLY(NAMESPACE_SET, namespace_set);
+        APPLY(NAMESPACE_DELETE, namespace_delete);
+        APPLY(RESTORE_PART, restore_part);
+        APPLY(JOB_EVALUATE, job_evaluate);
+        APPLY(COLLECT, collect);
     default:
         refuse(v, out, PB__OUTCOME__CODE__INVALID, "a command of an unknown kind");
     }
