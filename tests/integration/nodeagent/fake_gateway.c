@@ -322,6 +322,20 @@ int fake_count_processes(const char *what)
     return count;
 }
 
+long fake_rss_kb(int pid)
+{
+    char line[256], path[64];
+    long kb = 0;
+    snprintf(path, sizeof path, "/proc/%d/status", pid);
+    FILE *file = fopen(path, "re");
+    while (file != NULL && fgets(line, sizeof line, file) != NULL)
+        if (sscanf(line, "VmRSS: %ld", &kb) == 1)
+            break;
+    if (file != NULL)
+        fclose(file);
+    return kb;
+}
+
 static bool all_over(struct fake *f)
 {
     for (int i = 0; i < f->alloc_count; i++)

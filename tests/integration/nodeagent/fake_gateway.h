@@ -104,5 +104,6 @@ bool fake_read(struct fake *f, Pb__AgentRequest request, size_t enough, int ms);
 const char *fake_mark(void);
 /* Processes whose command line holds what. */
 int fake_count_processes(const char *what);
+long fake_rss_kb(int pid); /* 0: it is gone */
 
 #endif

@@ -551,20 +551,6 @@ Test(nodeagent, what_has_ended_makes_room_when_too_many_are_kept)
     cr_assert(access(fake_path(f, second, "alloc"), F_OK) == 0, "only the oldest goes");
 }
 
-static long rss_kb(int pid)
-{
-    char line[256], path[64];
-    long kb = 0;
-    snprintf(path, sizeof path, "/proc/%d/status", pid);
-    FILE *file = fopen(path, "re");
-    while (file != NULL && fgets(line, sizeof line, file) != NULL)
-        if (sscanf(line, "VmRSS: %ld", &kb) == 1)
-            break;
-    if (file != NULL)
-        fclose(file);
-    return kb;
-}
-
 static bool all_run(struct fake *w)
 {
     for (int i = 0; i < w->alloc_count; i++)
@@ -580,9 +566,9 @@ Test(nodeagent, sixty_tasks_start_within_a_few_seconds_and_cost_the_agent_little
         fake_place(f, fake_job(f, "service", "mock", "{\"run_for\": \"1h\"}"));
     cr_assert(fake_until(f, all_run, 15000));
     cr_log_info("60 tasks in %lu ms, agent %ld kB", loop_now_ms(f->loop) - begun_ms,
-                rss_kb(f->agent));
+                fake_rss_kb(f->agent));
 #ifndef __SANITIZE_ADDRESS__
-    cr_assert_leq(rss_kb(f->agent), 8192);
+    cr_assert_leq(fake_rss_kb(f->agent), 8192);
 #endif
 }
 
@@ -590,7 +576,7 @@ Test(nodeagent, an_idle_agent_is_small_and_so_is_a_shim)
 {
     int i = fake_place(f, fake_job(f, "service", "raw_exec", SH("echo $PPID; exec sleep 3600")));
     cr_assert(fake_await(f, i, RUNNING, 5000));
-    long shim = rss_kb(atoi(await_output(i))), agent = rss_kb(f->agent);
+    long shim = fake_rss_kb(atoi(await_output(i))), agent = fake_rss_kb(f->agent);
     cr_log_info("agent %ld kB, shim %ld kB", agent, shim);
     cr_assert(shim > 0 && shim <= 1024, "%ld kB", shim);
 #ifndef __SANITIZE_ADDRESS__
