@@ -318,6 +318,23 @@ static void validate_group_names(struct validation *v)
     }
 }
 
+static void validate_cron(struct texts *errors, const char *spec)
+{
+    struct reason why;
+    if (spec != NULL && spec[0] != '\0' && periodic_check_spec(spec, &why) != OK)
+        texts_add(errors, "%s", why.text);
+}
+
+static void validate_times(struct texts *errors, const Pb__Periodic *p)
+{
+    struct reason why;
+    validate_cron(errors, p->spec);
+    for (size_t i = 0; i < p->n_specs; i++)
+        validate_cron(errors, p->specs[i]);
+    if (periodic_check_zone(p->time_zone, &why) != OK)
+        texts_add(errors, "%s", why.text);
+}
+
 /* What is not enabled may be unfinished. */
 static void validate_periodic(struct validation *v)
 {
@@ -332,9 +349,11 @@ static void validate_periodic(struct validation *v)
                   p->spec_type);
     else if (p->spec == NULL && p->n_specs == 0)
         texts_add(&errors, "Must specify a spec");
-    else if (periodic_new(&ready, p, &why) != OK)
+    else if (p->n_specs < PERIODIC_MOST_SPECS)
+        validate_times(&errors, p);
+    if (errors.count == 0 && periodic_new(&ready, p, &why) != OK)
         texts_add(&errors, "%s", why.text);
-    else if (periodic_next(ready, 0) == CRON_NEVER)
+    else if (errors.count == 0 && periodic_next(ready, 0) == CRON_NEVER)
         texts_add(v->warnings, "Periodic: no time fits the cron spec, so the job is never launched "
                                "by itself");
     periodic_free(ready);

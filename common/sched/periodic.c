@@ -14,13 +14,37 @@ bool job_is_launched(const Pb__Job *job)
            job->periodic->enabled;
 }
 
+static enum err parse_spec(struct cron *out, const char *spec, struct reason *why)
+{
+    enum err e = cron_parse(out, spec, why);
+    return e == OK ? OK : reason_add(why, e, "Invalid cron spec \"%.80s\"", spec);
+}
+
+static enum err open_zone(struct zone **out, const char *name, struct reason *why)
+{
+    enum err e = zone_open(out, name, why);
+    return e == OK ? OK : reason_add(why, e, "Invalid time zone \"%.80s\"", name);
+}
+
+enum err periodic_check_spec(const char *spec, struct reason *why)
+{
+    struct cron parsed;
+    return parse_spec(&parsed, spec, why);
+}
+
+enum err periodic_check_zone(const char *name, struct reason *why)
+{
+    struct zone *zone = NULL;
+    enum err e = open_zone(&zone, name, why);
+    zone_free(zone);
+    return e;
+}
+
 static enum err add_spec(struct periodic *p, const char *spec, struct reason *why)
 {
-    enum err e = cron_parse(&p->specs[p->count], spec, why);
-    if (e != OK)
-        return reason_add(why, e, "Invalid cron spec \"%.80s\"", spec);
-    p->count++;
-    return OK;
+    enum err e = parse_spec(&p->specs[p->count], spec, why);
+    p->count += e == OK;
+    return e;
 }
 
 enum err periodic_new(struct periodic **out, const Pb__Periodic *from, struct reason *why)
@@ -34,8 +58,8 @@ enum err periodic_new(struct periodic **out, const Pb__Periodic *from, struct re
         e = add_spec(p, from->spec, why);
     for (size_t i = 0; e == OK && i < from->n_specs; i++)
         e = add_spec(p, from->specs[i], why);
-    if (e == OK && (e = zone_open(&p->zone, from->time_zone, why)) != OK)
-        reason_add(why, e, "Invalid time zone \"%.80s\"", from->time_zone);
+    if (e == OK)
+        e = open_zone(&p->zone, from->time_zone, why);
     if (e == OK)
         *out = p;
     else

@@ -18,6 +18,10 @@ struct periodic;
 /* *out is untouched on error. */
 enum err periodic_new(struct periodic **out, const Pb__Periodic *from, struct reason *why);
 void periodic_free(struct periodic *p);
+/* Whether periodic_new would take that expression, that time zone (NULL: UTC): for one who is to
+ * hear of each fault, where periodic_new names the first. */
+enum err periodic_check_spec(const char *spec, struct reason *why);
+enum err periodic_check_zone(const char *name, struct reason *why);
 const struct zone *periodic_zone(const struct periodic *p);
 
 /* The earliest launch after `after` by any of the expressions; CRON_NEVER: none. */

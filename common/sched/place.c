@@ -230,14 +230,17 @@ static bool displace_for(struct planner *p, struct contest *c, const struct want
 }
 
 /* The node where what it follows has failed is the last choice, and so are those where the ones
- * before that did: else two bad nodes would take turns while a good one stands by. */
+ * before that did, also if one was lost in between: else two bad nodes would take turns while a
+ * good one stands by. */
 static void penalize(struct planner *p, struct rank *r, const struct wanted *w)
 {
     uint32_t at[RANK_PENALIZED], n = 0;
-    const Pb__Alloc *failed = w->previous;
-    if (failed != NULL && failed->client_status == PB__ALLOC__CLIENT_STATUS__FAILED) {
-        at[n++] = rank_find(r, p->fleet, failed->node_id.data);
-        const Pb__RescheduleTracker *t = failed->reschedule_tracker;
+    const Pb__Alloc *previous = w->previous;
+    bool failed = previous != NULL && previous->client_status == PB__ALLOC__CLIENT_STATUS__FAILED;
+    if (failed)
+        at[n++] = rank_find(r, p->fleet, previous->node_id.data);
+    if (failed || w->tracker != NULL) {
+        const Pb__RescheduleTracker *t = previous->reschedule_tracker;
         for (size_t i = t != NULL ? t->n_events : 0; i > 0 && n < RANK_PENALIZED; i--)
             if (t->events[i - 1]->prev_node_id.len == ID_SIZE)
                 at[n++] = rank_find(r, p->fleet, t->events[i - 1]->prev_node_id.data);

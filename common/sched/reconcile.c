@@ -297,6 +297,18 @@ static void want(const struct reconciler *r, struct group_changes *g, struct wan
         g->wanted[g->wanted_count++] = *w;
 }
 
+/* The failures before it was lost count on for what takes its place, unless the running task has
+ * changed since. */
+static Pb__RescheduleTracker *tracker_of(struct reconciler *r, const Pb__Alloc *previous)
+{
+    if (previous == NULL || previous->client_status == PB__ALLOC__CLIENT_STATUS__COMPLETE ||
+        previous->client_status == PB__ALLOC__CLIENT_STATUS__FAILED)
+        return NULL;
+    bool goes_on = r->canarying || previous->job_version == r->job->version ||
+                   !is_destructive(r, previous, find_group(r->job, previous->task_group, NULL));
+    return goes_on ? previous->reschedule_tracker : NULL;
+}
+
 static void fill_gaps(struct reconciler *r, const struct rollout *o, const struct judged *j,
                       size_t count, struct group_changes *g, size_t gaps)
 {
@@ -311,6 +323,7 @@ static void fill_gaps(struct reconciler *r, const struct rollout *o, const struc
         struct wanted w = {.name_index = name, .previous = find_previous(j, count, name)};
         if ((o->halted || o->canarying) && w.previous == NULL)
             continue;
+        w.tracker = tracker_of(r, w.previous);
         want(r, g, &w);
     }
 }

@@ -359,13 +359,14 @@ static void judge(const struct follower *w, size_t n, const Pb__Alloc *previous)
                       own);
 }
 
-/* Where it has failed, and where those that it followed have. */
-static void penalize(struct follower *w, const Pb__Alloc *previous)
+/* Where it has failed, and where those that it followed have, if their failures count on. */
+static void penalize(struct follower *w, const Pb__Placement *p, const Pb__Alloc *previous)
 {
     memset(w->penalized, 0, sizeof w->penalized);
-    if (previous == NULL || previous->client_status != PB__ALLOC__CLIENT_STATUS__FAILED)
+    bool failed = previous != NULL && previous->client_status == PB__ALLOC__CLIENT_STATUS__FAILED;
+    if (previous == NULL || (!failed && p->reschedule_tracker == NULL))
         return;
-    w->penalized[node_of(w, previous->node_id)] = true;
+    w->penalized[node_of(w, previous->node_id)] = failed;
     const Pb__RescheduleTracker *t = previous->reschedule_tracker;
     for (size_t i = 0; t != NULL && i < t->n_events; i++)
         w->penalized[node_of(w, t->events[i]->prev_node_id)] = true;
@@ -376,7 +377,7 @@ static void follow(struct follower *w, const Pb__Placement *p, bool judged)
     size_t n = node_of(w, p->node_id);
     const Pb__Alloc *previous =
         p->previous_alloc.len > 0 ? alloc_of(w->c, p->previous_alloc) : NULL;
-    penalize(w, previous);
+    penalize(w, p, previous);
     cr_assert(is_open(w, n), "%s: on a node where it may not be, or that is full", w->label);
     if (judged)
         judge(w, n, previous);

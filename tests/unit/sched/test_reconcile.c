@@ -317,6 +317,36 @@ Test(reconcile, a_replacement_knows_whom_it_follows)
     onejob_fini(&c);
 }
 
+Test(reconcile, failures_before_a_loss_count_on_unless_the_task_changed)
+{
+    static const struct {
+        const char *allocs;
+        enum change change;
+        bool counts;
+    } rows[] = {
+        {"0:run@1/l", CHANGED_NOTHING, true},   {"0:lost@1/g", CHANGED_NOTHING, true},
+        {"0:run@0/l", CHANGED_COUNT, true},     {"0:run@0/l", CHANGED_TASK, false},
+        {"0:gone@1/g", CHANGED_NOTHING, false}, {"0:fail@0/g", CHANGED_TASK, false},
+    };
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        struct onejob c;
+        struct changes ch;
+        Pb__RescheduleTracker before = PB__RESCHEDULE_TRACKER__INIT;
+        onejob_init(&c);
+        onejob_set_job(&c, "service", 1, 10, 10);
+        Pb__Job *now = onejob_next_version(&c);
+        if (rows[i].change == CHANGED_TASK)
+            now->task_groups[0]->tasks[0]->user = arena_strdup(c.arena, "another");
+        add_allocs(&c, rows[i].allocs);
+        c.view.allocs[0]->reschedule_tracker = &before;
+        reconcile(c.arena, &c.view, NULL, on_node_state, NULL, &ch);
+        cr_assert_eq(ch.groups[0].wanted_count, 1, "%s", rows[i].allocs);
+        cr_expect_eq(ch.groups[0].wanted[0].tracker, rows[i].counts ? &before : NULL, "%zu: %s", i,
+                     rows[i].allocs);
+        onejob_fini(&c);
+    }
+}
+
 /* ---- which changes need a restart */
 
 static void change_constraint(struct onejob *c, Pb__Job *j)

@@ -137,25 +137,42 @@ Test(score, the_node_where_it_failed_is_penalized_but_possible)
     }
 }
 
-/* The first of three fails, then the second: the third's turn has come. */
+/* One fails, the one in its place ends as told; returns where the next one goes. */
+static const char *third_place(struct onejob *c, Pb__Alloc__ClientStatus second,
+                               const char *before[2])
+{
+    add_racked(c, 3, racks);
+    a_job_of(c, 1);
+    for (size_t i = 0; i < 2; i++) {
+        Pb__Plan *plan = onejob_plan(c, c->arena);
+        cr_assert_eq(plan->n_placements, 1);
+        before[i] = rack_of(c, plan->placements[0]);
+        onejob_apply(c, plan);
+        Pb__Alloc *last = c->view.allocs[c->view.n_allocs - 1];
+        onejob_end_alloc(c, last, i == 0 ? PB__ALLOC__CLIENT_STATUS__FAILED : second);
+        last->has_reschedule = last->reschedule = 1;
+    }
+    cr_assert_str_neq(before[0], before[1]);
+    return rack_of(c, onejob_plan(c, c->arena)->placements[0]);
+}
+
 Test(score, nodes_where_those_before_it_failed_are_penalized_too)
 {
     struct onejob c;
+    const char *before[2];
     onejob_init(&c);
-    add_racked(&c, 3, racks);
-    a_job_of(&c, 1);
-    const char *seen[3];
-    for (size_t i = 0; i < 3; i++) {
-        Pb__Plan *plan = onejob_plan(&c, c.arena);
-        cr_assert_eq(plan->n_placements, 1);
-        seen[i] = rack_of(&c, plan->placements[0]);
-        for (size_t k = 0; k < i; k++)
-            cr_assert_str_neq(seen[k], seen[i]);
-        onejob_apply(&c, plan);
-        Pb__Alloc *last = c.view.allocs[c.view.n_allocs - 1];
-        onejob_end_alloc(&c, last, PB__ALLOC__CLIENT_STATUS__FAILED);
-        last->has_reschedule = last->reschedule = 1;
-    }
+    const char *third = third_place(&c, PB__ALLOC__CLIENT_STATUS__FAILED, before);
+    cr_assert_str_neq(third, before[0]);
+    cr_assert_str_neq(third, before[1]);
+    onejob_fini(&c);
+}
+
+Test(score, a_loss_does_not_make_the_nodes_of_earlier_failures_forgotten)
+{
+    struct onejob c;
+    const char *before[2];
+    onejob_init(&c);
+    cr_assert_str_neq(third_place(&c, PB__ALLOC__CLIENT_STATUS__LOST, before), before[0]);
     onejob_fini(&c);
 }
 
