@@ -30,6 +30,11 @@ void connections_free(struct connections *all)
     free(all);
 }
 
+size_t connections_count(const struct connections *all)
+{
+    return all->count;
+}
+
 static int fd_of(struct MHD_Connection *c)
 {
     return MHD_get_connection_info(c, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;

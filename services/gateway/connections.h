@@ -1,7 +1,8 @@
-/* All HTTP connections, for two things that libmicrohttpd 0.9.75 does not do. It overlooks a peer
+/* All HTTP connections, for three things that libmicrohttpd 0.9.75 does not do. It overlooks a peer
  * that hung up right behind bytes which it then reads: its epoll is edge-triggered, and after a
  * short read it waits for an event that has been. And at its limit it lets connections that say
- * nothing keep out those that would. */
+ * nothing keep out those that would. And when it is asked how many there are, it frees those that
+ * ended, which its own loop may be about to look at: a handler must not ask it. */
 #ifndef GATEWAY_CONNECTIONS_H
 #define GATEWAY_CONNECTIONS_H
 
@@ -16,6 +17,7 @@ struct connections;
 #define CONNECTIONS_SPARE 64u
 struct connections *connections_new(size_t most);
 void connections_free(struct connections *all);
+size_t connections_count(const struct connections *all);
 
 /* For MHD_OPTION_NOTIFY_CONNECTION; cls is the struct connections. */
 void connections_notify(void *cls, struct MHD_Connection *c, void **context,

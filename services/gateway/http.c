@@ -574,9 +574,7 @@ uint16_t http_port(const struct http *h)
 void http_stats(const struct http *h, struct http_stats *out)
 {
     *out = h->stats;
-    const union MHD_DaemonInfo *info =
-        MHD_get_daemon_info(h->daemon, MHD_DAEMON_INFO_CURRENT_CONNECTIONS);
-    out->connections = info == NULL ? 0 : info->num_connections;
+    out->connections = connections_count(h->connections);
     out->open = 0;
     for (const struct link *l = h->open.next; l != &h->open; l = l->next)
         out->open++;

@@ -2,7 +2,7 @@
 """The HTTP API of gateway against a real jobstore: recorded exchanges, waiting reads, and what clients do wrong.
 
 usage: api.py BIN_DIR DATA_DIR"""
-import gzip, http.client, json, os, re, shutil, signal, socket, subprocess, sys, tempfile, threading, time
+import concurrent.futures, gzip, http.client, json, os, re, shutil, signal, socket, subprocess, sys, tempfile, threading, time
 
 BIN, DATA = sys.argv[1], sys.argv[2]
 run = tempfile.mkdtemp(prefix="norn-api-")
@@ -20,9 +20,9 @@ def check(ok, name, detail=""):
         print("  " + str(detail)[:1500].replace("\n", "\n  "), file=sys.stderr)
 
 
-def start(name, *options):
+def start(name, *options, env=None):
     log = open(f"{run}/{name}.log", "a")
-    p = subprocess.Popen([f"{BIN}/{name}", *options], stderr=log, stdout=log)
+    p = subprocess.Popen([f"{BIN}/{name}", *options], stderr=log, stdout=log, env=env)
     children.append(p)
     return p
 
@@ -36,13 +36,13 @@ def start_jobstore():
     return p
 
 
-def start_gateway():
+def start_gateway(*more, env=None):
     log = f"{run}/gateway.log"
     seen = os.path.getsize(log) if os.path.exists(log) else 0
     p = start("gateway", "--listen", sock("gateway"), "--listen-poll", sock("gateway-poll"), "--http", "127.0.0.1:0",
               "--jobstore", sock("jobstore"), "--jobstore-poll", sock("jobstore-poll"), "--controller", sock("controller"),
               "--evalbroker", sock("evalbroker"), "--planqueue", sock("planqueue"), "--gossip", sock("gossip"),
-              "--max-body", "1MiB", "--max-connections", "200")
+              "--max-body", "1MiB", "--max-connections", "200", *more, env=env)
     for _ in range(200):
         m = re.search(r"event=listening .*port=(\d+)", open(log).read()[seen:])
         if m:
@@ -600,6 +600,35 @@ def jobstore_goes():
 
 # ---------------------------------------------------------------- with a node that runs things
 
+def idle():
+    """Connections that are closed because they say nothing, while somebody asks how many there are. What is freed is filled
+    with rubbish, so that who still looks at it stumbles."""
+    global gateway, port
+    env = dict(os.environ, MALLOC_PERTURB_="85")
+    env["ASAN_OPTIONS"] = ":".join([*filter(None, [env.get("ASAN_OPTIONS")]), "max_free_fill_size=4096", "free_fill_byte=85"])
+    gateway, port = start_gateway("--idle-ms", "1ms", env=env)
+    end = time.time() + 4
+
+    def stay(path):
+        s = socket.create_connection(("127.0.0.1", port), timeout=20)
+        s.sendall(b"GET " + path + b" HTTP/1.1\r\nHost: x\r\n\r\n")
+        while s.recv(65536):
+            pass
+        s.close()
+
+    def ask():
+        while time.time() < end:
+            request("GET", "/v1/metrics", headers={"Connection": "close"})
+
+    with concurrent.futures.ThreadPoolExecutor(64) as threads:
+        all_of = [threads.submit(ask) for _ in range(3)]
+        while time.time() < end:
+            all_of += [threads.submit(stay, path) for path in (b"/v1/regions", b"/v1/metrics") * 9]
+            time.sleep(0.3)
+        failed = [f.exception() for f in all_of if f.exception() is not None]
+    check(not failed and gateway.poll() is None, "idle connections are closed, and nobody stumbles over them", failed)
+
+
 def same_keys(want, have, without, path):
     """Keys of `want` that `have` lacks, through nested objects; maps of the user's keys are compared by their first entry."""
     if isinstance(want, dict) and isinstance(have, dict):
@@ -848,6 +877,9 @@ try:
     jobstore_goes()
     gateway.send_signal(signal.SIGTERM)
     check(gateway.wait(15) == 0, "TERM ends it with 0", gateway.returncode)
+    idle()
+    gateway.send_signal(signal.SIGTERM)
+    check(gateway.wait(15) == 0, "TERM ends this one, too", gateway.returncode)
     running()
 finally:
     for p in children:
