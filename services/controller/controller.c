@@ -1,8 +1,8 @@
 #include "controller.h"
 #include "base/log.h"
 #include "controller.pb-c.h"
+#include "wire/limits.h"
 
-#define MAX_UPDATES       2048 /* in one log entry */
 #define SETTLE_MS         5000
 #define PROPOSE_BUDGET_MS 10000
 
@@ -95,7 +95,7 @@ static void propose(struct controller *c)
         return;
     struct arena *a = arena_new(4 << 20);
     Pb__NodeStatusUpdates *updates =
-        heartbeat_take_updates(c->heartbeat, a, MAX_UPDATES, loop_now_ms(c->loop));
+        heartbeat_take_updates(c->heartbeat, a, COMMAND_MOST_NODES, loop_now_ms(c->loop));
     if (updates != NULL) {
         Pb__Command command = PB__COMMAND__INIT;
         command.body_case = PB__COMMAND__BODY_NODE_STATUS;

@@ -2,11 +2,11 @@
 #include "base/err.h"
 #include "base/id.h"
 #include "base/map.h"
+#include "wire/limits.h"
 #include <stdlib.h>
 #include <string.h>
 
 #define DEFAULT_MIN_HEALTHY_NS 10000000000ll
-#define MOST_MOVES             20000 /* in one log entry */
 
 struct draining {
     uint8_t id[ID_SIZE];
@@ -141,7 +141,7 @@ struct drain_round *drain_round_new(const struct drain *d, struct arena *a, int6
     struct drain_round *r = arena_alloc(a, sizeof *r);
     *r = (struct drain_round){.arena = a, .now_ns = now_ns};
     r->last_job = &r->first_job;
-    r->moves = arena_array(a, ProtobufCBinaryData, MOST_MOVES);
+    r->moves = arena_array(a, ProtobufCBinaryData, COMMAND_MOST);
     list_nodes(r, d);
     return r;
 }
@@ -211,7 +211,7 @@ static ProtobufCBinaryData copy_id(struct drain_round *r, ProtobufCBinaryData id
 
 static void move(struct drain_round *r, const Pb__Alloc *alloc)
 {
-    if (alloc->migrate || !is_wanted(alloc) || r->move_count == MOST_MOVES)
+    if (alloc->migrate || !is_wanted(alloc) || r->move_count == COMMAND_MOST)
         return;
     r->moves[r->move_count++] = copy_id(r, alloc->id);
 }
@@ -296,7 +296,7 @@ void drain_round_job(struct drain_round *r, const Pb__JobView *view)
 static void list_drained(struct drain_round *r, Pb__DrainStep *step)
 {
     step->drained = arena_array(r->arena, Pb__NodeDrained *, r->count + 1);
-    for (size_t i = 0; i < r->count; i++) {
+    for (size_t i = 0; i < r->count && step->n_drained < COMMAND_MOST_NODES; i++) {
         if (r->nodes[i].remaining > 0)
             continue;
         Pb__NodeDrained *d = arena_alloc(r->arena, sizeof *d);
@@ -317,7 +317,7 @@ Pb__DrainStep *drain_round_finish(struct drain_round *r)
         const struct looked_at *n = &r->nodes[l->node];
         if (n->remaining > 0 && !n->forced)
             continue;
-        if (r->move_count == MOST_MOVES)
+        if (r->move_count == COMMAND_MOST)
             all = false;
         else
             r->moves[r->move_count++] = l->id;

@@ -3,6 +3,7 @@
 #include "daemon/datadir.h"
 #include "query.h"
 #include "recover.h"
+#include "wire/limits.h"
 #include "wire/wire.h"
 #include <signal.h>
 #include <stdlib.h>
@@ -11,10 +12,7 @@
 #define DATA_FORMAT     3 /* of everything in the data directory */
 #define LONGEST_POLL_MS 60000
 #define EARLY_MS        5
-#define MOST_OF_ANYTHING                                                                           \
-    20000 /* placements, stops, updates ... in one command: bounds a transaction */
-#define MOST_NODES    2000
-#define COMMAND_BYTES (24u << 20)
+#define COMMAND_BYTES   (24u << 20)
 
 /* A command on its way through the log. */
 struct write {
@@ -119,32 +117,31 @@ static const char *command_mistake(const Pb__Command *c)
     case PB__COMMAND__BODY_NAMESPACE_DELETE:
         return NULL;
     case PB__COMMAND__BODY_NODE_STATUS:
-        return c->node_status->n_nodes > MOST_NODES ? "more than 2,000 nodes" : NULL;
+        return c->node_status->n_nodes > COMMAND_MOST_NODES ? "more than 2,000 nodes" : NULL;
     case PB__COMMAND__BODY_PLAN_APPLY:
         p = c->plan_apply->plan;
-        return p != NULL && (p->n_placements > MOST_OF_ANYTHING || p->n_stops > MOST_OF_ANYTHING ||
-                             p->n_in_place > MOST_OF_ANYTHING)
+        return p != NULL && (p->n_placements > COMMAND_MOST || p->n_stops > COMMAND_MOST ||
+                             p->n_in_place > COMMAND_MOST)
                    ? "a plan of more than 20,000 placements, stops or updates"
                    : NULL;
     case PB__COMMAND__BODY_ALLOC_HEALTH:
-        return c->alloc_health->n_healthy > MOST_OF_ANYTHING ||
-                       c->alloc_health->n_unhealthy > MOST_OF_ANYTHING
+        return c->alloc_health->n_healthy > COMMAND_MOST ||
+                       c->alloc_health->n_unhealthy > COMMAND_MOST
                    ? "more than 20,000 allocations"
                    : NULL;
     case PB__COMMAND__BODY_DRAIN_STEP:
-        return c->drain_step->n_migrate > MOST_OF_ANYTHING || c->drain_step->n_drained > MOST_NODES
+        return c->drain_step->n_migrate > COMMAND_MOST ||
+                       c->drain_step->n_drained > COMMAND_MOST_NODES
                    ? "more than 20,000 allocations or 2,000 nodes"
                    : NULL;
     case PB__COMMAND__BODY_EVAL_UPDATES:
-        return c->eval_updates->n_evals > MOST_OF_ANYTHING ? "more than 20,000 evaluations" : NULL;
+        return c->eval_updates->n_evals > COMMAND_MOST ? "more than 20,000 evaluations" : NULL;
     case PB__COMMAND__BODY_ALLOC_UPDATES:
-        return c->alloc_updates->n_allocs > MOST_OF_ANYTHING ? "more than 20,000 allocations"
-                                                             : NULL;
+        return c->alloc_updates->n_allocs > COMMAND_MOST ? "more than 20,000 allocations" : NULL;
     case PB__COMMAND__BODY_COLLECT:
-        return c->collect->n_allocs > MOST_OF_ANYTHING || c->collect->n_evals > MOST_OF_ANYTHING ||
-                       c->collect->n_deployments > MOST_OF_ANYTHING ||
-                       c->collect->n_jobs > MOST_OF_ANYTHING ||
-                       c->collect->n_nodes > MOST_OF_ANYTHING
+        return c->collect->n_allocs > COMMAND_MOST || c->collect->n_evals > COMMAND_MOST ||
+                       c->collect->n_deployments > COMMAND_MOST ||
+                       c->collect->n_jobs > COMMAND_MOST || c->collect->n_nodes > COMMAND_MOST
                    ? "more than 20,000 of a kind to collect"
                    : NULL;
     default:
