@@ -296,7 +296,7 @@ void drain_round_job(struct drain_round *r, const Pb__JobView *view)
 static void list_drained(struct drain_round *r, Pb__DrainStep *step)
 {
     step->drained = arena_array(r->arena, Pb__NodeDrained *, r->count + 1);
-    for (size_t i = 0; i < r->count && step->n_drained < COMMAND_MOST_NODES; i++) {
+    for (size_t i = 0; i < r->count; i++) {
         if (r->nodes[i].remaining > 0)
             continue;
         Pb__NodeDrained *d = arena_alloc(r->arena, sizeof *d);

@@ -2,7 +2,6 @@
  * there and elsewhere. */
 #include "controller/drain.h"
 #include "base/id.h"
-#include "wire/limits.h"
 #include <criterion/criterion.h>
 #include <string.h>
 
@@ -26,17 +25,16 @@ static void tear_down(void)
 
 TestSuite(drain, .init = set_up, .fini = tear_down);
 
-static ProtobufCBinaryData an_id(uint8_t kind, uint16_t number)
+static ProtobufCBinaryData an_id(uint8_t kind, uint8_t number)
 {
     uint8_t *id = arena_alloc(a, ID_SIZE);
     memset(id, 0, ID_SIZE);
     id[0] = kind;
-    id[14] = (uint8_t)(number >> 8);
-    id[15] = (uint8_t)number;
+    id[15] = number;
     return (ProtobufCBinaryData){ID_SIZE, id};
 }
 
-static bool drain_node(uint16_t number, int64_t deadline_ns, int64_t force_deadline,
+static bool drain_node(uint8_t number, int64_t deadline_ns, int64_t force_deadline,
                        bool ignore_system)
 {
     Pb__DrainStrategy s = PB__DRAIN_STRATEGY__INIT;
@@ -136,13 +134,6 @@ Test(drain, an_empty_node_is_done)
     cr_assert_not_null(s);
     cr_assert_eq(s->n_drained, 1);
     cr_assert_eq(s->drained[0]->modify_index, 7);
-}
-
-Test(drain, no_more_nodes_are_done_at_once_than_a_command_may_hold)
-{
-    for (uint16_t i = 0; i <= COMMAND_MOST_NODES; i++)
-        drain_node(i, 0, 0, false);
-    cr_assert_eq(a_round((Pb__JobView *[]){NULL})->n_drained, COMMAND_MOST_NODES);
 }
 
 Test(drain, of_a_service_one_moves_at_a_time_unless_it_says_more)
