@@ -275,13 +275,13 @@ static void stop_previous(struct planner *p, const struct wanted *w)
     planner_stop(p, w->previous, why_replaced(w), false);
 }
 
-/* What was to be replaced found no place beside the old one: that is stopped now, if the new one
- * will find room on its node, and the new one is placed when the node reports the end. If not, the
- * old one goes on. */
+/* What was to be replaced found no place beside the old one: that is stopped now, if it must go or
+ * the new one will find room on its node, and the new one is placed when the node reports the end
+ * or there is room. If not, the old one goes on. */
 static void stop_first(struct planner *p, const struct rank *r, struct credits *credits,
                        const struct wanted *w)
 {
-    if (!credits_take(credits, p, r, w->previous))
+    if (!credits_take(credits, p, r, w->previous) && !w->previous->stop_wanted)
         return;
     planner_spend(p, 1);
     stop_previous(p, w);

@@ -44,6 +44,14 @@ static void count_missing(struct planner *p)
     }
 }
 
+/* Those that stop whether or not another one takes their place. */
+static void stop_what_must_go(struct planner *p, const struct wanted *list, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (list[i].replaces && list[i].previous->stop_wanted)
+            planner_stop(p, list[i].previous, DESCRIBE_MIGRATING, false);
+}
+
 void together_end(struct planner *p)
 {
     if (!job_is_together(p->job) || p->failed == 0)
@@ -51,6 +59,11 @@ void together_end(struct planner *p)
     count_missing(p);
     p->plan->n_placements = p->plan->n_placed_groups = 0;
     p->plan->n_stops = p->stops_apart;
+    for (size_t i = 0; i < p->job->n_task_groups; i++) {
+        const struct group_changes *g = &p->changes.groups[i];
+        stop_what_must_go(p, g->wanted, g->wanted_count);
+        stop_what_must_go(p, g->older, g->older_count);
+    }
     for (size_t i = 0; i < p->victim_count; i++)
         p->victims[i].gone = false;
     p->displaced = 0;

@@ -105,8 +105,8 @@ struct drain_round {
     struct job_of *first_job, **last_job, *next_job;
     bool jobs_asked;
     struct last *system;
-    ProtobufCBinaryData *moves;
-    size_t move_count;
+    ProtobufCBinaryData *moves, *stops;
+    size_t move_count, stop_count;
 };
 
 static int compare_nodes(const void *a, const void *b)
@@ -142,6 +142,7 @@ struct drain_round *drain_round_new(const struct drain *d, struct arena *a, int6
     *r = (struct drain_round){.arena = a, .now_ns = now_ns};
     r->last_job = &r->first_job;
     r->moves = arena_array(a, ProtobufCBinaryData, COMMAND_MOST);
+    r->stops = arena_array(a, ProtobufCBinaryData, COMMAND_MOST);
     list_nodes(r, d);
     return r;
 }
@@ -216,6 +217,14 @@ static void move(struct drain_round *r, const Pb__Alloc *alloc)
     r->moves[r->move_count++] = copy_id(r, alloc->id);
 }
 
+/* Time is over: also what was marked before and found no room. */
+static void stop(struct drain_round *r, const Pb__Alloc *alloc)
+{
+    if (alloc->stop_wanted || !is_wanted(alloc) || r->stop_count == COMMAND_MOST)
+        return;
+    r->stops[r->stop_count++] = copy_id(r, alloc->id);
+}
+
 static bool is_type(const Pb__Job *job, const char *type)
 {
     return job != NULL && job->type != NULL && strcmp(job->type, type) == 0;
@@ -287,7 +296,7 @@ void drain_round_job(struct drain_round *r, const Pb__JobView *view)
             continue;
         n->remaining++;
         if (n->forced)
-            move(r, view->allocs[i]);
+            stop(r, view->allocs[i]);
     }
     for (size_t i = 0; job != NULL && !waits && !job->stop && i < job->n_task_groups; i++)
         look_at_group(r, view, job->task_groups[i]);
@@ -324,7 +333,9 @@ Pb__DrainStep *drain_round_finish(struct drain_round *r)
     }
     step->n_migrate = r->move_count;
     step->migrate = r->moves;
+    step->n_stop = r->stop_count;
+    step->stop = r->stops;
     if (all) /* else a node would be done with a system job's allocation on it */
         list_drained(r, step);
-    return step->n_migrate + step->n_drained > 0 ? step : NULL;
+    return step->n_migrate + step->n_stop + step->n_drained > 0 ? step : NULL;
 }

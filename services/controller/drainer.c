@@ -91,8 +91,9 @@ static void finish(struct drainer *d)
     }
     for (size_t i = 0; i < step->n_drained; i++)
         log_info("node_drained", "node=%s", log_id(step->drained[i]->node_id.data));
-    if (step->n_migrate > 0)
-        log_info("draining", "allocs=%zu", step->n_migrate);
+    if (step->n_migrate + step->n_stop > 0)
+        log_info("draining", "allocs=%zu past_deadline=%zu", step->n_migrate + step->n_stop,
+                 step->n_stop);
     Pb__Command command = PB__COMMAND__INIT;
     command.body_case = PB__COMMAND__BODY_DRAIN_STEP;
     command.drain_step = step;

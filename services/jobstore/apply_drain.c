@@ -159,17 +159,19 @@ void apply_node_drain(struct view *v, const Pb__NodeDrainSet *cmd, Pb__Outcome *
         evaluate_jobs(v, n, out);
 }
 
-static void migrate(struct view *v, ProtobufCBinaryData id, struct job_set *jobs)
+static void migrate(struct view *v, ProtobufCBinaryData id, bool stops, struct job_set *jobs)
 {
     struct arena *a = state_command_arena(v);
     Pb__Alloc *old = has_id(true, id) ? state_alloc(v, a, id.data) : NULL;
-    if (old == NULL || !alloc_is_wanted(old) || old->migrate)
+    if (old == NULL || !alloc_is_wanted(old) || (stops ? old->stop_wanted : old->migrate))
         return;
     Pb__Node *n = state_node(v, a, old->node_id.data);
     if (n == NULL || !n->drain)
         return; /* the drain was called off meanwhile */
     Pb__Alloc *next = arena_copy(a, old, sizeof *next);
     next->has_migrate = next->migrate = true;
+    if (stops)
+        next->has_stop_wanted = next->stop_wanted = true;
     state_change_alloc(v, old, next, false);
     job_set_add(jobs, next->namespace_, next->job_id, n);
 }
@@ -178,7 +180,9 @@ void apply_drain_step(struct view *v, const Pb__DrainStep *cmd, Pb__Outcome *out
 {
     struct job_set *jobs = job_set_new(v);
     for (size_t i = 0; i < cmd->n_migrate; i++)
-        migrate(v, cmd->migrate[i], jobs);
+        migrate(v, cmd->migrate[i], false, jobs);
+    for (size_t i = 0; i < cmd->n_stop; i++)
+        migrate(v, cmd->stop[i], true, jobs);
     job_set_evaluate(jobs, "node-drain", false);
     job_set_free(jobs);
     for (size_t i = 0; i < cmd->n_drained; i++) {

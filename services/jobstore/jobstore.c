@@ -130,7 +130,7 @@ static const char *command_mistake(const Pb__Command *c)
                    ? "more than 20,000 allocations"
                    : NULL;
     case PB__COMMAND__BODY_DRAIN_STEP:
-        return c->drain_step->n_migrate > COMMAND_MOST ||
+        return c->drain_step->n_migrate > COMMAND_MOST || c->drain_step->n_stop > COMMAND_MOST ||
                        c->drain_step->n_drained > COMMAND_MOST_NODES
                    ? "more than 20,000 allocations or 2,000 nodes"
                    : NULL;

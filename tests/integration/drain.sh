@@ -78,6 +78,15 @@ kill -KILL "$(pid_of controller)"
 forced() { [ "$(on "$first" web)" = 4 ] && [ "$(on "$second" web)" = 0 ]; }
 wait_for 90 'all is on the first again' forced
 
+note 'past the deadline what nothing else takes stops, and runs again where there is room'
+web() { allocs web | jq '[.[] | select(.ClientStatus == "running" and .DesiredStatus == "run")] | length'; }
+"$NCTL" node drain -enable -detach -deadline 3s "$first" >/dev/null
+over() { api GET "/v1/node/$first" | jq -e '(.Drain | not) and .LastDrain.Status == "complete"' >/dev/null; }
+wait_for 60 'the drain ends though nothing could move' over
+[ "$(web)" = 0 ] || fail "$(allocs web | jq -c '[.[] | [.ClientStatus, .DesiredStatus, .DesiredDescription]]')"
+wait_for 60 'the first takes work again' "$NCTL" node eligibility -enable "$first"
+wait_for 60 'web runs again' allocs_are web running 4
+
 note 'a deployment whose canary is drained away ends when the one in its place is well, too'
 wait_for 60 'the other takes work again' "$NCTL" node eligibility -enable "$second"
 slow() { # slow COMMAND: four, two at a time behind a canary

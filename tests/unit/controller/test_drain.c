@@ -176,7 +176,7 @@ Test(drain, batch_jobs_may_end_by_themselves_until_the_deadline)
     drain_node(1, SECOND, NOW + 1, false);
     cr_assert_null(round_of(v));
     drain_node(1, SECOND, NOW, false);
-    cr_assert_eq(round_of(v)->n_migrate, 2);
+    cr_assert_eq(round_of(v)->n_stop, 2);
     drain_node(1, SECOND, NOW + 1, false);
     for (size_t i = 0; i < 2; i++)
         v->allocs[i]->client_status = PB__ALLOC__CLIENT_STATUS__COMPLETE;
@@ -209,8 +209,24 @@ Test(drain, a_forced_one_takes_all_at_once_and_is_done_when_they_have_ended)
     drain_node(1, -1, 0, false);
     Pb__JobView *web = a_job("web", "service", 4, 4), *log = a_job("log", "system", 1, 1);
     const Pb__DrainStep *s = a_round((Pb__JobView *[]){web, log, NULL});
-    cr_assert_eq(s->n_migrate, 5);
+    cr_assert_eq(s->n_stop, 4);
+    cr_assert_eq(s->n_migrate, 1, "the system job's: it needs no other place");
     cr_assert_eq(s->n_drained, 0);
+}
+
+Test(drain, what_found_no_other_place_stops_at_the_deadline)
+{
+    Pb__JobView *web = a_job("web", "service", 2, 1);
+    web->allocs[0]->migrate = true;
+    drain_node(1, SECOND, NOW + 1, false);
+    cr_assert_null(round_of(web), "it waits for room");
+    drain_node(1, SECOND, NOW, false);
+    const Pb__DrainStep *s = round_of(web);
+    cr_assert_not_null(s);
+    cr_assert_eq(s->n_stop, 1);
+    cr_assert(id_equal(s->stop[0].data, web->allocs[0]->id.data));
+    web->allocs[0]->stop_wanted = true;
+    cr_assert_null(round_of(web), "once");
 }
 
 Test(drain, two_nodes_share_what_a_group_can_spare)

@@ -708,12 +708,19 @@ static Pb__Outcome *set_drain_by_agent(uint32_t node, Pb__DrainSpec *spec)
     return cluster_apply(c, &cmd, 0);
 }
 
+static void apply_step(Pb__DrainStep *step)
+{
+    Pb__Command cmd = PB__COMMAND__INIT;
+    cmd.body_case = PB__COMMAND__BODY_DRAIN_STEP;
+    cmd.drain_step = step;
+    cr_assert_eq(cluster_apply(c, &cmd, 0)->code, PB__OUTCOME__CODE__APPLIED);
+}
+
 /* One allocation moves, or (alloc NULL) node 1 is done. */
 static void step_drain(const ProtobufCBinaryData *alloc, uint64_t modify_index)
 {
     Pb__DrainStep step = PB__DRAIN_STEP__INIT;
     Pb__NodeDrained done = PB__NODE_DRAINED__INIT;
-    Pb__Command cmd = PB__COMMAND__INIT;
     ProtobufCBinaryData ids[1];
     done.has_node_id = done.has_modify_index = true;
     done.node_id = id_of(c, "node", 1);
@@ -726,9 +733,7 @@ static void step_drain(const ProtobufCBinaryData *alloc, uint64_t modify_index)
         step.n_drained = 1;
         step.drained = (Pb__NodeDrained *[]){&done};
     }
-    cmd.body_case = PB__COMMAND__BODY_DRAIN_STEP;
-    cmd.drain_step = &step;
-    cr_assert_eq(cluster_apply(c, &cmd, 0)->code, PB__OUTCOME__CODE__APPLIED);
+    apply_step(&step);
 }
 
 Test(apply, an_ineligible_node_that_takes_work_again_is_told_of_to_its_jobs)
@@ -776,6 +781,25 @@ Test(apply, a_drain_marks_moves_and_ends_and_is_remembered)
     cr_assert_eq(n->eligibility, PB__NODE__ELIGIBILITY__INELIGIBLE, "until somebody says so");
     cr_assert_str_eq(n->last_drain->status, "complete");
     cr_assert_str_eq(n->events[n->n_events - 1]->subsystem, "Drain");
+}
+
+Test(apply, past_its_deadline_a_drain_marks_what_was_marked_once_more)
+{
+    ProtobufCBinaryData alloc = a_running_alloc("web"), evals[8];
+    Pb__DrainSpec spec = PB__DRAIN_SPEC__INIT;
+    Pb__DrainStep step = PB__DRAIN_STEP__INIT;
+    set_drain(1, &spec, false);
+    step_drain(&alloc, 0);
+    cr_assert_not(get_alloc(c, alloc)->stop_wanted);
+    size_t before = ids_by(c, EVALS, BY_JOB, "web", none, evals, COUNT_OF(evals));
+    step.n_stop = 1;
+    step.stop = &alloc;
+    for (int i = 0; i < 2; i++)
+        apply_step(&step);
+    cr_assert(get_alloc(c, alloc)->stop_wanted);
+    cr_assert(get_alloc(c, alloc)->migrate);
+    cr_assert_eq(ids_by(c, EVALS, BY_JOB, "web", none, evals, COUNT_OF(evals)), before + 1,
+                 "one evaluation for a mark, however often it comes");
 }
 
 static bool takes_work(uint32_t node)

@@ -288,6 +288,31 @@ Test(plan, an_update_that_fits_nowhere_leaves_the_old_one_running)
     onejob_fini(&c);
 }
 
+Test(plan, what_must_go_stops_without_another_place_and_is_placed_when_there_is_one)
+{
+    struct onejob c;
+    onejob_init(&c);
+    onejob_add_node(&c, 1000, 1000, 100);
+    onejob_set_job(&c, "service", 1, 800, 10);
+    onejob_apply(&c, onejob_plan(&c, c.arena));
+    Pb__Alloc *old = c.view.allocs[0];
+    c.nodes[0]->drain = old->migrate = true;
+    Pb__Plan *plan = onejob_plan(&c, c.arena);
+    cr_assert_eq(plan->n_stops, 0, "until the deadline it goes on");
+    old->stop_wanted = true;
+    plan = onejob_plan(&c, c.arena);
+    cr_assert_eq(plan->n_stops, 1);
+    cr_assert_eq(plan->n_placements, 0);
+    cr_assert(plan->create_blocked);
+    onejob_apply(&c, plan);
+    onejob_end_alloc(&c, old, PB__ALLOC__CLIENT_STATUS__COMPLETE);
+    onejob_add_node(&c, 1000, 1000, 100);
+    plan = onejob_plan(&c, c.arena);
+    cr_assert_eq(plan->n_placements, 1);
+    cr_assert(id_equal(plan->placements[0]->previous_alloc.data, old->id.data));
+    onejob_fini(&c);
+}
+
 Test(plan, groups_of_one_job_do_not_take_the_same_room)
 {
     struct onejob c;

@@ -1,4 +1,5 @@
 /* Jobs that want all or nothing. */
+#include "base/id.h"
 #include "onejob.h"
 #include "sched/reconcile.h"
 #include "sched/sched.h"
@@ -117,6 +118,21 @@ Test(together, what_does_not_depend_on_it_happens)
     cr_assert_eq(p->n_placements, 0);
     cr_assert_eq(p->n_stops, 2, "the lost ones are lost");
     cr_assert_eq(queued(p, "g"), 2, "what runs is not counted");
+}
+
+Test(together, what_must_go_stops_alone)
+{
+    onejob_add_node(&c, 1000, 1000, 10000);
+    a_job(2);
+    onejob_apply(&c, plan());
+    c.nodes[0]->drain = c.view.allocs[0]->migrate = c.view.allocs[1]->migrate = true;
+    check_nothing(plan());
+    c.view.allocs[1]->stop_wanted = true;
+    const Pb__Plan *p = plan();
+    cr_assert_eq(p->n_stops, 1);
+    cr_assert(id_equal(p->stops[0]->alloc_id.data, c.view.allocs[1]->id.data));
+    cr_assert_eq(p->n_placements, 0);
+    cr_assert(p->create_blocked);
 }
 
 Test(together, a_plan_of_few_changes_is_not_cut)
