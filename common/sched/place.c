@@ -239,7 +239,7 @@ static void penalize(struct planner *p, struct rank *r, const struct wanted *w)
     bool failed = previous != NULL && previous->client_status == PB__ALLOC__CLIENT_STATUS__FAILED;
     if (failed)
         at[n++] = rank_find(r, p->fleet, previous->node_id.data);
-    if (failed || w->tracker != NULL) {
+    if (previous != NULL && (failed || w->tracker != NULL)) {
         const Pb__RescheduleTracker *t = previous->reschedule_tracker;
         for (size_t i = t != NULL ? t->n_events : 0; i > 0 && n < RANK_PENALIZED; i--)
             if (t->events[i - 1]->prev_node_id.len == ID_SIZE)
