@@ -234,6 +234,37 @@ static void list_lacks(const struct explainer *e, Pb__GroupWhy *w)
         w->n_lacks = MOST_SHOWN;
 }
 
+static void list_devices(struct arena *a, const Pb__Task *task, Pb__GroupWhy *w)
+{
+    const Pb__Resources *r = task->resources;
+    for (size_t i = 0; r != NULL && i < r->n_devices; i++)
+        w->ask_others[w->n_ask_others++] =
+            arena_printf(a, "%u %s", r->devices[i]->has_count ? (unsigned)r->devices[i]->count : 1,
+                         r->devices[i]->name != NULL ? r->devices[i]->name : "");
+}
+
+/* What is no sum: pieces and ports. */
+static void list_asked(struct arena *a, const struct contest *c, Pb__GroupWhy *w)
+{
+    const struct ask *k = &c->ask;
+    size_t most = 2 + k->fixed_count;
+    for (size_t i = 0; i < c->group->n_tasks; i++)
+        most +=
+            c->group->tasks[i]->resources != NULL ? c->group->tasks[i]->resources->n_devices : 0;
+    w->ask_others = arena_array(a, char *, most);
+    uint32_t cores = k->pieces != NULL ? pieces_cores(k->pieces) : 0;
+    if (cores > 0)
+        w->ask_others[w->n_ask_others++] =
+            arena_printf(a, "%u core%s", cores, cores == 1 ? "" : "s");
+    for (size_t i = 0; i < c->group->n_tasks; i++)
+        list_devices(a, c->group->tasks[i], w);
+    for (size_t i = 0; i < k->fixed_count; i++)
+        w->ask_others[w->n_ask_others++] = arena_printf(a, "port %u", k->fixed[i]->value);
+    if (k->dynamic_count > 0)
+        w->ask_others[w->n_ask_others++] = arena_printf(a, "%zu dynamic port%s", k->dynamic_count,
+                                                        k->dynamic_count == 1 ? "" : "s");
+}
+
 Pb__GroupWhy *explain_group(struct planner *p, const struct contest *c, size_t place,
                             uint32_t placed, uint32_t failed)
 {
@@ -250,6 +281,7 @@ Pb__GroupWhy *explain_group(struct planner *p, const struct contest *c, size_t p
     w->placed = placed;
     w->missing = failed;
     w->ask = c->ask.amount;
+    list_asked(p->arena, c, w);
     w->metrics = contest_metrics(c, p, planner_scores(p));
     look_at_all(e);
     w->nodes_unready = e->unready;

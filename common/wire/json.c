@@ -180,8 +180,8 @@ static json_t *scalar_to_json(const ProtobufCFieldDescriptor *f, const void *at)
     case PROTOBUF_C_TYPE_SFIXED32:
         return json_integer(at == NULL ? 0 : *(const int32_t *)at);
     case PROTOBUF_C_TYPE_UINT32:
-    case PROTOBUF_C_TYPE_FIXED32:
-        return json_integer(at == NULL ? 0 : *(const uint32_t *)at);
+    case PROTOBUF_C_TYPE_FIXED32: /* what was read as a negative number is written as one */
+        return json_integer(at == NULL ? 0 : (int32_t) * (const uint32_t *)at);
     case PROTOBUF_C_TYPE_DOUBLE:
         return json_number(at == NULL ? 0 : *(const double *)at);
     case PROTOBUF_C_TYPE_BYTES:

@@ -75,6 +75,12 @@ write_job "$WORK/odd.json" odd 1 16 'exec sleep 3600' '[{"LTarget": "${attr.kern
 odd_explained() { "$NCTL" why odd >"$WORK/out" && grep -q 'ruled out by "${attr.kernel.name} = plan9"' "$WORK/out"; }
 wait_for 30 'why names the constraint' odd_explained
 
+note 'what one asks for, whatever it is'
+sed 's/"CPU": 20/"Cores": 64/; s/"odd"/"wide"/g; s/"Tasks"/"Networks": [{"ReservedPorts": [{"Label": "a", "Value": 20080}], "DynamicPorts": [{"Label": "b"}]}], &/' "$WORK/odd.json" >"$WORK/wide.json"
+"$NCTL" run -detach "$WORK/wide.json" >/dev/null
+wide_explained() { "$NCTL" why wide >"$WORK/out" && grep -q 'one asks for 16 MB memory, 10 MB disk, 64 cores, port 20080, 1 dynamic port$' "$WORK/out"; }
+wait_for 30 'why says what one asks for' wide_explained
+
 note 'why an allocation is where it is'
 alloc=$(allocs web | jq -r '.[0].ID')
 "$NCTL" why "$alloc" >"$WORK/out" || fail "why ALLOC: $(cat "$WORK/out")"

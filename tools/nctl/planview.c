@@ -220,6 +220,19 @@ static void print_looked_at(const json_t *group)
     print_placement_failure(m, "  ");
 }
 
+static void print_asked(const json_t *group)
+{
+    const json_t *amount = value_at(group, "Ask"), *others = value_at(group, "AskOthers");
+    const char *before = any_amount(amount) ? ", " : "";
+    printf("\n  one asks for ");
+    print_amount(amount, ", ");
+    for (size_t i = 0; i < json_array_size(others); i++, before = ", ") {
+        printf("%s", before);
+        print_clean(stdout, json_string_value(json_array_get(others, i)));
+    }
+    printf("\n");
+}
+
 static void print_group(const json_t *group, bool verbose, bool colors)
 {
     const json_t *lacks = value_at(group, "Lacks");
@@ -233,9 +246,7 @@ static void print_group(const json_t *group, bool verbose, bool colors)
     if (number_at(group, "Held") > 0)
         printf("\n  %lld of an older version wait for the deployment to take its next step",
                (long long)number_at(group, "Held"));
-    printf("\n  one asks for ");
-    print_amount(value_at(group, "Ask"), ", ");
-    printf("\n");
+    print_asked(group);
     print_looked_at(group);
     if (json_array_size(lacks) > 0)
         printf("  What the others lack, and what would be enough:\n");

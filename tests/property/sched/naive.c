@@ -9,7 +9,7 @@
 #include <string.h>
 
 struct at {
-    int64_t cpu, memory; /* taken by the plan */
+    int64_t cpu, memory, disk; /* taken by the plan */
     uint32_t of_job, of_group;
     uint32_t port; /* a static one taken by the plan */
     struct naive_pieces pieces;
@@ -155,6 +155,7 @@ static bool has_room(const struct follower *w, size_t node)
     uint32_t cpu = ask->cpu + naive_cores_cpu(&at->pieces, ask);
     return naive_pieces_fit(&at->pieces, ask) && at->cpu + u->used->cpu + cpu <= u->capacity->cpu &&
            at->memory + u->used->memory_mb + ask->memory_mb <= u->capacity->memory_mb &&
+           at->disk + u->used->disk_mb + ask->disk_mb <= u->capacity->disk_mb &&
            (port == 0 || port_is_free(w, node, port));
 }
 
@@ -384,7 +385,8 @@ static void follow(struct follower *w, const Pb__Placement *p, bool judged)
     const Pb__Resources *ask = w->group->tasks[0]->resources;
     naive_pieces_take(&w->at[n].pieces, ask, p, w->label);
     w->at[n].cpu += ask->cpu + naive_cores_cpu(&w->at[n].pieces, ask);
-    w->at[n].memory += w->group->tasks[0]->resources->memory_mb;
+    w->at[n].memory += ask->memory_mb;
+    w->at[n].disk += ask->disk_mb;
     w->at[n].of_job++;
     w->at[n].of_group++;
     if (fixed_port(w->group) > 0)

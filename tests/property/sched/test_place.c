@@ -5,6 +5,7 @@
 #include "sched/reconcile.h"
 #include "sched/sched.h"
 #include "wire/wire.h"
+#include "world.h"
 #include <criterion/criterion.h>
 #include <string.h>
 
@@ -260,6 +261,8 @@ static void make_world(struct onejob *c, struct prng *r, unsigned seed)
         add_volumes(c, job, r);
     for (size_t i = 0; seed % 5 == 2 && i < job->n_task_groups; i++)
         make_sticky(c, job->task_groups[i]);
+    if (seed % 7 == 3)
+        world_make_disk_scarce(c, r);
 }
 
 static void random_event(struct onejob *c, struct prng *r)

@@ -77,7 +77,9 @@ static double naive_score(const struct onejob *c, const Pb__TaskGroup *g, size_t
     double cpu = (double)(u->capacity->cpu - u->used->cpu) - (double)at->cpu - ask->cpu;
     double memory =
         (double)(u->capacity->memory_mb - u->used->memory_mb) - (double)at->memory - ask->memory_mb;
-    if (cpu < 0 || memory < 0 || at->port_taken)
+    double disk =
+        (double)(u->capacity->disk_mb - u->used->disk_mb) - (double)at->disk - ask->disk_mb;
+    if (cpu < 0 || memory < 0 || disk < 0 || at->port_taken)
         return -10;
     double packing =
         (20 - pow(10, cpu / u->capacity->cpu) - pow(10, memory / u->capacity->memory_mb)) / 18;
@@ -162,6 +164,7 @@ static void check_against_naive(struct onejob *c, const Pb__Plan *plan, unsigned
         cr_assert(score >= best - 1e-7, "seed %u: %f passed over for %f", seed, best, score);
         at[n].cpu += g->tasks[0]->resources->cpu;
         at[n].memory += g->tasks[0]->resources->memory_mb;
+        at[n].disk += g->tasks[0]->resources->disk_mb;
         at[n].collisions++;
         at[n].port_taken = fixed > 0;
     }

@@ -150,6 +150,8 @@ static bool grow_less(struct onejob *c, const Pb__Lack *l)
         by.cpu--;
     else if (by.memory_mb > 0)
         by.memory_mb--;
+    else if (by.disk_mb > 0)
+        by.disk_mb--;
     else
         return false;
     grow(c, l->nearest_id.data, &by);

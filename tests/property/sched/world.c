@@ -32,6 +32,17 @@ void world_add_constraints(struct onejob *c, Pb__TaskGroup *g, struct prng *r)
         g->constraints[g->n_constraints++] = a_constraint(c->arena, "", "distinct_hosts", "true");
 }
 
+void world_make_disk_scarce(struct onejob *c, struct prng *r)
+{
+    for (size_t i = 0; i < c->node_count; i++)
+        c->nodes[i]->total->disk_mb = 100 + (uint32_t)prng_below(r, 4) * 300;
+    for (size_t i = 0; i < c->view.job->n_task_groups; i++) {
+        Pb__Resources *ask = c->view.job->task_groups[i]->tasks[0]->resources;
+        ask->has_disk_mb = 1;
+        ask->disk_mb = 50 + (uint32_t)prng_below(r, 300);
+    }
+}
+
 void world_make(struct onejob *c, struct prng *r, unsigned seed)
 {
     prng_seed(r, seed);
@@ -45,6 +56,8 @@ void world_make(struct onejob *c, struct prng *r, unsigned seed)
         group_add_port(c, job->task_groups[0], "http", 0);
     if (prng_below(r, 8) == 0)
         group_add_port(c, job->task_groups[0], "fixed", 8080 + (uint32_t)prng_below(r, 2) * 20000);
+    if (seed % 4 == 3)
+        world_make_disk_scarce(c, r);
 }
 
 void world_event(struct onejob *c, struct prng *r)

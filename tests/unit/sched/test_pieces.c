@@ -184,6 +184,40 @@ Test(pieces, cores_count_as_their_share_of_the_cpu_and_are_given_from_the_lowest
     onejob_fini(&c);
 }
 
+/* "t" and "u", alike. */
+static void add_second_task(struct onejob *c)
+{
+    Pb__TaskGroup *g = c->view.job->task_groups[0];
+    Pb__Task *second = arena_copy(c->arena, g->tasks[0], sizeof(*second));
+    second->name = arena_strdup(c->arena, "u");
+    g->tasks[g->n_tasks++] = second;
+}
+
+Test(pieces, tasks_of_one_group_share_neither_cores_nor_devices)
+{
+    struct onejob c;
+    onejob_init(&c);
+    a_node_with_pieces(&c);
+    onejob_set_job(&c, "service", 1, 0, 100);
+    ask_for_cores(&c, 2);
+    request(&c, "acme/gpu/x1", 1, NULL);
+    add_second_task(&c);
+    Pb__Plan *plan = onejob_plan(&c, c.arena);
+    cr_assert_eq(plan->n_placements, 1);
+    cr_assert_eq(plan->placements[0]->n_grants, 2);
+    cr_assert_eq(plan->placements[0]->resources->cpu, 4000);
+    const Pb__TaskGrant *t = plan->placements[0]->grants[0], *u = plan->placements[0]->grants[1];
+    cr_assert_eq(t->n_cores, 2);
+    cr_assert_eq(u->n_cores, 2);
+    for (uint32_t i = 0; i < 2; i++) {
+        cr_assert_eq(t->cores[i], i);
+        cr_assert_eq(u->cores[i], 2 + i);
+    }
+    cr_assert_str_eq(t->devices[0]->device_ids[0], "a");
+    cr_assert_str_eq(u->devices[0]->device_ids[0], "b");
+    onejob_fini(&c);
+}
+
 Test(pieces, cores_do_not_fit_beside_those_who_use_the_cpu_in_mhz)
 {
     struct onejob c;

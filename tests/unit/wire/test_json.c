@@ -163,6 +163,22 @@ Test(decode, keys_match_without_case_and_unknown_ones_are_ignored)
     arena_free(a);
 }
 
+/* For validation to refuse, wherever that is. */
+Test(decode, a_negative_number_is_passed_on_as_it_is)
+{
+    struct arena *a = arena_new(1 << 20);
+    static const char text[] = "{\"Priority\":-7,\"TaskGroups\":[{\"Count\":-1}]}";
+    struct reason why = {{0}};
+    ProtobufCMessage *m;
+    json_t *tree = json_text_parse(text, strlen(text), &why);
+    cr_assert_eq(wire_from_json(a, &pb__job__descriptor, tree, "Job", 1 << 20, &m, &why), OK);
+    json_decref(tree);
+    const char *again = text_of(a, wire_to_json(m));
+    cr_expect_not_null(strstr(again, "\"Priority\":-7"), "%s", again);
+    cr_expect_not_null(strstr(again, "\"Count\":-1"), "%s", again);
+    arena_free(a);
+}
+
 Test(decode, errors_read_as_those_of_go)
 {
     static const char *const cases[][2] = {
