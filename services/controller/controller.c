@@ -1,7 +1,7 @@
 #include "controller.h"
 #include "base/log.h"
 #include "controller.pb-c.h"
-#include "wire/limits.h"
+#include "wire/bounds.h"
 
 #define SETTLE_MS         5000
 #define PROPOSE_BUDGET_MS 10000

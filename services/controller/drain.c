@@ -2,7 +2,7 @@
 #include "base/err.h"
 #include "base/id.h"
 #include "base/map.h"
-#include "wire/limits.h"
+#include "wire/bounds.h"
 #include <stdlib.h>
 #include <string.h>
 

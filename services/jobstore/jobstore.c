@@ -3,7 +3,7 @@
 #include "daemon/datadir.h"
 #include "query.h"
 #include "recover.h"
-#include "wire/limits.h"
+#include "wire/bounds.h"
 #include "wire/wire.h"
 #include <signal.h>
 #include <stdlib.h>
