@@ -8,14 +8,23 @@ python3 "$(dirname "$0")/fake_engine.py" "$engine" "$WORK/engine.txt" 2>"$WORK/e
 engine_pid=$!
 suites+=("$engine_pid")
 wait_for 60 'the engine answers' curl -sf --unix-socket "$engine" http://engine/v1.40/version
-echo '{"auths": {"https://index.docker.io/v1/": {"auth": "'"$(printf node:sesame | base64)"'"}}}' >"$WORK/auth.json"
+echo '{"auths": {"https://index.docker.io/v1/": {"auth": "'"$(printf node:sesame | base64)"'"}},
+  "credHelpers": {"helped.io": "test", "other.io": "test", "gone.io": "missing"}}' >"$WORK/auth.json"
+mkdir "$WORK/helpers"
+cat >"$WORK/helpers/docker-credential-test" <<'END'
+#!/bin/sh
+[ "$1 $(cat)" = 'get helped.io' ] || { echo 'the vault is locked'; exit 1; }
+echo '{"ServerURL": "helped.io", "Username": "helper", "Secret": "sesame"}'
+END
+chmod +x "$WORK/helpers/docker-credential-test"
+PATH=$PATH:$WORK/helpers
 agent_options=(--docker-interval-ms 200ms --docker-gc-image-delay-ms 1s --docker-auth-config "$WORK/auth.json")
 start_agent
 wait_for 60 'the node is ready' node_ready
 wait_for 60 'the driver is healthy' healthy true
 
 note 'what a container is made of'
-run_job words batch '{"image": "box:1", "command": "sh", "args": ["-c", "echo out $COLOR $NOMAD_TASK_NAME $NOMAD_TASK_DIR; echo err >&2; exit 3"], "ports": ["web"],
+run_job words batch '{"image": "box:1", "port_map": [{"web": 9090}], "command": "sh", "args": ["-c", "echo out $COLOR $NOMAD_TASK_NAME $NOMAD_TASK_DIR; echo err >&2; exit 3"], "ports": ["web"],
   "work_dir": "/", "cap_drop": ["mknod"], "volumes": ["data:/data:ro"], "labels": [{"a": "b"}], "readonly_rootfs": true, "memory_hard_limit": 128}'
 wait_for 60 'it has ended' allocs_are words failed 1
 words=$(id_of words)
@@ -26,7 +35,8 @@ sed -n 's/^created //p' "$WORK/engine.txt" | head -1 >"$WORK/made.json"
 port=$(api GET "/v1/allocation/$words" | jq -r '.AllocatedResources.Shared.Ports[0].Value')
 jq -e --arg id "$words" --arg port "$port" --arg dir "$WORK/docks/alloc/$words" '
   .Image == "box:1" and .User == "web" and .WorkingDir == "/" and .Labels == {a: "b", "org.norn.alloc": $id, "org.norn.task": "t"} and
-  .HostConfig.PortBindings["8080/tcp"] == [{HostPort: $port}] and .HostConfig.ReadonlyRootfs and .HostConfig.CapDrop == ["mknod"] and
+  .HostConfig.PortBindings["8080/tcp"] == [{HostPort: $port}] and .HostConfig.PortBindings["9090/udp"] == [{HostPort: $port}] and
+  (.ExposedPorts | keys) == ["8080/tcp", "8080/udp", "9090/tcp", "9090/udp"] and .HostConfig.ReadonlyRootfs and .HostConfig.CapDrop == ["mknod"] and
   .HostConfig.Memory == 134217728 and .HostConfig.MemoryReservation == 67108864 and
   .HostConfig.Binds == [$dir + "/alloc:/alloc", $dir + "/t/local:/local", $dir + "/t/secrets:/secrets", $dir + "/t/data:/data:ro"] and
   (.Env | any(. == "COLOR=red")) and (.Env | any(. == "LD_PRELOAD=/nonexistent.so")) and .HostConfig.LogConfig.Type == "none" and (.Env | all(startswith("PATH=") | not))' "$WORK/made.json" >/dev/null || fail "$(jq . "$WORK/made.json")"
@@ -63,6 +73,15 @@ wait_for 60 'the image has gone' grep -q '^image removed private:1' "$WORK/engin
 run_job nodes batch '{"image": "private:1", "command": "true"}'
 wait_for 60 'it has ended' allocs_are nodes complete 1
 grep -q '^pulled private:1 node$' "$WORK/engine.txt" || fail "$(grep private "$WORK/engine.txt")"
+run_job helped batch '{"image": "https://helped.io/private:1", "command": "true"}'
+wait_for 60 'it has ended' allocs_are helped complete 1
+grep -q '^pulled helped.io/private:1 helper$' "$WORK/engine.txt" || fail "$(grep helped "$WORK/engine.txt")"
+run_job locked batch '{"image": "other.io/private:1", "command": "true"}'
+wait_for 60 'it has failed' allocs_are locked failed 1
+events locked | grep -q 'docker-credential-test: it failed: the vault is locked' || fail "not why: $(events locked)"
+run_job gone batch '{"image": "gone.io/box:1", "command": "true", "auth_soft_fail": true}'
+wait_for 60 'it has ended without credentials' allocs_are gone complete 1
+grep -q '^pulled gone.io/box:1 -$' "$WORK/engine.txt" || fail "$(grep gone "$WORK/engine.txt")"
 run_job soft batch '{"image": "box:1", "command": "true", "force_pull": true, "auth_soft_fail": true, "auth": {"username": "job", "password": "x"}}'
 wait_for 60 'it has ended' allocs_are soft complete 1
 run_job late batch '{"image": "slow:1", "command": "true", "image_pull_timeout": "1s"}'

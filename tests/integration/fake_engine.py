@@ -124,7 +124,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         auth = self.headers.get('X-Registry-Auth')
         said = json.loads(base64.urlsafe_b64decode(auth)) if auth else {}
         note(f'pulled {image} {said.get("username", "-")}')
-        if image == 'private:1' and said.get('password') != 'sesame' or image not in ('box:1', 'private:1', 'slow:1'):
+        name = image.split('/')[-1]
+        if name == 'private:1' and said.get('password') != 'sesame' or name not in ('box:1', 'private:1', 'slow:1'):
             return self.reply(200, chunks=['{"status":"looking"}\n', '{"error":"nobody has ', 'it"}\n'])
         while image == 'slow:1' and not os.path.exists(LOG + '.go'):
             time.sleep(0.05)

@@ -1,6 +1,7 @@
 #include "auth.h"
 #include "base/base64.h"
 #include "base/err.h"
+#include "credentials.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -52,8 +53,8 @@ static char *decode(const char *text)
     return (char *)out;
 }
 
-/* ---- a file as docker login writes it: {"auths": {REGISTRY: {"auth": base64 of NAME:PASSWORD}}}
- */
+/* ---- a file as docker login writes it: {"auths": {REGISTRY: {"auth": base64 of NAME:PASSWORD}},
+ * "credHelpers": {REGISTRY: HELPER}, "credsStore": HELPER for all others} */
 
 /* "https://HOST/v1/" and "HOST" are the same. */
 static bool is_for(const char *key, const char *registry)
@@ -93,6 +94,30 @@ json_t *auth_in_file(const json_t *file, const char *registry)
     return found;
 }
 
+const char *auth_helper(const json_t *file, const char *registry)
+{
+    const char *key, *store = json_string_value(json_object_get(file, "credsStore"));
+    json_t *name;
+    json_object_foreach(json_object_get(file, "credHelpers"), key, name)
+    {
+        if (is_for(key, registry))
+            return json_string_value(name);
+    }
+    return store;
+}
+
+/* What a helper does not know may still be in the file. */
+static enum err look_up(const json_t *file, const char *registry, json_t **out, struct reason *why)
+{
+    const char *helper = auth_helper(file, registry);
+    enum err e = OK;
+    if (helper != NULL && *helper != '\0')
+        e = credentials_ask(helper, registry, out, why);
+    if (e == OK && *out == NULL)
+        *out = auth_in_file(file, registry);
+    return e;
+}
+
 static enum err read_file(const char *path, const char *image, json_t **out, struct reason *why)
 {
     char registry[256];
@@ -101,9 +126,9 @@ static enum err read_file(const char *path, const char *image, json_t **out, str
     if (file == NULL)
         return reason_set(why, ERR_UNAVAILABLE, "docker_auth_config %s: %s", path, error.text);
     image_registry(image, registry);
-    *out = auth_in_file(file, registry);
+    enum err e = look_up(file, registry, out, why);
     json_decref(file);
-    return OK;
+    return e == OK ? OK : reason_add(why, ERR_UNAVAILABLE, "docker_auth_config %s", path);
 }
 
 enum err auth_of(const json_t *spec, const char *image, char **out, struct reason *why)

@@ -133,12 +133,13 @@ static enum err pull(struct dock *d, const char *image, struct reason *why)
 {
     char text[400], *auth = NULL;
     enum err e = auth_of(d->spec, image, &auth, why);
-    if (e == OK) {
+    bool known = e == OK;
+    if (known) {
         snprintf(text, sizeof text, "Downloading image %s", image);
         say(text);
         e = pull_as(d, image, auth, why);
     }
-    if (e != OK && auth != NULL && json_is_true(json_object_get(d->spec, "soft"))) {
+    if (e != OK && (auth != NULL || !known) && json_is_true(json_object_get(d->spec, "soft"))) {
         say("Downloading image without credentials, since with them it failed");
         e = pull_as(d, image, NULL, why);
     }

@@ -159,13 +159,41 @@ static const Pb__Port *find_port(const Pb__Alloc *alloc, const char *label)
     return NULL;
 }
 
-static void bind_port(json_t *exposed, json_t *bindings, const Pb__Port *p, const char *protocol)
+/* to: the port in the container; 0: as the port has it, or the same number. */
+static enum err bind_port(const struct driver_ask *ask, const char *key, const char *label,
+                          unsigned to, json_t *bindings, struct reason *why)
 {
+    static const char *const protocols[] = {"tcp", "udp"};
     char inside[32], outside[16];
-    snprintf(inside, sizeof inside, "%u/%s", p->to > 0 ? (unsigned)p->to : p->value, protocol);
+    const Pb__Port *p = find_port(ask->alloc, label);
+    if (p == NULL)
+        return reason_set(why, ERR_INVALID,
+                          "config key \"%s\": the group's network has no port \"%.100s\"", key,
+                          label);
+    if (to == 0)
+        to = p->to > 0 ? (unsigned)p->to : p->value;
     snprintf(outside, sizeof outside, "%u", p->value);
-    json_object_set_new(exposed, inside, json_object());
-    json_object_set_new(bindings, inside, json_pack("[{ss}]", "HostPort", outside));
+    for (size_t i = 0; i < COUNT_OF(protocols); i++) {
+        snprintf(inside, sizeof inside, "%u/%s", to, protocols[i]);
+        json_object_set_new(bindings, inside, json_pack("[{ss}]", "HostPort", outside));
+    }
+    return OK;
+}
+
+/* What there was before "ports": labels with the ports in the container. */
+static enum err bind_port_map(const struct driver_ask *ask, json_t *bindings, struct reason *why)
+{
+    char **labels, **values, *end;
+    enum err e = config_pairs(ask, "port_map", &labels, &values, why);
+    for (size_t i = 0; e == OK && labels[i] != NULL; i++) {
+        unsigned long to = strtoul(values[i], &end, 10);
+        if (*end != '\0' || to == 0 || to > UINT16_MAX)
+            return reason_set(why, ERR_INVALID,
+                              "config key \"port_map\": %.60s = \"%.60s\" is no port", labels[i],
+                              values[i]);
+        e = bind_port(ask, "port_map", labels[i], (unsigned)to, bindings, why);
+    }
+    return e;
 }
 
 /* joined: the group's network has its ports already. */
@@ -174,20 +202,18 @@ static enum err put_ports(const struct driver_ask *ask, bool joined, json_t *out
 {
     char **labels;
     size_t count;
+    const char *inside;
+    json_t *exposed = json_object(), *bindings = json_object(), *binding;
     enum err e = config_list(ask, "ports", &labels, &count, why);
-    json_t *exposed = json_object(), *bindings = json_object();
-    for (size_t i = 0; e == OK && i < count; i++) {
-        const Pb__Port *p = find_port(ask->alloc, labels[i]);
-        if (p == NULL) {
-            e = reason_set(why, ERR_INVALID,
-                           "config key \"ports\": the group's network has no port \"%.100s\"",
-                           labels[i]);
-            break;
-        }
-        bind_port(exposed, bindings, p, "tcp");
-        bind_port(exposed, bindings, p, "udp");
+    for (size_t i = 0; e == OK && i < count; i++)
+        e = bind_port(ask, "ports", labels[i], 0, bindings, why);
+    if (e == OK)
+        e = bind_port_map(ask, bindings, why);
+    json_object_foreach(bindings, inside, binding)
+    {
+        json_object_set_new(exposed, inside, json_object());
     }
-    if (e == OK && count > 0 && !joined) {
+    if (e == OK && json_object_size(bindings) > 0 && !joined) {
         json_object_set(out, "ExposedPorts", exposed);
         json_object_set(host, "PortBindings", bindings);
     }

@@ -45,6 +45,7 @@ static const char *const keys[] = {"args",
                                    "network_mode",
                                    "pid_mode",
                                    "pids_limit",
+                                   "port_map",
                                    "ports",
                                    "privileged",
                                    "readonly_rootfs",
@@ -96,6 +97,8 @@ static enum err read_image(const struct driver_ask *ask, const char **image, str
         return e;
     if (*image == NULL)
         return reason_set(why, ERR_INVALID, "config key \"image\" is missing");
+    if (strncmp(*image, "https://", 8) == 0)
+        *image += 8; /* Nomad's users may write it; a registry is asked so in any case */
     if (!is_reference(*image))
         return reason_set(why, ERR_INVALID,
                           "config key \"image\": \"%.100s\" is no name of an image", *image);

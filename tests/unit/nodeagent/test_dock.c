@@ -1,4 +1,5 @@
 #include "nodeagent/dock/auth.h"
+#include "nodeagent/dock/credentials.h"
 #include "nodeagent/dock/memory.h"
 #include "nodeagent/dock/message.h"
 #include "nodeagent/dock/progress.h"
@@ -130,6 +131,33 @@ Test(dock, credentials_are_found_in_a_file_of_docker)
         json_decref(found);
         json_decref(file);
     }
+}
+
+Test(dock, a_file_names_a_helper_for_a_registry_or_for_all)
+{
+    json_t *file = json_loads("{\"credHelpers\": {\"quay.io\": \"one\", \"a.b\": 5}, "
+                              "\"credsStore\": \"rest\", \"auths\": {}}",
+                              0, NULL);
+    cr_assert_str_eq(auth_helper(file, "quay.io"), "one");
+    cr_assert_str_eq(auth_helper(file, "quay.io.evil"), "rest");
+    cr_assert_null(auth_helper(file, "a.b"));
+    json_object_del(file, "credsStore");
+    cr_assert_null(auth_helper(file, "localhost"));
+    json_decref(file);
+}
+
+Test(dock, what_a_helper_says_is_a_password_or_a_token)
+{
+    json_t *found = credentials_read("{\"Username\": \"me\", \"Secret\": \"s\"}", "quay.io");
+    cr_assert_str_eq(json_string_value(json_object_get(found, "username")), "me");
+    cr_assert_str_eq(json_string_value(json_object_get(found, "password")), "s");
+    json_decref(found);
+    found = credentials_read("{\"Username\": \"<token>\", \"Secret\": \"t\"}", "quay.io");
+    cr_assert_str_eq(json_string_value(json_object_get(found, "identitytoken")), "t");
+    cr_assert_null(json_object_get(found, "username"));
+    json_decref(found);
+    cr_assert_null(credentials_read("{\"Username\": \"me\"}", "quay.io"));
+    cr_assert_null(credentials_read("no", "quay.io"));
 }
 
 Test(dock, the_engine_is_told_in_letters_that_are_safe)
