@@ -122,8 +122,8 @@ static void on_update(void *self, struct request *req)
             if (f->allocs[k].alloc == NULL ||
                 !id_equal(f->allocs[k].alloc->id.data, m->allocs[i]->alloc_id.data))
                 continue;
-            must(f->allocs[k].said == NULL ||
-                 m->allocs[i]->sequence >= f->allocs[k].said->sequence);
+            if (f->allocs[k].said != NULL && m->allocs[i]->sequence < f->allocs[k].said->sequence)
+                continue; /* a request may arrive twice, and late: what is older is no news */
             f->allocs[k].said = (Pb__AllocUpdate *)wire_clone(f->arena, &m->allocs[i]->base);
             f->allocs[k].updates++;
         }
