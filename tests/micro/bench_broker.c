@@ -1,6 +1,7 @@
 /* What storms cost the broker: time of one core for each evaluation, and memory, at growing sizes.
  * `meson test --benchmark broker`, or run it. */
 #include "base/arena.h"
+#include "base/err.h"
 #include "evalbroker/broker.h"
 #include <malloc.h>
 #include <stdio.h>
@@ -105,6 +106,7 @@ static void put_eval(struct bed *t, uint64_t n, uint64_t job, const char *type,
     e.priority = 50;
     e.create_index = n + 1;
     e.modify_index = ++t->index;
+    e.has_snapshot_index = 1;
     e.snapshot_index = t->index;
     for (uint64_t i = 0; i < CLASSES && status == PB__EVAL__STATUS__BLOCKED; i++) {
         pb__class_eligible__init(&class[i]);
@@ -220,6 +222,7 @@ static void blocked(uint64_t evals)
     broker_reached(t.b, t.index, t.now);
     while (work(&t, IN_HAND) > 0)
         ;
+    must(t.planned == evals);
     print(&t, "... room that may fit all: woken, planned, done", t.planned, now_s() - start);
     broker_free(t.b);
 }
@@ -236,6 +239,7 @@ static void children(uint64_t evals)
     note_memory(&t);
     while (work(&t, IN_HAND) > 0)
         ;
+    must(t.planned == evals);
     print(&t, "pending, each of a job of its own: taken in, planned", evals, now_s() - start);
     broker_free(t.b);
 }

@@ -12,6 +12,7 @@
 #include "loop/loop.h"
 #include <getopt.h>
 #include <stdio.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -42,7 +43,7 @@ struct load {
     const char *type;
     size_t nodes, jobs, count, concurrent;
     int port;
-    bool watch, spread, mixed, until_reported, tenths;
+    bool watch, spread, mixed, until_reported, tenths, linger;
     uint64_t run_for_ms, limit_ms;
     uint32_t node_cpu, node_memory_mb, task_cpu;
     size_t flaps;
@@ -284,6 +285,12 @@ static bool all_done(const struct load *b)
            (!b->until_reported || b->reported >= placed);
 }
 
+static bool is_closed(int fd)
+{
+    struct pollfd p = {fd, POLLIN, 0};
+    return poll(&p, 1, 0) > 0;
+}
+
 static void on_tick(void *owner)
 {
     struct load *b = owner;
@@ -307,6 +314,10 @@ static void on_tick(void *owner)
     } else if (b->running && !b->done && all_done(b) &&
                agents_flapped(b->agents) == b->flaps * b->nodes) {
         b->done = true;
+        print_result(b);
+        if (!b->linger)
+            loop_stop(b->loop);
+    } else if (b->done && is_closed(STDIN_FILENO)) {
         loop_stop(b->loop);
     } else if (elapsed_ms > b->limit_ms) {
         fprintf(stderr,
@@ -325,7 +336,8 @@ static void usage(void)
             "[--concurrent N]\n                  [--type service|batch|system] [--no-watch] "
             "[--run-for-ms N] [--limit-ms N]\n                  [--node-cpu MHZ] "
             "[--node-memory-mb MB] [--until-reported]\n                  [--task-cpu MHZ] "
-            "[--tenths] [--flaps N]\n");
+            "[--tenths] [--flaps N] [--linger]\n"
+            "--linger: the agents go on once the result is printed, until standard input ends\n");
 }
 
 static const struct option options[] = {
@@ -341,6 +353,7 @@ static const struct option options[] = {
     {"task-cpu", required_argument, NULL, 'T'},
     {"flaps", required_argument, NULL, 'f'},
     {"tenths", no_argument, NULL, 'e'},
+    {"linger", no_argument, NULL, 'L'},
     {"until-reported", no_argument, NULL, 'R'},
     {"no-watch", no_argument, NULL, 'w'},
     {"run-for-ms", required_argument, NULL, 'r'},
@@ -390,6 +403,9 @@ static bool options_read(struct load *b, int argc, char **argv, const char **run
             break;
         case 'e':
             b->tenths = true;
+            break;
+        case 'L':
+            b->linger = true;
             break;
         case 'R':
             b->until_reported = true;
@@ -454,8 +470,6 @@ int main(int argc, char **argv)
     timer_arm(b->loop, &b->tick, TICK_MS, on_tick, b);
     loop_run(b->loop);
     bool measured = b->jobs == 0 || b->done;
-    if (b->done)
-        print_result(b);
     /* Thousands of connections end faster with the process than one by one. */
     fflush(NULL);
     _exit(measured && b->refused + agents_failures(b->agents) == 0 ? 0 : 1);
