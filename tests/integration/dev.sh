@@ -20,6 +20,10 @@ submit only-two batch 1 'exit 0' >/dev/null
 wait_for 20 'the job ends in the second suite' allocs_are only-two complete 1
 [ "$(curl -s -o /dev/null -w '%{http_code}' "http://127.0.0.1:$one_port/v1/job/only-two")" = 404 ] ||
   fail 'a job of one suite is known in the other'
+if [ "$(id -u)" = 0 ]; then # else there is no other user to become
+  api PUT /v1/jobs "$(job_json stranger batch 1 'touch local/mine' | jq '.Job.TaskGroups[0].Tasks[0].User = "nobody"')" >/dev/null
+  wait_for 20 'a task of another user works in its directory' allocs_are stranger complete 1
+fi
 
 note 'a port and a data directory in use'
 if "$NCTL" dev --http-port "$PORT" >"$WORK/out" 2>&1; then fail 'a port in use was accepted'; fi

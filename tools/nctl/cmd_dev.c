@@ -73,9 +73,9 @@ static enum err program_find(const char *name, char out[PATH_MAX], struct reason
                       name, own);
 }
 
-static enum err make_dir(const char *path, struct reason *why)
+static enum err make_dir(const char *path, mode_t mode, struct reason *why)
 {
-    if (mkdir(path, 0750) != 0 && errno != EEXIST)
+    if (mkdir(path, mode) != 0 && errno != EEXIST)
         return reason_errno(why, ERR_IO, "cannot make the directory %s", path);
     return OK;
 }
@@ -110,8 +110,11 @@ static enum err data_dir_open(struct dev *d, const char *given, struct reason *w
     d->throwaway = given == NULL;
     if (given == NULL && (given = mkdtemp(made)) == NULL)
         return reason_errno(why, ERR_IO, "cannot make a directory in /tmp");
-    if ((e = make_dir(given, why)) != OK)
+    /* Tasks of other users go through it to their own directories; what is private lies deeper. */
+    if ((e = make_dir(given, 0711, why)) != OK)
         return e;
+    if (d->throwaway && chmod(given, 0711) != 0)
+        return reason_errno(why, ERR_IO, "cannot open %s to tasks of other users", given);
     char full[PATH_MAX];
     if (realpath(given, full) == NULL || strlen(full) >= sizeof d->data_dir)
         return reason_errno(why, ERR_IO, "cannot use the directory %s", given);
@@ -123,7 +126,7 @@ static enum err run_dir_open(struct dev_server *s, struct reason *why)
 {
     snprintf(s->run_dir, sizeof s->run_dir, "%.*s/run", PATH_MAX - 8, s->data_dir);
     if (strlen(s->run_dir) <= MAX_RUN_PATH)
-        return make_dir(s->run_dir, why);
+        return make_dir(s->run_dir, 0750, why);
     snprintf(s->run_dir, sizeof s->run_dir, "/tmp/norn-run-XXXXXX");
     if (mkdtemp(s->run_dir) == NULL)
         return reason_errno(why, ERR_IO, "cannot make a directory for sockets in /tmp");
@@ -140,7 +143,7 @@ static enum err server_open(struct dev *d, int i, struct reason *why)
         snprintf(s->data_dir, sizeof s->data_dir, "%s", d->data_dir);
     } else {
         snprintf(s->data_dir, sizeof s->data_dir, "%s/server-%d", d->data_dir, i + 1);
-        e = make_dir(s->data_dir, why);
+        e = make_dir(s->data_dir, 0750, why);
     }
     snprintf(s->config, sizeof s->config, "%s/dev.conf", s->data_dir);
     s->port = d->port + i * DEV_PORTS_APART;
@@ -152,7 +155,7 @@ static enum err paths_open(struct dev *d, struct reason *why)
     snprintf(d->agents_config, sizeof d->agents_config, "%s/agents.conf", d->data_dir);
     snprintf(d->state, sizeof d->state, "%s/dev.state", d->data_dir);
     snprintf(d->log_dir, sizeof d->log_dir, "%s/log", d->data_dir);
-    enum err e = make_dir(d->log_dir, why);
+    enum err e = make_dir(d->log_dir, 0750, why);
     for (int i = 0; e == OK && i < d->layout.count; i++)
         e = server_open(d, i, why);
     return e;
@@ -306,7 +309,7 @@ static enum err nodeagent_add(struct dev *d, const struct dev_program *p, int i,
     snprintf(label, sizeof label, "nodeagent-%d", i);
     snprintf(dir, sizeof dir, "%s/client-%d", d->data_dir, i);
     snprintf(name, sizeof name, i == 0 ? "%s" : "%s-%d", host, i);
-    enum err e = make_dir(dir, why);
+    enum err e = make_dir(dir, 0750, why);
     if (e != OK)
         return e;
     snprintf(bridge, sizeof bridge, "norn%d", i);
