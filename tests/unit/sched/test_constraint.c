@@ -39,6 +39,8 @@ Test(constraint, operators_hold_as_the_table_says)
         {"is_not_set", "", "", false},
         {"version", "1.2.3", ">= 1.0, < 2", true},
         {"semver", "1.2.3-beta.1", ">= 1.2.3", false},
+        {"semver", "1.2.4-beta.1", ">= 1.2.3", true}, /* where "version" takes no pre-release */
+        {"version", "1.2.4-beta.1", ">= 1.2.3", false},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
         cr_assert_eq(operand_holds(operand_parse(cases[i].operand), cases[i].left, cases[i].right),

@@ -400,6 +400,28 @@ Test(plan, a_port_on_a_named_host_network_needs_a_node_that_has_it)
                              "missing host network \"private\" for port \"admin\"")
                      ->count,
                  2);
+    Pb__Network *fixed = g->networks[0];
+    fixed->reserved_ports[fixed->n_reserved_ports++] =
+        fixed->dynamic_ports[--fixed->n_dynamic_ports];
+    fixed->reserved_ports[0]->has_value = 1;
+    fixed->reserved_ports[0]->value = 80;
+    plan = onejob_plan(&c, c.arena);
+    cr_assert_eq(plan->n_placements, 1, "a static port asks for it, too");
+    cr_assert(id_equal(plan->placements[0]->node_id.data, c.nodes[1]->id.data));
+    onejob_fini(&c);
+}
+
+Test(plan, each_task_needs_its_driver)
+{
+    struct onejob c;
+    onejob_init(&c);
+    onejob_add_node(&c, 1000, 1000, 100);
+    Pb__TaskGroup *g = onejob_set_job(&c, "service", 1, 10, 10)->task_groups[0];
+    Pb__Task *second = arena_copy(c.arena, g->tasks[0], sizeof(*second));
+    g->tasks[g->n_tasks++] = second;
+    cr_assert_eq(onejob_plan(&c, c.arena)->n_placements, 1);
+    second->driver = arena_strdup(c.arena, "exec");
+    cr_assert_eq(onejob_plan(&c, c.arena)->n_placements, 0);
     onejob_fini(&c);
 }
 
