@@ -97,7 +97,11 @@ Test(score, affinities_are_the_share_of_the_weights_that_hold)
     add_racked(&c, 3, racks);
     Pb__Job *job = a_job_of(&c, 1);
     job->affinities[job->n_affinities++] = an_affinity(&c, "r1", 60);
-    job->affinities[job->n_affinities++] = an_affinity(&c, "r2", -40);
+    Pb__TaskGroup *g = job->task_groups[0];
+    g->affinities = arena_array(c.arena, Pb__Affinity *, 1);
+    g->affinities[g->n_affinities++] = an_affinity(&c, "r2", -30);
+    g->tasks[0]->affinities = arena_array(c.arena, Pb__Affinity *, 1);
+    g->tasks[0]->affinities[g->tasks[0]->n_affinities++] = an_affinity(&c, "r2", -10);
     Pb__Plan *plan = onejob_plan(&c, c.arena);
     const Pb__PlacementMetrics *m = plan->placed_groups[0];
     cr_assert_eq(m->n_scores, 3);
