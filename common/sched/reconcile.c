@@ -72,13 +72,33 @@ void follow_up(struct reconciler *r, const Pb__Alloc *alloc, int64_t at, const c
         r->out->awaiting[r->out->awaiting_count++] = (struct awaiting){alloc, at, trigger};
 }
 
+/* The version that runs until the canaries are promoted. */
+static const Pb__Job *older_version(const struct reconciler *r, const Pb__Alloc *alloc)
+{
+    for (size_t i = 0; i < r->view->n_versions; i++)
+        if (r->view->versions[i]->version == alloc->job_version &&
+            alloc->job_version != r->job->version)
+            return r->view->versions[i];
+    return NULL;
+}
+
+/* One of another version counts while that version is to go on: what would take its place is the
+ * same task again. */
+static bool failure_counts(struct reconciler *r, const Pb__Alloc *alloc, const Pb__TaskGroup *group)
+{
+    if (alloc->job_version == r->job->version)
+        return true;
+    if (rollout_awaits_promotion(r, group) && older_version(r, alloc) != NULL)
+        return true;
+    return !r->batch && !is_destructive(r, alloc, group);
+}
+
 static void judge_failed(struct reconciler *r, struct judged *j, const Pb__TaskGroup *group)
 {
     static const enum verdict verdicts[] = {
         [RESCHEDULE_NEVER] = DONE, [RESCHEDULE_LATER] = WAIT, [RESCHEDULE_NOW] = RESCHEDULE};
     const Pb__Alloc *alloc = j->alloc;
-    bool current = alloc->job_version == r->job->version;
-    if (!current && (r->batch || is_destructive(r, alloc, group))) {
+    if (!failure_counts(r, alloc, group)) {
         j->verdict = FREE;
         return;
     }
@@ -276,16 +296,6 @@ static const Pb__Alloc *find_previous(const struct judged *j, size_t count, uint
                strcmp(alloc->desired_description, DESCRIBE_MIGRATING) == 0))))
             return alloc;
     }
-    return NULL;
-}
-
-/* The version that runs until the canaries are promoted. */
-static const Pb__Job *older_version(const struct reconciler *r, const Pb__Alloc *alloc)
-{
-    for (size_t i = 0; i < r->view->n_versions; i++)
-        if (r->view->versions[i]->version == alloc->job_version &&
-            alloc->job_version != r->job->version)
-            return r->view->versions[i];
     return NULL;
 }
 

@@ -9,8 +9,8 @@
  *   to stop, or lost                                                     nothing: its name is free
  *   complete: batch and of this version                                  done: its name stays taken
  *             else                                                       nothing: its name is free
- *   failed: neither of this version nor of a service whose group is unchanged
- *                                                                        nothing: its name is free
+ *   failed: neither of this version, nor of a service whose group is unchanged, nor of a group that
+ *           waits for its canaries to be promoted                        nothing: its name is free
  *           the reschedule policy has a time for it, and that has come   replace, same name
  *                                                    and that will come  its name stays taken
  *           else                                                         done: its name stays taken
@@ -33,12 +33,13 @@
  *
  * Of a system or sysbatch job each group is to be once on each node that can run it, and a node
  * takes the part of a name. Other rules there:
- *   complete or failed: sysbatch and of this version                     done: not on this node
- * again failed: system and of this version                                   done: likewise its
- * node is down or gone                                             lost: stop; nothing elsewhere of
- * an older version, and the node no longer suits                    stop two on one node the older
- * stays A node that gets no new allocations keeps what it has. update.max_parallel and stagger: so
- * many are replaced within that time. */
+ *   complete or failed: sysbatch and of this version                     done: not there again
+ *   failed: system and of this version                                   done: not there again
+ *   its node is down or gone                                             lost: nothing elsewhere
+ *   of an older version, and the node no longer suits                    stop
+ *   two on one node                                                      the older stays
+ * A node that gets no new allocations keeps what it has. update.max_parallel and stagger: so many
+ * are replaced within that time. */
 #ifndef SCHED_RECONCILE_H
 #define SCHED_RECONCILE_H
 

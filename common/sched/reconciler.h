@@ -87,6 +87,8 @@ struct rollout {
 /* The deployment that is about the job as it is now, whatever became of it. */
 const Pb__Deployment *rollout_deployment(const Pb__JobView *view);
 /* A canary of the deployment that goes on, and nobody has promoted it. */
+/* The older version of the group goes on, since its canaries are not promoted yet. */
+bool rollout_awaits_promotion(const struct reconciler *r, const Pb__TaskGroup *group);
 bool rollout_is_canary(const struct reconciler *r, const Pb__Alloc *alloc);
 void rollout_judge_canary(struct reconciler *r, struct judged *j, const Pb__TaskGroup *group,
                           size_t place);

@@ -39,6 +39,13 @@ static bool is_marked_canary(const Pb__Alloc *alloc)
 
 /* ---- canaries */
 
+bool rollout_awaits_promotion(const struct reconciler *r, const Pb__TaskGroup *group)
+{
+    const Pb__DeploymentGroup *g =
+        is_active(r->deployment) ? deployment_group(r->deployment, group->name) : NULL;
+    return g != NULL && group_needs_promotion(g);
+}
+
 bool rollout_is_canary(const struct reconciler *r, const Pb__Alloc *alloc)
 {
     if (!is_marked_canary(alloc) || !is_of(alloc, r->deployment) || !is_active(r->deployment))
