@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <jansson.h>
+#include <pwd.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +15,7 @@
 #include <unistd.h>
 
 #define MOST_SAID 2048
+#define NOBODY    65534
 #define EXTRA_MS  10000 /* beyond its own limit, before it is killed from here */
 
 struct fetching {
@@ -64,6 +66,20 @@ static void add_user(const struct launch *l, json_t *spec)
     json_object_set_new(spec, "groups", groups);
 }
 
+/* A task that is kept in a root of its own as root, or as a user of its image, must not be brought
+ * the node's files that only the node's root may read. */
+static bool is_strange(const struct launch *l)
+{
+    return l->uid == 0 && (l->driver->own_root || l->driver->container);
+}
+
+static json_t *nobody(void)
+{
+    const struct passwd *p = getpwnam("nobody");
+    return json_pack("{sI,sI}", "uid", (json_int_t)(p == NULL ? NOBODY : p->pw_uid), "gid",
+                     (json_int_t)(p == NULL ? NOBODY : p->pw_gid));
+}
+
 /* NULL: wrong. */
 static json_t *spec_of(const struct launch *l, const Pb__Artifact *artifact, struct reason *why)
 {
@@ -86,6 +102,8 @@ static json_t *spec_of(const struct launch *l, const Pb__Artifact *artifact, str
                   limits_json(m), "checksum_required", m->checksum_required);
     if (l->set_user)
         add_user(l, spec);
+    if (is_strange(l))
+        json_object_set_new(spec, "reads_as", nobody());
     return spec;
 }
 

@@ -99,6 +99,24 @@ job su "[{\"GetterSource\": \"$url/setuid.tar\"}]" 'stat -c %a local/su'
 wait_for 60 'it has ended' ended su
 [ "$("$NCTL" logs "$(alloc_of su)")" = 755 ] || fail "$("$NCTL" logs "$(alloc_of su)")"
 
+note 'root in a root of its own is not brought what only the root of the node may read'
+isolates() { api GET /v1/nodes | jq -r '.[0].ID' | { read -r id && api GET "/v1/node/$id"; } | jq -e '.Drivers.exec.Healthy' >/dev/null; }
+if [ "$(id -u)" = 0 ] && isolates; then
+  install -d -m 755 "$WORK.open"
+  echo open >"$WORK.open/public"
+  install -m 600 "$WORK.open/public" "$WORK.open/private"
+  for file in public private; do
+    api PUT /v1/jobs "$(job_json "$file" batch 1 'cat /local/*' | jq -c --arg f "$WORK.open/$file" '.Job.TaskGroups[0].Tasks[0] += {
+      Driver: "exec", User: "root", Artifacts: [{GetterSource: ("file://" + $f)}]}')" >/dev/null
+    wait_for 60 'it has ended' ended "$file"
+  done
+  rm -r "$WORK.open"
+  [ "$("$NCTL" logs "$(alloc_of public)")" = open ] || fail "$(events public)"
+  events private | grep -q '^Failed Artifact Download: .*private: Permission denied' || fail "it was brought: $(events private)"
+else
+  note 'skipped: it needs root and driver exec'
+fi
+
 note 'a kill stops a download that does not end'
 python3 - "$WORK/slow" >/dev/null 2>&1 <<'PY' &
 import os, socket, sys

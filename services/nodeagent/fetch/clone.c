@@ -92,14 +92,24 @@ static enum err write_key(const struct source *s, struct reason *why)
     return e;
 }
 
-enum err clone_repository(const struct source *s, struct reason *why)
+enum err clone_repository(const struct source *s, bool own, struct reason *why)
 {
     char depth[32];
     const char *const init[] = {"git", "init", "-q", ".", NULL};
-    const char *const fetch[] = {"git",   "-c",   "protocol.ext.allow=never",
-                                 "fetch", "-q",   s->depth > 0 ? depth : "--no-tags",
-                                 "--",    s->url, s->ref == NULL ? "HEAD" : s->ref,
-                                 NULL};
+    const char *const fetch[] = {
+        "git",
+        "-c",
+        "protocol.ext.allow=never",
+        "-c",
+        own ? "protocol.file.allow=user" : "protocol.file.allow=never",
+        "fetch",
+        "-q",
+        s->depth > 0 ? depth : "--no-tags",
+        "--",
+        s->url,
+        s->ref == NULL ? "HEAD" : s->ref,
+        NULL,
+    };
     const char *const checkout[] = {
         "git", "-c", "core.hooksPath=/dev/null", "checkout", "-q", "FETCH_HEAD", NULL};
     snprintf(depth, sizeof depth, "--depth=%u", s->depth);

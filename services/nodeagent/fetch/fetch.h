@@ -29,7 +29,7 @@ enum err unpack_single(int fd, int out_fd, const struct limits *l, struct reason
 /* Compares what fd holds with the source's checksum. */
 enum err verify(int fd, const struct source *s, struct reason *why);
 
-/* By the program git, into the current directory. */
-enum err clone_repository(const struct source *s, struct reason *why);
+/* By the program git, into the current directory. own: also one of the node's own. */
+enum err clone_repository(const struct source *s, bool own, struct reason *why);
 
 #endif

@@ -2,6 +2,7 @@
  *
  * Hears     on standard input, as JSON: {"source", "options", "headers", "mode", "insecure",
  *           "root" (the allocation's directory), "place" (below it), "uid", "gid", "groups",
+ *           "reads_as": {"uid", "gid"} (who reads the node's own files, unless it is the user),
  *           "limits": {"bytes", "unpacked", "files", "seconds"}, "checksum_required"}
  * Says      on standard output one line: "ok", "invalid: why" (trying again is in vain), or
  *           "failed: why"
@@ -191,6 +192,21 @@ static enum err place(const struct job *j, int fd, const char *temporary, struct
     return put_file(j, temporary, j->name != NULL ? j->name : j->source.file_name, why);
 }
 
+/* The node's own file. */
+static enum err copy_own(const struct job *j, int fd, struct reason *why)
+{
+    const json_t *as = json_object_get(j->spec, "reads_as");
+    if (as == NULL)
+        return copy_file(&j->source, &j->limits, fd, why);
+    if (setgroups(0, NULL) != 0 || setegid((gid_t)number_of(as, "gid")) != 0 ||
+        seteuid((uid_t)number_of(as, "uid")) != 0)
+        return reason_errno(why, ERR_DENIED, "become nobody");
+    enum err e = copy_file(&j->source, &j->limits, fd, why);
+    if (seteuid(getuid()) != 0 || setegid(getgid()) != 0)
+        e = reason_errno(why, ERR_DENIED, "become the task's user again");
+    return e;
+}
+
 static enum err fetch_file(const struct job *j, struct reason *why)
 {
     char temporary[40];
@@ -199,7 +215,7 @@ static enum err fetch_file(const struct job *j, struct reason *why)
         return reason_errno(why, ERR_IO, "make a file in the destination");
     bool insecure = json_is_true(json_object_get(j->spec, "insecure"));
     enum err e = j->source.kind == SOURCE_FILE
-                     ? copy_file(&j->source, &j->limits, fd, why)
+                     ? copy_own(j, fd, why)
                      : download(&j->source, json_object_get(j->spec, "headers"), insecure,
                                 &j->limits, fd, why);
     if (e == OK && j->source.checksum != NULL)
@@ -262,7 +278,8 @@ static enum err fetch_repository(const struct job *j, struct reason *why)
     snprintf(name, sizeof name, TEMPORARY "git-%d", (int)getpid());
     if (mkdir(name, 0700) != 0 || chdir(name) != 0)
         return reason_errno(why, ERR_IO, "make a directory in the destination");
-    enum err e = clone_repository(&j->source, why);
+    bool own = json_object_get(j->spec, "reads_as") == NULL;
+    enum err e = clone_repository(&j->source, own, why);
     if (fchdir(j->dir) != 0)
         return reason_errno(why, ERR_IO, "destination");
     if (e == OK && nftw(name, count_one, 16, FTW_PHYS) == 0 &&
