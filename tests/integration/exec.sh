@@ -4,7 +4,7 @@
 . "$(dirname "$0")/lib.sh"
 suite_start ''
 HERE=$(cd "$(dirname "$0")" && pwd)
-export NO_COLOR=1 NCTL WORK NORN_ADDR
+export NO_COLOR=1 TERM=xterm NCTL WORK NORN_ADDR
 
 isolates() { api GET /v1/nodes | jq -r '.[0].ID' | { read -r id && api GET "/v1/node/$id"; } | jq -e '.Drivers.exec.Healthy' >/dev/null; }
 wait_for 60 'the node is ready' eval 'api GET /v1/nodes | jq -e ".[0].Status == \"ready\""'
