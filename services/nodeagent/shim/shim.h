@@ -3,6 +3,10 @@
  * status until an agent has acknowledged it. It outlives the agent; the next agent connects to the
  * socket `sock` in the shim's directory and goes on.
  *
+ * SIGTERM, which every process gets when the machine is shut down, has it leave as soon as its task
+ * has ended, also unacknowledged: the end is in the file `state` of its directory. It does not end
+ * the task.
+ *
  * The agent gives a new shim three descriptors: the specification (sealed memory), the listening
  * socket (bound by the agent, so that it exists before the shim does: an agent that dies in between
  * cannot miss it), and one end of a connected pair. All sockets are SOCK_SEQPACKET and carry struct

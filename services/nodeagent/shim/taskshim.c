@@ -62,6 +62,7 @@ struct shim {
     int agents[MAX_AGENTS];
     int output[2]; /* read ends: stdout, stderr; -1 closed */
     bool files;    /* output is written to logs */
+    bool leaves;   /* once the task has ended, whether or not an agent knows of it */
     struct rotate logs[2];
     struct relay *relay;
     struct tree tree;
@@ -286,13 +287,14 @@ static bool shim_init(struct shim *s)
     s->dir = open(v.dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (s->dir < 0 || chdir("/") != 0)
         return false;
-    sigset_t all, chld;
+    sigset_t all, heard;
     sigfillset(&all);
-    sigemptyset(&chld);
-    sigaddset(&chld, SIGCHLD);
+    sigemptyset(&heard);
+    sigaddset(&heard, SIGCHLD);
+    sigaddset(&heard, SIGTERM);
     signal(SIGCHLD, SIG_DFL);
     sigprocmask(SIG_SETMASK, &all, NULL);
-    s->signals = signalfd(-1, &chld, SFD_CLOEXEC | SFD_NONBLOCK);
+    s->signals = signalfd(-1, &heard, SFD_CLOEXEC | SFD_NONBLOCK);
     snprintf(s->cgroup, sizeof s->cgroup, "%s", v.cgroup);
     open_logs(s, &v);
     bool placed = prepare_place(s, &v);
@@ -521,7 +523,7 @@ static void turn(struct shim *s)
     if (n > 0 && fds[0].revents) {
         struct signalfd_siginfo info;
         while (read(s->signals, &info, sizeof info) > 0)
-            continue;
+            s->leaves = s->leaves || info.ssi_signo == SIGTERM;
         reap(s);
     }
     if (s->phase != ENDED) {
@@ -537,6 +539,8 @@ static void turn(struct shim *s)
         tree_kill(&s->tree); /* the first process dies of it and is reaped in the next turn */
     if (s->phase == ENDING)
         end_rest(s);
+    if (s->phase == ENDED && s->leaves)
+        _exit(0);
 }
 
 static int say_whether_we_can_isolate(void)

@@ -235,6 +235,24 @@ Test(shim, the_end_is_kept_until_it_is_acknowledged)
     cr_assert_null(sup, "it has gone");
 }
 
+Test(shim, a_shutdown_of_the_machine_does_not_wait_for_an_agent)
+{
+    start("echo $PPID; exec sleep $MARK", 1 << 20, 2);
+    cr_assert(await_kind(SHIM_STARTED, 5000));
+    pid_t task = last.pid, shim = atoi(await_output());
+    supervisor_close(sup);
+    sup = NULL;
+    kill(shim, SIGTERM);
+    poll(NULL, 0, 100);
+    cr_assert(kill(shim, 0) == 0 && kill(task, 0) == 0, "the task is not ended by it");
+    kill(task, SIGTERM);
+    for (int i = 0; i < 3000 && kill(shim, 0) == 0; i++)
+        poll(NULL, 0, 10);
+    cr_assert(kill(shim, 0) != 0, "it has gone, though nobody asked");
+    cr_assert(supervisor_last_state(shim_dir, &last));
+    cr_assert(last.kind == SHIM_EXITED && last.signal == SIGTERM);
+}
+
 Test(shim, a_task_ignores_nothing_that_we_ignore)
 {
     signal(SIGINT, SIG_IGN);
