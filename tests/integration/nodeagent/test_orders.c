@@ -67,6 +67,7 @@ static bool has_restarted(struct fake *fake)
 Test(orders, a_restart_begins_a_task_anew)
 {
     int i = place(COUNTS_STARTS);
+    cr_assert(await_text("alloc/data/starts", "up\n"), "or it is ended before it says so");
     cr_assert(order(i, PB__AGENT_REQUEST__KIND__RESTART, "t", NULL), "%s", f->error);
     cr_assert(fake_until(f, has_restarted, WAIT_MS));
     cr_assert(await_text("alloc/data/starts", "up\nup\n"));
