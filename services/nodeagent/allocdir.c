@@ -1,5 +1,6 @@
 #include "allocdir.h"
 #include "base/id.h"
+#include "diskquota.h"
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -125,6 +126,34 @@ enum err allocdir_make(const char *data_dir, const uint8_t alloc[16], const char
     return e;
 }
 
+/* Only one that is made here is certainly empty. */
+static enum err limit_dir(const char *path, const uint8_t alloc[16], uint64_t bytes,
+                          struct reason *why)
+{
+    uint32_t seed;
+    memcpy(&seed, alloc + 12, sizeof seed); /* the end of an id is random */
+    enum err e = OK;
+    if (mkdir(path, 0755) == 0)
+        e = chmod(path, 0755) == 0 ? diskquota_begin(path, seed, why)
+                                   : reason_errno(why, ERR_IO, "chmod %s", path);
+    else if (errno != EEXIST)
+        e = reason_errno(why, errno == ENOSPC ? ERR_NO_SPACE : ERR_IO, "mkdir %s", path);
+    if (e == OK)
+        e = diskquota_limit(path, bytes, why);
+    return e == ERR_NOT_FOUND ? OK : e;
+}
+
+enum err allocdir_limit(const char *data_dir, const uint8_t alloc[16], uint64_t bytes,
+                        struct reason *why)
+{
+    if (!diskquota_is_on(data_dir))
+        return OK;
+    struct arena *a = arena_new(1 << 16);
+    enum err e = limit_dir(allocdir_path(a, data_dir, alloc), alloc, bytes, why);
+    arena_free(a);
+    return e;
+}
+
 bool allocdir_exists(const char *data_dir, const uint8_t alloc[16])
 {
     struct stat st;
@@ -195,7 +224,10 @@ enum err allocdir_destroy(const char *data_dir, const uint8_t alloc[16], struct 
     struct arena *a = arena_new(1 << 16);
     enum err moving = allocdir_drop_moving(data_dir, alloc, why);
     enum err shim = remove_tree(path_of(a, data_dir, "shim", alloc), why);
-    enum err e = remove_tree(allocdir_path(a, data_dir, alloc), why);
+    const char *path = allocdir_path(a, data_dir, alloc);
+    /* First: once the directory has gone, nobody knows which limit was its own. */
+    diskquota_limit(path, 0, NULL);
+    enum err e = remove_tree(path, why);
     arena_free(a);
     return e != OK ? e : shim != OK ? shim : moving;
 }

@@ -32,9 +32,14 @@ enum err allocdir_prepare(const char *data_dir, struct reason *why);
  */
 enum err allocdir_make(const char *data_dir, const uint8_t alloc[16], const char *task, uid_t uid,
                        gid_t gid, struct reason *why);
+/* Where the file system can (diskquota.h): limits what the allocation's directory may hold, and
+ * makes it if need be: to be called before allocdir_make. One that was made without keeps to be
+ * without. */
+enum err allocdir_limit(const char *data_dir, const uint8_t alloc[16], uint64_t bytes,
+                        struct reason *why);
 bool allocdir_exists(const char *data_dir, const uint8_t alloc[16]);
-/* All of the allocation. Follows no symlink, does not leave the file system; slow: for a worker
- * thread. */
+/* All of the allocation, its limit included. Follows no symlink, does not leave the file system;
+ * slow: for a worker thread. */
 enum err allocdir_destroy(const char *data_dir, const uint8_t alloc[16], struct reason *why);
 /* What is left of a disk that was on its way. Slow, too. */
 enum err allocdir_drop_moving(const char *data_dir, const uint8_t alloc[16], struct reason *why);

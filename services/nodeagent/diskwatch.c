@@ -1,6 +1,7 @@
 #include "diskwatch.h"
 #include "allocdir.h"
 #include "base/log.h"
+#include "diskquota.h"
 #include "diskuse.h"
 #include "run.h"
 #include <stdlib.h>
@@ -41,7 +42,9 @@ static void work(struct worker_job *job)
     setpriority(PRIO_PROCESS, 0, QUIETER);
     for (size_t i = 0; i < w->count; i++) {
         struct measured *m = &w->all[i];
-        m->result = diskuse_measure(m->path, m->most, &m->bytes, &m->why);
+        m->result = diskquota_used(m->path, &m->bytes, NULL);
+        if (m->result != OK)
+            m->result = diskuse_measure(m->path, m->most, &m->bytes, &m->why);
     }
 }
 

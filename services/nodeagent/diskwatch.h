@@ -1,5 +1,5 @@
 /* Keeps allocations to the size of their ephemeral_disk: measures each in turn, beside the loop,
- * and ends the tasks of one that holds more. */
+ * and ends the tasks of one that holds more. Of one with a project quota it asks the quota. */
 #ifndef NODEAGENT_DISKWATCH_H
 #define NODEAGENT_DISKWATCH_H
 

@@ -1,4 +1,5 @@
 #include "fingerprint.h"
+#include "diskquota.h"
 #include "hardware.h"
 #include <arpa/inet.h>
 #include <ifaddrs.h>
@@ -187,6 +188,8 @@ static void set_storage(struct arena *a, const struct fingerprint_options *o, Pb
     }
     if (stat(o->data_dir, &st) == 0)
         fingerprint_set(a, node, "unique.storage.volume", volume_of(a, o, st.st_dev));
+    fingerprint_set(a, node, "unique.storage.quota",
+                    diskquota_is_on(o->data_dir) ? "project" : "measured");
     set_number(a, node, "unique.storage.bytestotal", total);
     set_number(a, node, "unique.storage.bytesfree", unused);
     node->total->has_disk_mb = true;

@@ -71,8 +71,10 @@ struct alloc_run *alloc_run_new(struct runner *r, const Pb__Alloc *alloc, const 
     for (size_t i = 0; i < run->task_count; i++)
         run->members[i] = (struct group_member){&run->tasks[i].core, run->tasks[i].name,
                                                 run->tasks[i].leader, run->tasks[i].role};
-    if (group != NULL && group->ephemeral_disk != NULL)
+    if (group != NULL && group->ephemeral_disk != NULL) {
         run->disk_bytes = (uint64_t)group->ephemeral_disk->size_mb << 20;
+        run->disk_moves = group->ephemeral_disk->sticky;
+    }
     run->stopping = alloc->desired != PB__ALLOC__DESIRED__RUN;
     run->status = PB__ALLOC__CLIENT_STATUS__PENDING;
     deadlines_note(run, group);
