@@ -145,12 +145,21 @@ static bool must_end_poststop(const struct group_member *members, size_t count)
     return main_is_over(members, count) && !anything_ran(members, count);
 }
 
-/* One that runs, or will at once. */
+static bool main_may_run(const struct group_member *members, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (members[i].role == GROUP_MAIN && members[i].task->phase == TASK_STARTING &&
+            members[i].launched)
+            return true;
+    return main_runs(members, count);
+}
+
+/* One that runs, or will as soon as a main task is seen to run. */
 static bool prestop_is_on(const struct group_member *members, size_t count)
 {
     for (size_t i = 0; i < count; i++)
         if (members[i].role == GROUP_PRESTOP && !is_dead(&members[i]) &&
-            (members[i].task->phase != TASK_NEW || main_runs(members, count)))
+            (members[i].task->phase != TASK_NEW || main_may_run(members, count)))
             return true;
     return false;
 }

@@ -22,6 +22,7 @@ struct group_member {
     const char *name;
     bool leader;
     enum group_role role;
+    bool launched; /* has a supervisor: while it is STARTING, it may run already */
 };
 
 enum group_role group_role_of(const Pb__Task *task);
@@ -50,8 +51,9 @@ bool group_may_begin(const struct group_member *members, size_t count, size_t i,
 
 /* Whether member i must be killed now. stopping: the allocation is to end; then the leader goes
  * first and the others follow it, sidecars after the main tasks. Prestop tasks
- * run before that, while a main task does. Poststop tasks run even then, unless nothing ever ran.
- * Asking again for one that was told already does no harm. */
+ * run before that, while a main task does; one that may run already is waited for. Poststop tasks
+ * run even then, unless nothing ever ran. Asking again for one that was told already does no harm.
+ */
 bool group_must_kill(const struct group_member *members, size_t count, size_t i, bool stopping,
                      struct group_kill *out);
 

@@ -69,8 +69,10 @@ struct alloc_run *alloc_run_new(struct runner *r, const Pb__Alloc *alloc, const 
         task_run_init(&run->tasks[i], run, group->tasks[i]);
     run->members = xcalloc(run->task_count + 1, sizeof *run->members);
     for (size_t i = 0; i < run->task_count; i++)
-        run->members[i] = (struct group_member){&run->tasks[i].core, run->tasks[i].name,
-                                                run->tasks[i].leader, run->tasks[i].role};
+        run->members[i] = (struct group_member){.task = &run->tasks[i].core,
+                                                .name = run->tasks[i].name,
+                                                .leader = run->tasks[i].leader,
+                                                .role = run->tasks[i].role};
     if (group != NULL && group->ephemeral_disk != NULL) {
         run->disk_bytes = (uint64_t)group->ephemeral_disk->size_mb << 20;
         run->disk_moves = group->ephemeral_disk->sticky;
@@ -184,6 +186,8 @@ static void settle_group(struct alloc_run *run)
 {
     bool again = true, stop = deadlines_stop_now(run);
     bool waits = waiting_is_on(run) || orphans_live(run->runner, run->id);
+    for (size_t i = 0; i < run->task_count; i++)
+        run->members[i].launched = run->tasks[i].shim != NULL;
     while (again) {
         again = false;
         for (size_t i = 0; i < run->task_count; i++) {

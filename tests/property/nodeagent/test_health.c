@@ -103,7 +103,7 @@ static void make(struct world *w, uint64_t seed)
         struct task_rules rules = {
             {1, 300 * S, S, false, group_role_is_lasting(role)}, 5 * S, 0, 0};
         task_init(&w->tasks[i], &rules, 0);
-        w->members[i] = (struct group_member){&w->tasks[i], "t", false, role};
+        w->members[i] = (struct group_member){&w->tasks[i], "t", false, role, true};
     }
 }
 

@@ -26,8 +26,8 @@ static void make(struct group *g, enum group_role other)
     g->update.min_healthy_time_ns = 10 * S;
     g->update.healthy_deadline_ns = 60 * S;
     g->group.update = &g->update;
-    g->members[0] = (struct group_member){&g->tasks[0], "main", false, GROUP_MAIN};
-    g->members[1] = (struct group_member){&g->tasks[1], "other", false, other};
+    g->members[0] = (struct group_member){&g->tasks[0], "main", false, GROUP_MAIN, true};
+    g->members[1] = (struct group_member){&g->tasks[1], "other", false, other, true};
     health_begin(&g->health, first, &g->group, 100 * S);
 }
 

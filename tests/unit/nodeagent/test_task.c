@@ -291,8 +291,8 @@ Test(group, status_is_terminal_only_when_all_are_dead)
         {&dead, &dead, PB__ALLOC__CLIENT_STATUS__COMPLETE, "All tasks have completed"},
     };
     for (size_t i = 0; i < COUNT_OF(cases); i++) {
-        struct group_member m[] = {{cases[i].a, "a", false, GROUP_MAIN},
-                                   {cases[i].b, "b", false, GROUP_MAIN}};
+        struct group_member m[] = {{cases[i].a, "a", false, GROUP_MAIN, true},
+                                   {cases[i].b, "b", false, GROUP_MAIN, true}};
         struct group_status s = group_status(m, 2);
         cr_assert_eq(s.status, cases[i].status, "case %zu", i);
         cr_assert_str_eq(s.description, cases[i].text);
@@ -304,12 +304,13 @@ Test(group, the_leader_goes_first_and_a_failure_takes_all)
     struct task run = in_phase(TASK_RUNNING, false), dead = in_phase(TASK_DEAD, false),
                 bad = in_phase(TASK_DEAD, true);
     struct group_kill kill;
-    struct group_member m[] = {{&run, "side", false, GROUP_MAIN}, {&run, "main", true, GROUP_MAIN}};
+    struct group_member m[] = {{&run, "side", false, GROUP_MAIN, true},
+                               {&run, "main", true, GROUP_MAIN, true}};
     cr_assert(!group_must_kill(m, 2, 0, true, &kill) && group_must_kill(m, 2, 1, true, &kill));
     m[1].task = &dead;
     cr_assert(group_must_kill(m, 2, 0, true, &kill) && kill.why == TASK_IN_KILL);
     cr_assert(group_must_kill(m, 2, 0, false, &kill) && kill.why == TASK_IN_LEADER_DEAD);
-    m[1] = (struct group_member){&bad, "main", false, GROUP_MAIN};
+    m[1] = (struct group_member){&bad, "main", false, GROUP_MAIN, true};
     cr_assert(group_must_kill(m, 2, 0, false, &kill) && kill.why == TASK_IN_SIBLING_FAILED);
     cr_assert_str_eq(kill.sibling, "main");
     m[1].task = &dead;
@@ -324,7 +325,7 @@ static void all_new(void)
 {
     for (int i = 0; i < GROUP_ROLES; i++) {
         everybody[i] = in_phase(TASK_NEW, false);
-        members[i] = (struct group_member){&everybody[i], "x", false, (enum group_role)i};
+        members[i] = (struct group_member){&everybody[i], "x", false, (enum group_role)i, false};
     }
 }
 
@@ -420,6 +421,22 @@ Test(group, a_prestop_task_runs_before_the_main_task_is_told_to_end)
     set(GROUP_PRESTOP, TASK_RUNNING);
     cr_expect(!main_must_end(true) && !prestop_must_end(true));
     set(GROUP_PRESTOP, TASK_DEAD);
+    cr_expect(main_must_end(true));
+}
+
+Test(group, a_stop_waits_to_hear_whether_the_main_task_runs_if_there_is_a_prestop_task)
+{
+    all_new();
+    set(GROUP_PRESTART, TASK_DEAD);
+    everybody[GROUP_MAIN].phase = TASK_STARTING;
+    cr_expect(main_must_end(true), "what is only prepared is given up");
+    members[GROUP_MAIN].launched = true;
+    cr_expect(!main_must_end(true) && !prestop_must_end(true));
+    cr_expect(!group_may_begin(members, GROUP_ROLES, GROUP_PRESTOP, true));
+    everybody[GROUP_MAIN].phase = TASK_WAITING; /* it did not start */
+    cr_expect(main_must_end(true));
+    everybody[GROUP_MAIN].phase = TASK_STARTING;
+    everybody[GROUP_PRESTOP].phase = TASK_DEAD;
     cr_expect(main_must_end(true));
 }
 
