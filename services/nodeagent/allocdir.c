@@ -50,6 +50,12 @@ bool allocdir_name_is_usable(const char *task)
     return strlen(task) <= 200 && strchr(task, '/') == NULL;
 }
 
+/* A task may write in what lies above many of them: no link of its own is followed. */
+static int open_dir(const char *path)
+{
+    return open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+}
+
 /* The mode as given, whatever the umask. */
 static enum err make_dir(const char *path, mode_t mode, struct reason *why)
 {
@@ -58,9 +64,22 @@ static enum err make_dir(const char *path, mode_t mode, struct reason *why)
             return OK;
         return reason_errno(why, errno == ENOSPC ? ERR_NO_SPACE : ERR_IO, "mkdir %s", path);
     }
-    if (chmod(path, mode) != 0)
-        return reason_errno(why, ERR_IO, "chmod %s", path);
-    return OK;
+    int fd = open_dir(path);
+    enum err e =
+        fd >= 0 && fchmod(fd, mode) == 0 ? OK : reason_errno(why, ERR_IO, "chmod %s", path);
+    if (fd >= 0)
+        close(fd);
+    return e;
+}
+
+static enum err give_dir(const char *path, uid_t uid, gid_t gid, struct reason *why)
+{
+    int fd = open_dir(path);
+    enum err e =
+        fd >= 0 && fchown(fd, uid, gid) == 0 ? OK : reason_errno(why, ERR_IO, "chown %s", path);
+    if (fd >= 0)
+        close(fd);
+    return e;
 }
 
 struct dir_to_make {
@@ -111,10 +130,7 @@ static enum err make_all(struct arena *a, const char *data_dir, const uint8_t al
         e = make_below(allocdir_shim_path(a, data_dir, alloc, task), shim, 1, why);
     if (e != OK || (uid == geteuid() && gid == getegid()))
         return e;
-    char *secrets = arena_printf(a, "%s/secrets", task_path);
-    if (lchown(secrets, uid, gid) != 0)
-        return reason_errno(why, ERR_IO, "chown %s", secrets);
-    return OK;
+    return give_dir(arena_printf(a, "%s/secrets", task_path), uid, gid, why);
 }
 
 enum err allocdir_make(const char *data_dir, const uint8_t alloc[16], const char *task, uid_t uid,
@@ -163,8 +179,26 @@ bool allocdir_exists(const char *data_dir, const uint8_t alloc[16])
     return there;
 }
 
+/* A tree that is removed. */
+struct removal {
+    int top;
+    dev_t device;
+    unsigned raised; /* directories that were too deep, and lie at the top now */
+};
+
+/* It will be met again, in the next round at the latest. */
+static bool raise_to_top(struct removal *r, int dir, const char *name)
+{
+    char above[32];
+    snprintf(above, sizeof above, ".deep-%u", r->raised);
+    if (renameat(dir, name, r->top, above) != 0)
+        return false;
+    r->raised++;
+    return true;
+}
+
 /* Empties the directory fd refers to, and closes it. */
-static enum err empty_dir(int fd, dev_t device, int depth, struct reason *why)
+static enum err empty_dir(struct removal *r, int fd, int depth, struct reason *why)
 {
     enum err result = OK;
     struct dirent *entry;
@@ -179,14 +213,16 @@ static enum err empty_dir(int fd, dev_t device, int depth, struct reason *why)
             continue;
         if (unlinkat(fd, entry->d_name, 0) == 0 || errno == ENOENT)
             continue;
+        if (depth == MAX_DEPTH && raise_to_top(r, fd, entry->d_name))
+            continue;
         int below = openat(fd, entry->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-        if (below < 0 || fstat(below, &st) != 0 || st.st_dev != device || depth >= MAX_DEPTH) {
+        if (below < 0 || fstat(below, &st) != 0 || st.st_dev != r->device || depth == MAX_DEPTH) {
             result = reason_errno(why, ERR_IO, "remove %s", entry->d_name);
             if (below >= 0)
                 close(below);
             continue;
         }
-        enum err e = empty_dir(below, device, depth + 1, why);
+        enum err e = empty_dir(r, below, depth + 1, why);
         if (e == OK && unlinkat(fd, entry->d_name, AT_REMOVEDIR) != 0 && errno != ENOENT)
             e = reason_errno(why, ERR_IO, "rmdir %s", entry->d_name);
         result = e == OK ? result : e;
@@ -195,17 +231,30 @@ static enum err empty_dir(int fd, dev_t device, int depth, struct reason *why)
     return result;
 }
 
+static enum err empty_top(int top, struct reason *why)
+{
+    struct removal r = {.top = top};
+    struct stat st;
+    unsigned before;
+    enum err e;
+    if (fstat(top, &st) != 0)
+        return reason_errno(why, ERR_IO, "stat");
+    r.device = st.st_dev;
+    do {
+        before = r.raised;
+        int again = openat(top, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        e = again < 0 ? reason_errno(why, ERR_IO, "open") : empty_dir(&r, again, 0, why);
+    } while (e == OK && r.raised > before);
+    return e;
+}
+
 static enum err remove_tree(const char *path, struct reason *why)
 {
-    struct stat st;
-    int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    int fd = open_dir(path);
     if (fd < 0)
         return errno == ENOENT ? OK : reason_errno(why, ERR_IO, "open %s", path);
-    if (fstat(fd, &st) != 0) {
-        close(fd);
-        return reason_errno(why, ERR_IO, "stat %s", path);
-    }
-    enum err e = empty_dir(fd, st.st_dev, 0, why);
+    enum err e = empty_top(fd, why);
+    close(fd);
     if (e == OK && rmdir(path) != 0 && errno != ENOENT)
         e = reason_errno(why, ERR_IO, "rmdir %s", path);
     return e;
