@@ -33,7 +33,7 @@ void arena_pool_put(struct arena_pool *p, struct arena *a); /* takes a */
 void arena_pool_fini(struct arena_pool *p);
 
 /* nng_close that gives up: nng 1.5.2 may wait there for ever, once it has lost a message (see
- * sendmsg.c). False: it still waits, and what its callbacks use must stay. */
+ * syscalls.c). False: it still waits, and what its callbacks use must stay. */
 bool socket_close(nng_socket socket);
 
 #endif

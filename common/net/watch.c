@@ -1,5 +1,6 @@
-/* Is nng still able to end connections? See sendmsg.c for how it may lose that. A connection of our
- * own, inside the process, is closed again and again, and nng must say each time that it ended. */
+/* Is nng still able to end connections? See syscalls.c for how it may lose that. A connection of
+ * our own, inside the process, is closed again and again, and nng must say each time that it ended.
+ */
 #include "base/err.h"
 #include "net/net.h"
 #include <nng/nng.h>

@@ -21,13 +21,17 @@ struct bed {
     uint64_t last_index;
     char last_name[64];
     struct timer deadline;
+    bool stop_at_echo;
 };
 
 enum { ECHO = 10, PARK = 11, SILENT = 12 };
 
 static void on_echo(void *self, struct request *req)
 {
+    struct bed *b = self;
     request_reply(req, request_body(req), 42);
+    if (b->stop_at_echo)
+        loop_stop(b->l);
 }
 
 static void on_gone(void *owner, struct request *req)
@@ -92,28 +96,10 @@ static struct bed *bed_new(void)
     return b;
 }
 
-static void stop_now(void *owner)
-{
-    struct bed *b = owner;
-    loop_stop(b->l);
-}
-
-static void bed_run_for(struct bed *b, unsigned ms)
-{
-    struct timer t = {0};
-    b->wanted = SIZE_MAX;
-    timer_arm(b->l, &t, ms, stop_now, b);
-    loop_run(b->l);
-}
-
-/* What is under way ends first: answers that meet the end of their connection are what nng 1.5.2
- * may lose, and Criterion, which uses nng too, would wait for that for ever. */
 static void bed_free(struct bed *b)
 {
     timer_cancel(b->l, &b->deadline);
-    bed_run_for(b, 20);
     client_close(b->client);
-    bed_run_for(b, 20);
     server_close(b->server);
     loop_free(b->l);
     unlink(b->path);
@@ -233,6 +219,30 @@ Test(net, the_parked_requests_of_a_vanished_peer_are_given_up)
     bed_call(b, ECHO, "still here", 5000, false);
     loop_run(b->l);
     cr_assert_str_eq(b->last_name, "still here");
+    bed_free(b);
+}
+
+/* nng 1.5.2 by itself then forgets a message, once in some hundred times, and from then on no
+ * connection of the process ends. */
+Test(net, a_client_may_go_while_its_answer_arrives, .timeout = 60)
+{
+    struct bed *b = bed_new();
+    struct reason why;
+    b->stop_at_echo = true;
+    for (int i = 0; i < 500; i++) {
+        bed_call(b, ECHO, "its answer comes too late", 9000, true);
+        loop_run(b->l);
+        client_close(b->client);
+        cr_assert_eq(client_open(&b->client, b->l, b->addr, &why), OK);
+    }
+    b->wanted = 0;
+    bed_call(b, PARK, "p", 9000, false);
+    stop_when_parked(b);
+    loop_run(b->l);
+    client_close(b->client);
+    stop_when_gone(b);
+    loop_run(b->l);
+    cr_assert_eq(client_open(&b->client, b->l, b->addr, &why), OK);
     bed_free(b);
 }
 
