@@ -95,7 +95,7 @@ static const struct setting settings[] = {
     SETTING(nodeagent, docker_allow_caps, LIST,
             "audit_write,chown,dac_override,fowner,fsetid,kill,mknod,net_bind_service,setfcap,"
             "setgid,setpcap,setuid,sys_chroot",
-            "capabilities that a job may add to its containers; all: any"),
+            "capabilities that containers may have; all: any"),
     SETTING(nodeagent, docker_auth_config, TEXT, "",
             "a file with credentials of registries, as docker login writes it; empty: none"),
     SETTING(nodeagent, docker_pull_timeout_ms, MSEC, "5m",

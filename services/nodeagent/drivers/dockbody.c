@@ -311,6 +311,20 @@ static bool may_add(const struct driver_ask *ask, const char *cap)
     return false;
 }
 
+/* What engines give a container that asks for nothing goes where the agent's setting has it not. */
+static void drop_caps(const struct driver_ask *ask, json_t *host)
+{
+    static const char *const given[] = {
+        "audit_write", "chown",  "dac_override",     "fowner",  "fsetid", "kill",    "mknod",
+        "net_raw",     "setgid", "net_bind_service", "setfcap", "setuid", "setpcap", "sys_chroot"};
+    json_t *dropped = json_object_get(host, "CapDrop");
+    if (dropped == NULL)
+        json_object_set_new(host, "CapDrop", dropped = json_array());
+    for (size_t i = 0; i < COUNT_OF(given); i++)
+        if (!may_add(ask, given[i]))
+            json_array_append_new(dropped, json_string(given[i]));
+}
+
 static enum err put_caps(const struct driver_ask *ask, json_t *host, struct reason *why)
 {
     char **caps;
@@ -322,6 +336,12 @@ static enum err put_caps(const struct driver_ask *ask, json_t *host, struct reas
                               "config key \"cap_add\": \"%.60s\" is not among the agent's setting "
                               "docker_allow_caps",
                               caps[i]);
+    if (e == OK)
+        e = put_list(ask, "cap_add", host, "CapAdd", why);
+    if (e == OK)
+        e = put_list(ask, "cap_drop", host, "CapDrop", why);
+    if (e == OK)
+        drop_caps(ask, host);
     return e;
 }
 
@@ -336,6 +356,40 @@ static enum err put_privileged(const struct driver_ask *ask, json_t *host, struc
             why, ERR_INVALID,
             "config key \"privileged\": the agent's setting docker_allow_privileged is off");
     json_object_set_new(host, "Privileged", json_true());
+    return OK;
+}
+
+/* To be in a namespace of the node, or of another container, is as much as to be privileged. */
+static enum err put_modes(const struct driver_ask *ask, json_t *host, struct reason *why)
+{
+    static const struct names modes[] = {
+        {"ipc_mode", "IpcMode"}, {"pid_mode", "PidMode"}, {"uts_mode", "UTSMode"}};
+    static const char *const own[] = {"none", "private", "shareable"};
+    enum err e = put_texts(ask, modes, COUNT_OF(modes), host, why);
+    for (size_t i = 0; e == OK && i < COUNT_OF(modes); i++) {
+        const char *mode = json_string_value(json_object_get(host, modes[i].name));
+        bool shared = mode != NULL;
+        for (size_t k = 0; shared && k < COUNT_OF(own); k++)
+            shared = strcmp(mode, own[k]) != 0;
+        if (shared && !ask->host->docker.privileged)
+            return reason_set(why, ERR_INVALID,
+                              "config key \"%s\": \"%.60s\": the agent's setting "
+                              "docker_allow_privileged is off",
+                              modes[i].key, mode);
+    }
+    return e;
+}
+
+static enum err put_cgroupns(const struct driver_ask *ask, json_t *host, struct reason *why)
+{
+    const char *mode = NULL;
+    enum err e = config_text(ask, "cgroupns", &mode, why);
+    if (e != OK || mode == NULL || *mode == '\0')
+        return e;
+    if (strcmp(mode, "host") != 0 && strcmp(mode, "private") != 0)
+        return reason_set(why, ERR_INVALID,
+                          "config key \"cgroupns\" must be \"host\" or \"private\"");
+    json_object_set_new(host, "CgroupnsMode", json_string(mode));
     return OK;
 }
 
@@ -374,18 +428,16 @@ static enum err put_ulimits(const struct driver_ask *ask, json_t *host, struct r
 
 static enum err put_rights(const struct driver_ask *ask, json_t *host, struct reason *why)
 {
-    static const struct names texts[] = {{"ipc_mode", "IpcMode"},
-                                         {"pid_mode", "PidMode"},
-                                         {"runtime", "Runtime"},
-                                         {"userns_mode", "UsernsMode"},
-                                         {"uts_mode", "UTSMode"}};
-    static const struct names lists[] = {{"cap_add", "CapAdd"},
-                                         {"cap_drop", "CapDrop"},
-                                         {"group_add", "GroupAdd"},
+    static const struct names texts[] = {{"runtime", "Runtime"}, {"userns_mode", "UsernsMode"}};
+    static const struct names lists[] = {{"group_add", "GroupAdd"},
                                          {"security_opt", "SecurityOpt"}};
     static const struct names objects[] = {{"storage_opt", "StorageOpt"}, {"sysctl", "Sysctls"}};
     static const struct names bools[] = {{"init", "Init"}, {"readonly_rootfs", "ReadonlyRootfs"}};
     enum err e = put_texts(ask, texts, COUNT_OF(texts), host, why);
+    if (e == OK)
+        e = put_modes(ask, host, why);
+    if (e == OK)
+        e = put_cgroupns(ask, host, why);
     if (e == OK)
         e = put_caps(ask, host, why);
     if (e == OK)
@@ -402,11 +454,15 @@ static enum err put_rights(const struct driver_ask *ask, json_t *host, struct re
 /* ---- limits */
 
 static enum err read_numbers(const struct driver_ask *ask, int64_t *hard_mb, int64_t *shm,
-                             int64_t *period_us, struct reason *why)
+                             int64_t *oom_score, int64_t *period_us, struct reason *why)
 {
     enum err e = config_number(ask, "memory_hard_limit", hard_mb, why);
     if (e == OK)
         e = config_number(ask, "shm_size", shm, why);
+    if (e == OK)
+        e = config_number(ask, "oom_score_adj", oom_score, why);
+    if (e == OK && (*oom_score < 0 || *oom_score > 1000))
+        return reason_set(why, ERR_INVALID, "config key \"oom_score_adj\" must be 0 to 1000");
     if (e == OK)
         e = config_number(ask, "cpu_cfs_period", period_us, why);
     if (e == OK && (*period_us < 1000 || *period_us > 1000000))
@@ -428,10 +484,10 @@ static void put_cores(const struct driver_ask *ask, json_t *host)
 static enum err put_limits(const struct driver_ask *ask, json_t *host, struct reason *why)
 {
     struct shim_limits l = {0};
-    int64_t hard_mb = 0, shm = 0, period_us = SHIM_CPU_PERIOD_US;
+    int64_t hard_mb = 0, shm = 0, oom_score = 0, period_us = SHIM_CPU_PERIOD_US;
     enum err e = resources_read(ask, 0, &l, why);
     if (e == OK)
-        e = read_numbers(ask, &hard_mb, &shm, &period_us, why);
+        e = read_numbers(ask, &hard_mb, &shm, &oom_score, &period_us, why);
     if (e != OK)
         return e;
     int64_t memory = (int64_t)l.memory_bytes, reserved = (int64_t)l.memory_reserved_bytes;
@@ -453,12 +509,34 @@ static enum err put_limits(const struct driver_ask *ask, json_t *host, struct re
                   {"CpuQuota", quota_us},
                   {"CpuPeriod", quota_us > 0 ? period_us : 0},
                   {"PidsLimit", l.pids},
+                  {"OomScoreAdj", oom_score},
                   {"ShmSize", shm}};
     for (size_t i = 0; i < COUNT_OF(limits); i++)
         if (limits[i].value > 0)
             json_object_set_new(host, limits[i].name, json_integer(limits[i].value));
     put_cores(ask, host);
     return OK;
+}
+
+/* ---- keys of Nomad's driver that have no say here */
+
+static enum err check_others(const struct driver_ask *ask, struct reason *why)
+{
+    const char *isolation = NULL;
+    bool ipv6 = false;
+    int64_t attempts = 0; /* a container of the same name always goes before (container.c) */
+    enum err e = config_text(ask, "isolation", &isolation, why);
+    if (e == OK && isolation != NULL && *isolation != '\0')
+        return reason_set(why, ERR_INVALID,
+                          "config key \"isolation\": containers of Windows have it, not those of "
+                          "Linux");
+    if (e == OK)
+        e = config_bool(ask, "advertise_ipv6_address", &ipv6, why);
+    if (e == OK && ipv6)
+        return reason_set(why, ERR_INVALID,
+                          "config key \"advertise_ipv6_address\": addresses of containers are not "
+                          "registered; publish a port (ports)");
+    return e == OK ? config_number(ask, "container_exists_attempts", &attempts, why) : e;
 }
 
 /* ---- all of it */
@@ -488,7 +566,9 @@ enum err dockbody_put(const struct driver_ask *ask, json_t *spec, struct reason 
     json_object_set_new(out, "HostConfig", host);
     json_object_set_new(spec, "root", json_string(ask->task_dir));
     json_object_set_new(spec, "own", own);
-    enum err e = put_process(ask, out, why);
+    enum err e = check_others(ask, why);
+    if (e == OK)
+        e = put_process(ask, out, why);
     if (e == OK)
         e = put_network(ask, spec, out, host, why);
     if (e == OK)

@@ -263,6 +263,15 @@ Test(fingerprint, drivers_refuse_what_they_do_not_understand)
         {"docker", "{\"image\": \"a\", \"volumes\": [\"x\"]}", "is not SOURCE:/PLACE"},
         {"docker", "{\"image\": \"a\", \"load\": \"/x.tar\"}", "directory local"},
         {"docker", "{\"image\": \"a\", \"priviliged\": true}", "has no key \"priviliged\""},
+        {"docker", "{\"image\": \"a\", \"pid_mode\": \"host\"}",
+         "\"pid_mode\": \"host\": the agent's setting docker_allow_privileged is off"},
+        {"docker", "{\"image\": \"a\", \"ipc_mode\": \"container:b\"}", "\"container:b\": the"},
+        {"docker", "{\"image\": \"a\", \"uts_mode\": \"host\"}", "docker_allow_privileged is off"},
+        {"docker", "{\"image\": \"a\", \"cgroupns\": \"mine\"}", "\"cgroupns\" must be"},
+        {"docker", "{\"image\": \"a\", \"oom_score_adj\": -1}", "\"oom_score_adj\" must be 0"},
+        {"docker", "{\"image\": \"a\", \"isolation\": \"hyperv\"}", "\"isolation\": containers of"},
+        {"docker", "{\"image\": \"a\", \"advertise_ipv6_address\": true}", "not registered"},
+        {"docker", "{\"image\": \"a\", \"container_exists_attempts\": \"x\"}", "whole number"},
     };
     for (size_t i = 0; i < COUNT_OF(cases); i++) {
         struct driver_plan p;
@@ -287,6 +296,8 @@ Test(fingerprint, a_container_is_described_to_taskdock)
              " [{\"size\": 4096}]}, {\"type\": \"bind\", \"source\": \"local/x\", \"target\": "
              "\"/x\","
              " \"readonly\": true}], \"devices\": [{\"host_path\": \"/dev/null\"}],"
+             " \"ipc_mode\": \"private\", \"cgroupns\": \"private\", \"oom_score_adj\": 5,"
+             " \"container_exists_attempts\": 3, \"cap_drop\": [\"chown\"],"
              " \"group_add\": [\"7\"], \"security_opt\": [\"no-new-privileges\"],"
              " \"image_pull_timeout\": \"10s\", \"auth\": [{\"username\": \"u\", \"password\": "
              "\"p\"}]}",
@@ -303,7 +314,11 @@ Test(fingerprint, a_container_is_described_to_taskdock)
         "\"Cmd\":[\"t\",\"x\"]",
         "\"Init\":true",
         "\"/alloc:/alloc\"",
-        "\"CapAdd\":[\"CAP_NET_RAW\"]",
+        "\"CapAdd\":[\"CAP_NET_RAW\"],\"CapDrop\":[\"chown\",\"audit_write\",\"dac_override\",",
+        "\"mknod\",\"setgid\"", /* net_raw is among those that may be */
+        "\"IpcMode\":\"private\"",
+        "\"CgroupnsMode\":\"private\"",
+        "\"OomScoreAdj\":5",
         "{\"Name\":\"nofile\",\"Soft\":10,\"Hard\":20},{\"Name\":\"nproc\",\"Soft\":5,\"Hard\":5}",
         "\"Sysctls\":{\"a.b\":\"1\"}",
         "\"TmpfsOptions\":{\"SizeBytes\":4096}",
