@@ -36,7 +36,7 @@ port=$(api GET "/v1/allocation/$words" | jq -r '.AllocatedResources.Shared.Ports
 jq -e --arg id "$words" --arg port "$port" --arg dir "$WORK/docks/alloc/$words" '
   .Image == "box:1" and .User == "web" and .WorkingDir == "/" and .Labels == {a: "b", "org.norn.alloc": $id, "org.norn.task": "t"} and
   .HostConfig.PortBindings["8080/tcp"] == [{HostPort: $port}] and .HostConfig.PortBindings["9090/udp"] == [{HostPort: $port}] and
-  (.ExposedPorts | keys) == ["8080/tcp", "8080/udp", "9090/tcp", "9090/udp"] and .HostConfig.ReadonlyRootfs and .HostConfig.CapDrop == ["mknod"] and
+  (.ExposedPorts | keys) == ["8080/tcp", "8080/udp", "9090/tcp", "9090/udp"] and .HostConfig.ReadonlyRootfs and .HostConfig.CapDrop == ["mknod", "net_raw"] and
   .HostConfig.Memory == 134217728 and .HostConfig.MemoryReservation == 67108864 and
   .HostConfig.Binds == [$dir + "/alloc:/alloc", $dir + "/t/local:/local", $dir + "/t/secrets:/secrets", $dir + "/t/data:/data:ro"] and
   (.Env | any(. == "COLOR=red")) and (.Env | any(. == "LD_PRELOAD=/nonexistent.so")) and .HostConfig.LogConfig.Type == "none" and (.Env | all(startswith("PATH=") | not))' "$WORK/made.json" >/dev/null || fail "$(jq . "$WORK/made.json")"
@@ -53,6 +53,9 @@ events unmade | grep -q '^Terminated: Exit Code: 125, Exit Message: "start the c
 run_job memory batch '{"image": "box:1", "labels": {"OOM": "1"}, "command": "sh", "args": ["-c", "exit 137"]}'
 wait_for 60 'it has failed' allocs_are memory failed 1
 events memory | grep -q '^Terminated: Exit Code: 137, Exit Message: "OOM Killed"' || fail "not what killed it: $(events memory)"
+run_job told batch '{"image": "box:1", "labels": {"EVENTS": "1"}, "command": "sh", "args": ["-c", "exit 9"]}'
+wait_for 60 'it has ended, as an event says' allocs_are told failed 1
+events told | grep -q '^Terminated: Exit Code: 9' || fail "its exit code: $(events told)"
 run_job wrong batch '{"image": "box:1", "volumes": ["/etc:/etc"]}'
 wait_for 60 'it is refused' allocs_are wrong failed 1
 api GET "/v1/allocation/$(id_of wrong)" | grep -q 'must be one of its host volumes' || fail 'not why a directory of the node is refused'

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """A container engine for tests, as far as taskdock needs one: Docker's API on a unix socket, where containers are processes of
 this machine without any isolation. usage: fake_engine.py SOCKET LOG; the image "box:1" can be pulled, "private:1" with the
-password "sesame", and "slow:1" takes until the file LOG.go is there."""
+password "sesame", and "slow:1" takes until the file LOG.go is there. The end of a container with the label EVENTS is told as an
+event alone, that of others to who waits for it alone."""
 import base64, http.server, json, os, re, signal, socketserver, struct, subprocess, sys, threading, time, urllib.parse
 
 SOCKET, LOG = sys.argv[1:3]
@@ -161,6 +162,13 @@ class Handler(http.server.BaseHTTPRequestHandler):
             label = filters.get('label', ['='])[0].split('=', 1)
             return self.reply(200, [{'Id': n} for n, c in list(containers.items())
                                     if c.body['Labels'].get(label[0]) == label[1] or c.body['Image'] in filters.get('ancestor', [])])
+        if path == '/events':
+            c = containers[json.loads(query['filters'])['container'][0]]
+            if 'EVENTS' not in c.body['Labels']:
+                return self.reply(404, {'message': 'nobody tells'})
+            c.wait()
+            return self.reply(200, chunks=[json.dumps({'Action': 'die', 'Actor': {'ID': i, 'Attributes': {'exitCode': code}}}) + '\n'
+                                           for i, code in (('another', '1'), (c.name, str(c.code)))])
         if m := re.fullmatch(r'/exec/(\d+)/(start|json)', path):
             command = commands[m[1]]
             if m[2] == 'json':
@@ -192,6 +200,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
             return self.reply(204)
         if m[2] == '/wait':
             c.wait()
+            if 'EVENTS' in c.body['Labels']:
+                time.sleep(3600)
             return self.reply(200, {'StatusCode': c.code})
         if m[2] == '/json':
             return self.reply(200, {'State': {'Running': c.runs(), 'ExitCode': c.code, 'OOMKilled': 'OOM' in c.body['Labels']}})

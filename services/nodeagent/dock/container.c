@@ -21,8 +21,9 @@ struct container {
     struct dock dock;
     const char *state_path;
     json_t *state; /* what the agent may read */
-    struct answer wait;
-    struct strbuf waited;
+    char id[80];   /* what its events are told by */
+    struct answer wait, events;
+    struct strbuf waited, told;
     struct memory_watch memory;
 };
 
@@ -57,15 +58,19 @@ static json_t *environment(void)
     return list;
 }
 
-static enum err create(const struct dock *d, struct reason *why)
+static enum err create(struct container *c, struct reason *why)
 {
+    const struct dock *d = &c->dock;
     char path[DOCK_PATH];
-    json_t *body = json_object_get(d->spec, "create");
+    json_t *body = json_object_get(d->spec, "create"), *made = NULL;
     json_object_set_new(body, "Env", environment());
     dock_path(path, "/containers/create?name=%s", d->name);
     struct question q = dock_ask(d, "POST", path);
     q.json = body;
-    enum err e = engine_call(&q, NULL, why);
+    enum err e = engine_call(&q, &made, why);
+    const char *id = json_string_value(json_object_get(made, "Id"));
+    snprintf(c->id, sizeof c->id, "%s", id == NULL ? "" : id);
+    json_decref(made);
     return e == OK ? OK : reason_add(why, e, "create the container");
 }
 
@@ -84,6 +89,52 @@ static enum err attach(struct dock *d, struct reason *why)
     return e;
 }
 
+/* NULL: the engine does not say. */
+static json_t *inspect(const struct dock *d, enum err *e)
+{
+    char path[DOCK_PATH];
+    struct reason why;
+    json_t *all = NULL;
+    dock_path(path, "/containers/%s/json", d->name);
+    struct question q = dock_ask(d, "GET", path);
+    *e = engine_call(&q, &all, &why);
+    json_t *state = json_incref(json_object_get(all, "State"));
+    json_decref(all);
+    return state;
+}
+
+/* What the kernel knows of it, once there is a process. */
+static void look_at_processes(struct container *c)
+{
+    enum err e;
+    struct cgroup_paths paths;
+    if (json_object_get(c->state, "tree") != NULL)
+        return;
+    json_t *state = inspect(&c->dock, &e);
+    pid_t pid = (pid_t)json_integer_value(json_object_get(state, "Pid"));
+    json_decref(state);
+    if (pid <= 1)
+        return; /* not yet, or no more */
+    cgroup_paths_of(pid, &paths);
+    memory_watch_open(&c->memory, paths.memory);
+    json_object_set_new(c->state, "tree", json_string(paths.tree));
+    json_object_set_new(c->state, "memory", json_string(paths.memory));
+    json_object_set_new(c->state, "cpu", json_string(paths.cpu));
+    tell(c);
+}
+
+/* podman, which does not tell what died for want of memory, makes the process without starting it:
+ * so none dies before we look. Docker knows of no such thing, and tells. */
+static void prepare(struct container *c)
+{
+    char path[DOCK_PATH];
+    struct reason why;
+    dock_path(path, "/libpod/containers/%s/init", c->dock.name);
+    struct question q = dock_ask(&c->dock, "POST", path);
+    if (engine_call(&q, NULL, &why) == OK)
+        look_at_processes(c);
+}
+
 static enum err start(const struct dock *d, struct reason *why)
 {
     char path[DOCK_PATH];
@@ -93,17 +144,41 @@ static enum err start(const struct dock *d, struct reason *why)
     return e == OK ? OK : reason_add(why, e, "start the container");
 }
 
-static enum err begin(struct dock *d, struct reason *why)
+/* Its end is an event as well as an answer (ask_for_end): podman looks for the latter four times a
+ * second. Without, that is all there is. */
+static void listen_to_events(struct container *c)
 {
+    char path[DOCK_PATH];
+    struct reason why;
+    answer_close(&c->events);
+    strbuf_clear(&c->told);
+    if (c->id[0] == '\0')
+        return;
+    dock_path(path,
+              "/events?filters=%%7B%%22container%%22%%3A%%5B%%22%s%%22%%5D%%2C"
+              "%%22event%%22%%3A%%5B%%22die%%22%%5D%%7D",
+              c->id);
+    struct question q = dock_ask(&c->dock, "GET", path);
+    if (engine_send(&q, &c->events, &why) != OK)
+        answer_close(&c->events);
+}
+
+static enum err begin(struct container *c, struct reason *why)
+{
+    struct dock *d = &c->dock;
     enum err e = dock_remove(d, d->name, why); /* of an earlier run that was killed */
     if (e == OK)
         e = owndirs_make(d->spec, why);
     if (e == OK)
         e = join_begin(d, why);
     if (e == OK)
-        e = create(d, why);
+        e = create(c, why);
     if (e == OK)
         e = attach(d, why);
+    if (e == OK)
+        listen_to_events(c);
+    if (e == OK)
+        prepare(c);
     if (e == OK)
         e = start(d, why);
     join_end(d);
@@ -135,20 +210,6 @@ static void pass_signal(const struct dock *d)
     }
 }
 
-/* NULL: the engine does not say. */
-static json_t *inspect(const struct dock *d, enum err *e)
-{
-    char path[DOCK_PATH];
-    struct reason why;
-    json_t *all = NULL;
-    dock_path(path, "/containers/%s/json", d->name);
-    struct question q = dock_ask(d, "GET", path);
-    *e = engine_call(&q, &all, &why);
-    json_t *state = json_incref(json_object_get(all, "State"));
-    json_decref(all);
-    return state;
-}
-
 static bool look_is_final(const json_t *state, enum err e)
 {
     const char *status = json_string_value(json_object_get(state, "Status"));
@@ -156,25 +217,6 @@ static bool look_is_final(const json_t *state, enum err e)
         status != NULL && (strcmp(status, "created") == 0 || strcmp(status, "initialized") == 0);
     return e == ERR_NOT_FOUND ||
            (e == OK && !unborn && json_is_false(json_object_get(state, "Running")));
-}
-
-/* What the kernel knows of it; its output goes on meanwhile. */
-static void look_at_processes(struct container *c)
-{
-    enum err e;
-    struct cgroup_paths paths;
-    json_t *state = inspect(&c->dock, &e);
-    pid_t pid = (pid_t)json_integer_value(json_object_get(state, "Pid"));
-    json_decref(state);
-    if (pid <= 1)
-        return; /* it has ended already */
-    cgroup_paths_of(pid, &paths);
-    memory_watch_close(&c->memory);
-    memory_watch_open(&c->memory, paths.memory);
-    json_object_set_new(c->state, "tree", json_string(paths.tree));
-    json_object_set_new(c->state, "memory", json_string(paths.memory));
-    json_object_set_new(c->state, "cpu", json_string(paths.cpu));
-    tell(c);
 }
 
 static bool ask_for_end(struct container *c)
@@ -203,6 +245,40 @@ static int take_end(struct container *c, int *code)
     return known ? 1 : -1;
 }
 
+/* {"Action": "die", "Actor": {"ID", "Attributes": {"exitCode": "7"}}} */
+static bool is_its_end(const struct container *c, const json_t *event, int *code)
+{
+    const json_t *actor = json_object_get(event, "Actor");
+    const char *action = json_string_value(json_object_get(event, "Action"));
+    const char *id = json_string_value(json_object_get(actor, "ID"));
+    const char *text =
+        json_string_value(json_object_get(json_object_get(actor, "Attributes"), "exitCode"));
+    char *end;
+    if (action == NULL || strcmp(action, "die") != 0 || id == NULL || strcmp(id, c->id) != 0 ||
+        text == NULL)
+        return false;
+    *code = (int)strtol(text, &end, 10);
+    return end != text && *end == '\0';
+}
+
+/* What came of its events, a line each. True: it has ended, with *code. */
+static bool take_events(struct container *c, int *code)
+{
+    bool ended = false, over = answer_step(&c->events, &c->told) != 0;
+    size_t begin = 0;
+    for (size_t i = 0; c->events.status == 200 && !ended && i < c->told.len; i++) {
+        if (c->told.data[i] != '\n')
+            continue;
+        json_t *event = json_loadb(c->told.data + begin, i - begin, 0, NULL);
+        ended = is_its_end(c, event, code);
+        json_decref(event);
+        begin = i + 1;
+    }
+    if (over)
+        answer_close(&c->events);
+    return ended;
+}
+
 /* Until the engine says that it has ended, or says nothing any more. */
 static int follow_once(struct container *c, int *code)
 {
@@ -211,9 +287,10 @@ static int follow_once(struct container *c, int *code)
         struct pollfd fds[] = {{d->output.fd, POLLIN, 0},
                                {d->signals, POLLIN, 0},
                                {c->wait.fd, POLLIN, 0},
-                               {c->memory.event, c->memory.events, 0}};
+                               {c->memory.event, c->memory.events, 0},
+                               {c->events.fd, POLLIN, 0}};
         bool more = d->output.fd >= 0 && answer_has_more(&d->output);
-        if (poll(fds, 4, more ? 0 : -1) < 0)
+        if (poll(fds, COUNT_OF(fds), more ? 0 : -1) < 0)
             continue;
         if (fds[3].revents != 0)
             memory_watch_take(&c->memory);
@@ -221,6 +298,8 @@ static int follow_once(struct container *c, int *code)
             pass_signal(d);
         if ((fds[0].revents != 0 || more) && !pump(d, DRAIN_MS))
             answer_close(&d->output); /* it may go on without */
+        if (fds[4].revents != 0 && take_events(c, code))
+            return 1;
         int end = fds[2].revents != 0 ? take_end(c, code) : 0;
         if (end != 0)
             return end;
@@ -257,6 +336,7 @@ static bool ask_again(struct container *c, int *code)
         if (ended)
             return true;
         if (e == OK && ask_for_end(c)) {
+            listen_to_events(c);
             if (attach(d, &why) != OK)
                 fprintf(stderr, "taskdock: %s\n", why.text);
             return false;
@@ -304,7 +384,7 @@ static int run(struct container *c)
     sigprocmask(SIG_BLOCK, &set, NULL);
     c->dock.signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
     unlink(c->state_path);
-    enum err e = begin(&c->dock, &why);
+    enum err e = begin(c, &why);
     int code = NO_CONTAINER;
     if (e == OK) {
         code = follow(c);
@@ -321,6 +401,7 @@ int container_main(const char *socket, const char *name, const char *spec, const
     struct container c = {.dock = {.socket = socket, .name = name, .output.fd = -1},
                           .state_path = state,
                           .wait.fd = -1,
+                          .events.fd = -1,
                           .memory = {.event = -1, .counter = -1}};
     json_error_t error;
     c.dock.spec = json_loads(spec, 0, &error);
@@ -335,8 +416,10 @@ int container_main(const char *socket, const char *name, const char *spec, const
     }
     answer_close(&c.dock.output);
     answer_close(&c.wait);
+    answer_close(&c.events);
     memory_watch_close(&c.memory);
     strbuf_free(&c.waited);
+    strbuf_free(&c.told);
     json_decref(c.state);
     json_decref(c.dock.spec);
     return code;

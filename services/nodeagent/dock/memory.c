@@ -150,28 +150,31 @@ void memory_watch_open(struct memory_watch *w, const char *memory)
     }
     w->counter = open_in(memory, "memory.oom_control", O_RDONLY);
     w->events = POLLIN;
-    if (w->counter >= 0)
+    if (w->counter >= 0) {
         ask_for_events(w, memory);
+        memory_watch_take(w);
+    }
 }
 
-/* A directory that has gone cannot be read: then it was that. */
+/* Version 1 wakes us before it counts, and once more when the directory goes, which then cannot be
+ * read. */
 void memory_watch_take(struct memory_watch *w)
 {
     char text[512];
-    uint64_t woken;
+    uint64_t woken = 0, kills = 0;
+    if (w->events == POLLIN && read(w->event, &woken, sizeof woken) != sizeof woken)
+        woken = 0;
     ssize_t n = pread(w->counter, text, sizeof text - 1, 0);
-    if (n <= 0) {
-        memory_watch_close(w);
-        return;
-    }
-    text[n] = '\0';
+    text[n > 0 ? n : 0] = '\0';
     const char *line = strstr(text, "oom_kill ");
-    uint64_t kills = line == NULL ? 0 : strtoull(line + 9, NULL, 10);
-    bool told = w->events == POLLIN && read(w->event, &woken, sizeof woken) == sizeof woken;
-    if (kills == 0 && told) /* it is woken before the count */
+    if (line != NULL)
+        kills = strtoull(line + 9, NULL, 10);
+    if (kills == 0 && woken > (n > 0 ? 0 : 1))
         kills = 1;
     if (kills > w->kills)
         w->kills = kills;
+    if (n <= 0)
+        memory_watch_close(w);
 }
 
 void memory_watch_close(struct memory_watch *w)
