@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/mount.h>
+#include <linux/openat2.h>
 #include <linux/sched.h>
 #include <sched.h>
 #include <signal.h>
@@ -54,25 +55,85 @@ static const char *own_users(void)
 
 /* ---- the root: relative paths below the new root, which is the working directory */
 
-/* Makes what leads to a place, and the place: a directory, or a file to mount a file on. */
-static bool make_place(const char *place, bool directory)
+/* As who has that root finds it: a link that a task has left in a directory of its own leads to
+ * nothing of the host's. */
+static int open_in_root(const char *path, int flags)
+{
+    const struct open_how how = {.flags = (unsigned)(flags | O_PATH | O_CLOEXEC),
+                                 .resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS};
+    for (int i = 0;; i++) {
+        int fd = (int)syscall(SYS_openat2, AT_FDCWD, path, &how, sizeof how);
+        /* EAGAIN: something was renamed meanwhile and the kernel could not be sure; ask again. */
+        if (fd >= 0 || errno != EAGAIN || i == 16)
+            return fd;
+    }
+}
+
+/* The directory that the place lies in, and in *name what it is called there; makes what leads to
+ * it. path: changed. */
+static int open_above(char *path, const char **name)
+{
+    int dir = open_in_root(".", O_DIRECTORY);
+    *name = path;
+    for (char *p = path; dir >= 0 && (p = strchr(p, '/')) != NULL; *p++ = '/') {
+        *p = '\0';
+        int below = open_in_root(path, O_DIRECTORY);
+        if (below < 0 && errno == ENOENT && mkdirat(dir, *name, 0755) == 0)
+            below = open_in_root(path, O_DIRECTORY);
+        int saved = errno;
+        close(dir);
+        errno = saved;
+        dir = below;
+        *name = p + 1;
+    }
+    return dir;
+}
+
+static bool copy_place(const char *place, char *path, size_t room)
+{
+    size_t len = strlen(place);
+    while (len > 0 && place[len - 1] == '/')
+        len--;
+    if (len > 0 && len < room) {
+        memcpy(path, place, len);
+        path[len] = '\0';
+        return true;
+    }
+    errno = len == 0 ? EINVAL : ENAMETOOLONG;
+    return false;
+}
+
+/* A directory, or a file to mount a file on; makes it, and what leads there. -1: errno says why. */
+static int make_place(const char *place, bool directory)
 {
     char path[512];
-    if (snprintf(path, sizeof path, "%s", place) >= (int)sizeof path) {
-        errno = ENAMETOOLONG;
+    const char *name;
+    int dir = copy_place(place, path, sizeof path) ? open_above(path, &name) : -1;
+    if (dir < 0)
+        return -1;
+    int made = directory ? mkdirat(dir, name, 0755)
+                         : openat(dir, name, O_CREAT | O_RDONLY | O_CLOEXEC | O_NOFOLLOW, 0644);
+    int saved = errno;
+    if (!directory && made >= 0)
+        close(made);
+    close(dir);
+    errno = saved;
+    return made >= 0 || (directory && errno == EEXIST) ? open_in_root(path, 0) : -1;
+}
+
+static bool make_link(const char *place, const char *target)
+{
+    char path[512];
+    const char *name;
+    int dir = copy_place(place, path, sizeof path) ? open_above(path, &name) : -1;
+    if (dir < 0)
         return false;
-    }
-    for (char *p = path; (p = strchr(p, '/')) != NULL; *p++ = '/') {
-        *p = '\0';
-        if (mkdir(path, 0755) != 0 && errno != EEXIST)
-            return false;
-    }
-    if (directory)
-        return mkdir(path, 0755) == 0 || errno == EEXIST;
-    int fd = open(path, O_CREAT | O_RDONLY | O_CLOEXEC | O_NOFOLLOW, 0644);
-    if (fd >= 0)
-        close(fd);
-    return fd >= 0;
+    unlinkat(dir, name, 0);
+    bool made = symlinkat(target, dir, name) == 0;
+    int saved = errno;
+    close(dir);
+    errno = saved;
+    return made;
 }
 
 /* Linux before 5.12. What is mounted below the source does not show: it could not be made read-only
@@ -85,7 +146,7 @@ static bool bind_old(const struct spec_mount *m)
            mount(NULL, m->place, NULL, MS_REMOUNT | MS_BIND | flags, NULL) == 0;
 }
 
-static bool bind_tree(const struct spec_mount *m)
+static bool bind_tree(const struct spec_mount *m, int place)
 {
     struct mount_attr attr = {
         .attr_set = (m->device ? MOUNT_ATTR_NOEXEC : MOUNT_ATTR_NODEV) |
@@ -99,11 +160,24 @@ static bool bind_tree(const struct spec_mount *m)
         return errno == ENOSYS && bind_old(m);
     bool made = false;
     if (syscall(SYS_mount_setattr, tree, "", AT_EMPTY_PATH | AT_RECURSIVE, &attr, sizeof attr) == 0)
-        made = syscall(SYS_move_mount, tree, "", AT_FDCWD, m->place, MOVE_MOUNT_F_EMPTY_PATH) == 0;
+        made = syscall(SYS_move_mount, tree, "", place, "",
+                       MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) == 0;
     else if (errno == ENOSYS)
         made = bind_old(m);
     int saved = errno;
     close(tree);
+    errno = saved;
+    return made;
+}
+
+static bool bind_at_place(const struct spec_mount *m, bool directory)
+{
+    int place = make_place(m->place, directory);
+    if (place < 0)
+        return false;
+    bool made = bind_tree(m, place);
+    int saved = errno;
+    close(place);
     errno = saved;
     return made;
 }
@@ -116,15 +190,14 @@ static bool bring_in(const struct spec_mount *m)
     char target[512];
     if (lstat(m->source, &st) != 0)
         return errno == ENOENT && !m->writable;
-    if (S_ISLNK(st.st_mode)) {
-        ssize_t n = m->writable ? -1 : readlink(m->source, target, sizeof target - 1);
-        if (n < 0)
-            return false;
-        target[n] = '\0';
-        return make_place(m->place, false) && unlink(m->place) == 0 &&
-               symlink(target, m->place) == 0;
-    }
-    return make_place(m->place, S_ISDIR(st.st_mode)) && bind_tree(m);
+    if (!S_ISLNK(st.st_mode))
+        return bind_at_place(m, S_ISDIR(st.st_mode));
+    errno = ELOOP;
+    ssize_t n = m->writable ? -1 : readlink(m->source, target, sizeof target - 1);
+    if (n < 0)
+        return false;
+    target[n] = '\0';
+    return make_link(m->place, target);
 }
 
 static bool make_devices(void)
@@ -142,7 +215,8 @@ static bool make_devices(void)
         char source[32], place[32];
         snprintf(source, sizeof source, "/dev/%s", devices[i]);
         snprintf(place, sizeof place, "dev/%s", devices[i]);
-        if (!make_place(place, false) || mount(source, place, NULL, MS_BIND, NULL) != 0)
+        int made = make_place(place, false);
+        if (made < 0 || close(made) != 0 || mount(source, place, NULL, MS_BIND, NULL) != 0)
             return false;
     }
     for (size_t i = 0; i < sizeof links / sizeof links[0]; i++)
@@ -180,7 +254,7 @@ static bool make_sys(unsigned long flags)
 {
     const struct spec_mount nodes = {.source = "/sys", .place = "sys"};
     return mount("sysfs", "sys", "sysfs", flags | MS_RDONLY, NULL) == 0 ||
-           (errno == EPERM && bind_tree(&nodes));
+           (errno == EPERM && bind_at_place(&nodes, true));
 }
 
 static bool make_system(bool as_root)

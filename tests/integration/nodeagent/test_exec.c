@@ -180,6 +180,53 @@ Test(exec, a_volume_of_the_node_is_where_the_task_mounts_it)
     cr_assert_eq(access(arena_printf(f->arena, "%s/given/a", f->dir), F_OK), 0);
 }
 
+/* The volume "given" at a place of the task's. */
+static Pb__Job *with_a_volume_at(const char *place, const char *config)
+{
+    Pb__Job *job = job_of("batch", config);
+    Pb__TaskGroup *g = job->task_groups[0];
+    Pb__Task *t = g->tasks[0];
+    g->volumes = arena_array(f->arena, Pb__VolumeRequest *, 1);
+    add_volume(g, "v", "given");
+    t->volume_mounts = arena_array(f->arena, Pb__VolumeMount *, 1);
+    t->volume_mounts[t->n_volume_mounts++] = a_mount("v", place);
+    return job;
+}
+
+/* The first run puts a link of the node's where the volume of the second is to be. */
+Test(exec, a_link_on_the_way_to_a_volume_leads_nowhere)
+{
+    restart_with_volumes();
+    const char *victim = arena_printf(f->arena, "%s/victim", f->dir);
+    cr_assert_eq(mkdir(victim, 0755), 0);
+    Pb__Job *job = with_a_volume_at(
+        "/local/door/in", arena_printf(f->arena,
+                                       SH("if [ -d /local/was ]; then echo again; exit 0; fi; mv "
+                                          "/local/door /local/was; ln -s %s /local/door; exit 1"),
+                                       victim));
+    Pb__RestartPolicy *p = job->task_groups[0]->restart_policy;
+    p->attempts = 1;
+    p->has_interval_ns = p->has_delay_ns = true;
+    p->interval_ns = 60000000000;
+    p->delay_ns = 1000000;
+    int i = fake_place(f, job);
+    cr_assert(fake_await(f, i, FAILED, 30000), "%s; %s", fake_events(f, i, "t"), output(i));
+    cr_expect(strstr(fake_events(f, i, "t"), "Restarting") != NULL, "%s", fake_events(f, i, "t"));
+    cr_expect_eq(access(arena_printf(f->arena, "%s/in", victim), F_OK), -1,
+                 "a directory was made there");
+    cr_expect_eq(rmdir(victim), 0);
+}
+
+Test(exec, a_volume_at_a_place_of_dots_stays_in_the_tasks_root)
+{
+    restart_with_volumes();
+    Pb__Job *job = with_a_volume_at(
+        arena_printf(f->arena, "/data/../../../../../../..%s/in", f->dir), SH("true"));
+    int i = fake_place(f, job);
+    cr_assert(fake_await(f, i, COMPLETE, 30000), "%s", fake_events(f, i, "t"));
+    cr_expect_eq(access(arena_printf(f->arena, "%s/in", f->dir), F_OK), -1);
+}
+
 Test(exec, root_in_a_task_is_refused_the_nodes_insides)
 {
     Pb__Job *job =
