@@ -94,12 +94,12 @@ static json_t *spec_of(const struct launch *l, const Pb__Artifact *artifact, str
         return NULL;
     }
     json_t *spec =
-        json_pack("{ss,so,so,ss,sb,ss,ss,so,sb}", "source", source, "options",
+        json_pack("{ss,so,so,ss,sb,ss,ss,ss,so,sb}", "source", source, "options",
                   pairs_json(l, artifact->getter_options, artifact->n_getter_options), "headers",
                   pairs_json(l, artifact->getter_headers, artifact->n_getter_headers), "mode",
                   artifact->getter_mode == NULL ? "" : artifact->getter_mode, "insecure",
-                  artifact->getter_insecure, "root", l->alloc_dir, "place", place, "limits",
-                  limits_json(m), "checksum_required", m->checksum_required);
+                  artifact->getter_insecure, "root", l->alloc_dir, "task", l->run->name, "place",
+                  place, "limits", limits_json(m), "checksum_required", m->checksum_required);
     if (l->set_user)
         add_user(l, spec);
     if (is_strange(l))

@@ -5,6 +5,7 @@
 #define NODEAGENT_FETCH_FETCH_H
 
 #include "source.h"
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -31,5 +32,12 @@ enum err verify(int fd, const struct source *s, struct reason *why);
 
 /* By the program git, into the current directory. own: also one of the node's own. */
 enum err clone_repository(const struct source *s, bool own, struct reason *why);
+
+/* Each entry of one directory into another of the same file system, in the place of what is called
+ * so there. Unless all that gives way, a directory that both have keeps what only it has. Follows
+ * no link, whatever somebody does to `to` meanwhile. */
+enum err merge(int from, int to, bool replace, struct reason *why);
+/* What is called so in the directory at, as far as it can be removed; likewise. */
+void drop_tree(int at, const char *name);
 
 #endif

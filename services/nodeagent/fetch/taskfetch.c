@@ -1,12 +1,14 @@
 /* taskfetch: brings one artifact into a task's directory.
  *
  * Hears     on standard input, as JSON: {"source", "options", "headers", "mode", "insecure",
- *           "root" (the allocation's directory), "place" (below it), "uid", "gid", "groups",
- *           "reads_as": {"uid", "gid"} (who reads the node's own files, unless it is the user),
+ *           "root" (the allocation's directory), "task", "place" (below root), "uid", "gid",
+ * "groups", "reads_as": {"uid", "gid"} (who reads the node's own files, unless it is the user),
  *           "limits": {"bytes", "unpacked", "files", "seconds"}, "checksum_required"}
  * Says      on standard output one line: "ok", "invalid: why" (trying again is in vain), or
  *           "failed: why"
  * Becomes   the task's user first of all: it can read and write what the task could itself
+ * Works     in a directory of its own in the task's: a task with a root of its own does not see it,
+ *           so none can change what git or an archive is doing. What came is then moved
  * Ends      with the agent, when it is killed, or when its time is over */
 #include "fetch.h"
 #include <dirent.h>
@@ -23,7 +25,8 @@
 #include <unistd.h>
 
 #define MAX_GROUPS 64
-#define TEMPORARY  ".norn-"
+#define WORK       ".norn-fetch-" /* and our process */
+#define FETCHED    "fetched"
 #define ARENA_CAP  (16u << 20)
 
 enum mode { MODE_ANY, MODE_FILE, MODE_DIR };
@@ -36,6 +39,8 @@ struct job {
     enum mode mode;
     int dir;          /* the destination; of mode file the directory that it lies in */
     const char *name; /* of mode file: what it is called there */
+    int task, work;   /* the task's directory, and ours in it: the current one */
+    char work_name[40];
 };
 
 static const char *text_of(const struct job *j, const char *key)
@@ -100,55 +105,74 @@ static enum err open_destination(struct job *j, struct reason *why)
     if (dir < 0)
         return reason_errno(why, ERR_INVALID, "destination %s", text_of(j, "place"));
     j->dir = dir;
-    return fchdir(dir) == 0 ? OK : reason_errno(why, ERR_IO, "destination");
+    return OK;
 }
 
-/* ---- what is made on the way: TEMPORARY, what it is, and whose */
-
-static int remove_one(const char *path, const struct stat *st, int type, struct FTW *at)
-{
-    return remove(path);
-}
-
-static void remove_tree(const char *name)
-{
-    nftw(name, remove_one, 16, FTW_DEPTH | FTW_PHYS);
-}
+/* ---- the directory to work in */
 
 /* Of one that was killed. */
 static bool is_left_over(const char *name)
 {
-    const char *pid = strrchr(name, '-');
-    if (strncmp(name, TEMPORARY, strlen(TEMPORARY)) != 0 || pid == NULL)
+    if (strncmp(name, WORK, strlen(WORK)) != 0)
         return false;
-    long n = strtol(pid + 1, NULL, 10);
+    long n = strtol(name + strlen(WORK), NULL, 10);
     return n > 0 && kill((pid_t)n, 0) != 0 && errno == ESRCH;
 }
 
-static void clear_left_over(void)
+static void clear_left_over(int task)
 {
-    struct dirent *d;
-    DIR *dir = opendir(".");
+    const struct dirent *d;
+    int fd = openat(task, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *dir = fd < 0 ? NULL : fdopendir(fd);
     while (dir != NULL && (d = readdir(dir)) != NULL)
         if (is_left_over(d->d_name))
-            remove_tree(d->d_name);
+            drop_tree(task, d->d_name);
     if (dir != NULL)
         closedir(dir);
 }
 
+static enum err begin_work(struct job *j, struct reason *why)
+{
+    int root = open(text_of(j, "root"), O_PATH | O_DIRECTORY | O_CLOEXEC);
+    j->task = root < 0 ? -1
+                       : openat(root, text_of(j, "task"),
+                                O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (root >= 0)
+        close(root);
+    if (j->task < 0)
+        return reason_errno(why, ERR_IO, "enter the task's directory");
+    clear_left_over(j->task);
+    snprintf(j->work_name, sizeof j->work_name, WORK "%d", (int)getpid());
+    drop_tree(j->task, j->work_name);
+    if (mkdirat(j->task, j->work_name, 0700) == 0)
+        j->work = openat(j->task, j->work_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (j->work < 0 || fchdir(j->work) != 0)
+        return reason_errno(why, ERR_IO, "make a directory to work in");
+    return OK;
+}
+
+/* A directory of that name in ours is made, and becomes the current one. */
+static int enter_new(const char *name, mode_t mode)
+{
+    int fd = mkdir(name, mode) == 0 ? open(name, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+    if (fd >= 0 && fchdir(fd) == 0)
+        return fd;
+    if (fd >= 0)
+        close(fd);
+    return -1;
+}
+
 /* ---- files */
 
-static int make_temporary(char name[40])
+static int make_file(const char *name)
 {
-    snprintf(name, 40, TEMPORARY "fetch-%d", (int)getpid());
-    unlink(name);
     return open(name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
 }
 
-static enum err put_file(const struct job *j, const char *temporary, const char *name,
+static enum err put_file(const struct job *j, const char *made, const char *name,
                          struct reason *why)
 {
-    if (renameat(j->dir, temporary, j->dir, name) != 0)
+    if (renameat(j->work, made, j->dir, name) != 0)
         return reason_errno(why, ERR_IO, "put %s in its place", name);
     return OK;
 }
@@ -166,30 +190,35 @@ static const char *single_name(const struct job *j)
 
 static enum err place_single(const struct job *j, int fd, struct reason *why)
 {
-    char name[48];
-    snprintf(name, sizeof name, TEMPORARY "unpack-%d", (int)getpid());
-    unlink(name);
-    int out = open(name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
+    int out = make_file("single");
     if (out < 0)
         return reason_errno(why, ERR_IO, "make a file");
     enum err e = unpack_single(fd, out, &j->limits, why);
     close(out);
+    return e == OK ? put_file(j, "single", single_name(j), why) : e;
+}
+
+static enum err place_tree(const struct job *j, int fd, struct reason *why)
+{
+    int tree = enter_new("tree", 0755);
+    if (tree < 0)
+        return reason_errno(why, ERR_IO, "make a directory to unpack in");
+    enum err e = unpack(fd, &j->source, &j->limits, why);
     if (e == OK)
-        e = put_file(j, name, single_name(j), why);
-    if (e != OK)
-        unlink(name);
+        e = merge(tree, j->dir, false, why);
+    close(tree);
     return e;
 }
 
-static enum err place(const struct job *j, int fd, const char *temporary, struct reason *why)
+static enum err place(const struct job *j, int fd, struct reason *why)
 {
     if (j->source.archive == ARCHIVE_TREE && j->mode != MODE_FILE)
-        return unpack(fd, &j->source, &j->limits, why);
+        return place_tree(j, fd, why);
     if (j->source.archive == ARCHIVE_SINGLE)
         return place_single(j, fd, why);
     if (j->mode == MODE_DIR)
         return reason_set(why, ERR_INVALID, "mode \"dir\" wants an archive or a repository");
-    return put_file(j, temporary, j->name != NULL ? j->name : j->source.file_name, why);
+    return put_file(j, FETCHED, j->name != NULL ? j->name : j->source.file_name, why);
 }
 
 /* The node's own file. */
@@ -209,10 +238,9 @@ static enum err copy_own(const struct job *j, int fd, struct reason *why)
 
 static enum err fetch_file(const struct job *j, struct reason *why)
 {
-    char temporary[40];
-    int fd = make_temporary(temporary);
+    int fd = make_file(FETCHED);
     if (fd < 0)
-        return reason_errno(why, ERR_IO, "make a file in the destination");
+        return reason_errno(why, ERR_IO, "make a file");
     bool insecure = json_is_true(json_object_get(j->spec, "insecure"));
     enum err e = j->source.kind == SOURCE_FILE
                      ? copy_own(j, fd, why)
@@ -221,42 +249,23 @@ static enum err fetch_file(const struct job *j, struct reason *why)
     if (e == OK && j->source.checksum != NULL)
         e = verify(fd, &j->source, why);
     if (e == OK)
-        e = place(j, fd, temporary, why);
+        e = place(j, fd, why);
     close(fd);
-    unlink(temporary);
     return e;
 }
 
 /* ---- repositories */
 
-/* Into the place of what is called so already. */
-static bool move_entry(const struct job *j, int from, const char *name)
-{
-    if (renameat(from, name, j->dir, name) == 0)
-        return true;
-    if (errno != ENOTEMPTY && errno != EEXIST && errno != ENOTDIR && errno != EISDIR)
-        return false;
-    remove_tree(name);
-    return renameat(from, name, j->dir, name) == 0;
-}
-
 /* Each entry of a directory of the repository into the destination. */
-static enum err move_entries(const struct job *j, const char *repository, struct reason *why)
+static enum err move_entries(const struct job *j, int repository, struct reason *why)
 {
-    char path[4096];
-    struct dirent *d;
-    enum err e = OK;
-    snprintf(path, sizeof path, "%s/%s", repository, j->source.subdir);
-    int from = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    DIR *dir = from < 0 ? NULL : fdopendir(from);
-    if (dir == NULL)
+    const char *subdir = *j->source.subdir == '\0' ? "." : j->source.subdir;
+    int from = openat(repository, subdir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (from < 0)
         return reason_set(why, ERR_INVALID, "the repository has no directory \"%s\"",
                           j->source.subdir);
-    while (e == OK && (d = readdir(dir)) != NULL)
-        if (strcmp(d->d_name, ".") != 0 && strcmp(d->d_name, "..") != 0 &&
-            !move_entry(j, from, d->d_name))
-            e = reason_errno(why, ERR_IO, "put %s in its place", d->d_name);
-    closedir(dir);
+    enum err e = merge(from, j->dir, true, why);
+    close(from);
     return e;
 }
 
@@ -272,22 +281,19 @@ static int count_one(const char *path, const struct stat *st, int type, struct F
  * repository's own settings say. */
 static enum err fetch_repository(const struct job *j, struct reason *why)
 {
-    char name[40];
     if (j->mode == MODE_FILE)
         return reason_set(why, ERR_INVALID, "mode \"file\" cannot be of a repository");
-    snprintf(name, sizeof name, TEMPORARY "git-%d", (int)getpid());
-    if (mkdir(name, 0700) != 0 || chdir(name) != 0)
-        return reason_errno(why, ERR_IO, "make a directory in the destination");
+    int fd = enter_new("git", 0700);
+    if (fd < 0)
+        return reason_errno(why, ERR_IO, "make a directory for the repository");
     bool own = json_object_get(j->spec, "reads_as") == NULL;
     enum err e = clone_repository(&j->source, own, why);
-    if (fchdir(j->dir) != 0)
-        return reason_errno(why, ERR_IO, "destination");
-    if (e == OK && nftw(name, count_one, 16, FTW_PHYS) == 0 &&
+    if (e == OK && nftw(".", count_one, 16, FTW_PHYS) == 0 &&
         counted_bytes > j->limits.max_unpacked)
         e = reason_set(why, ERR_INVALID, "it is larger than this node allows");
     if (e == OK)
-        e = move_entries(j, name, why);
-    remove_tree(name);
+        e = move_entries(j, fd, why);
+    close(fd);
     return e;
 }
 
@@ -352,15 +358,18 @@ static enum err run(struct job *j, struct reason *why)
     alarm((unsigned)j->limits.timeout_s);
     keep_environment();
     e = open_destination(j, why);
-    if (e != OK)
-        return e;
-    clear_left_over();
-    return j->source.kind == SOURCE_GIT ? fetch_repository(j, why) : fetch_file(j, why);
+    if (e == OK)
+        e = begin_work(j, why);
+    if (e == OK)
+        e = j->source.kind == SOURCE_GIT ? fetch_repository(j, why) : fetch_file(j, why);
+    if (j->work >= 0)
+        drop_tree(j->task, j->work_name);
+    return e;
 }
 
 int main(void)
 {
-    struct job j = {.arena = arena_new(ARENA_CAP), .dir = -1};
+    struct job j = {.arena = arena_new(ARENA_CAP), .dir = -1, .task = -1, .work = -1};
     struct reason why = {""};
     signal(SIGPIPE, SIG_IGN);
     enum err e = run(&j, &why);
@@ -368,5 +377,7 @@ int main(void)
         printf("ok\n");
     else
         printf("%s: %s\n", e == ERR_INVALID ? "invalid" : "failed", why.text);
+    json_decref(j.spec);
+    arena_free(j.arena);
     return e == OK ? 0 : 1;
 }
