@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "containers.h"
 #include "healthwatch.h"
+#include "heir.h"
 #include "launch.h"
 #include "remains.h"
 #include "run.h"
@@ -284,6 +285,7 @@ void runner_restore(struct runner *r, bool same_boot)
     const void *key;
     void *value;
     local_each_alloc(r->options.local, restore_one, r);
+    heir_clear(r);
     for (size_t i = 0; map_next(r->allocs, &i, &key, NULL, &value);) {
         struct alloc_run *run = value;
         for (size_t k = 0; k < run->task_count; k++)

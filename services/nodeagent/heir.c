@@ -1,8 +1,11 @@
 #include "heir.h"
 #include "allocdir.h"
 #include "arrival.h"
+#include "base/id.h"
 #include "base/log.h"
 #include "inherit.h"
+#include <dirent.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -15,6 +18,7 @@
 struct slot {
     struct alloc_run *run;
     bool moved;              /* or cannot be */
+    bool unwritten;          /* and the local state may not say so yet */
     struct arrival *arrival; /* NULL: nothing is on its way */
     bool arrived;            /* or could not: why */
     int tries;               /* that were cut off on the way: an agent or a server went down */
@@ -156,26 +160,40 @@ static struct slot *slot_of(struct alloc_run *run, void **memory)
     return *memory;
 }
 
+/* Before a task writes to the disk: else an agent that is killed now would have a successor that
+ * brings the old data once more, over the new. */
+static enum err start_when_written(struct alloc_run *run)
+{
+    for (size_t i = 0; i < run->task_count; i++)
+        if (run->tasks[i].core.phase == TASK_STARTING)
+            run->tasks[i].todo |= TASK_DO_LAUNCH;
+    alloc_run_touch(run);
+    return ERR_AGAIN;
+}
+
 static enum err ready(struct launch *l, void **memory, struct reason *why)
 {
     struct alloc_run *run = l->run->alloc;
     struct slot *s = slot_of(run, memory);
     uint8_t from[16];
+    if (s->unwritten && run->dirty)
+        return start_when_written(run);
+    s->unwritten = false;
     if (s->moved)
         return OK;
     if (s->arrival != NULL)
         return ERR_AGAIN;
+    bool any = s->arrived || heir_finds(run->runner, l->local->alloc, l->group, from);
     if (s->arrived)
         receive(l, s);
-    else if (heir_finds(run->runner, l->local->alloc, l->group, from)) {
-        if (is_here(l, from))
-            take_over(l, allocdir_path(l->arena, run->runner->options.data_dir, from), false);
-        else if (l->group->ephemeral_disk->migrate && send_for(l, s, from))
-            return ERR_AGAIN;
-    }
+    else if (any && is_here(l, from))
+        take_over(l, allocdir_path(l->arena, run->runner->options.data_dir, from), false);
+    else if (any && l->group->ephemeral_disk->migrate && send_for(l, s, from))
+        return ERR_AGAIN;
     s->moved = run->dirty = true;
+    s->unwritten = any;
     alloc_run_touch(run);
-    return OK;
+    return any ? start_when_written(run) : OK;
 }
 
 static enum err end(struct alloc_run *run, void **memory)
@@ -199,6 +217,28 @@ static void save(struct alloc_run *run, void *memory, struct arena *a, Pb__Local
 static void restore(struct alloc_run *run, void **memory, const Pb__LocalAlloc *saved)
 {
     slot_of(run, memory)->moved = saved->disk_moved || has_begun(saved);
+}
+
+/* What is still to come is made anew. */
+static bool is_left_over(const struct runner *r, const uint8_t id[16])
+{
+    struct alloc_run *run = map_get_id(r->allocs, id);
+    const struct slot *s = run == NULL ? NULL : alloc_steps_slot(run, &disk_step);
+    return run == NULL || (s != NULL && s->moved);
+}
+
+void heir_clear(struct runner *r)
+{
+    char path[4096];
+    uint8_t id[16];
+    const struct dirent *entry;
+    snprintf(path, sizeof path, "%s/moving", r->options.data_dir);
+    DIR *dir = opendir(path);
+    while (dir != NULL && (entry = readdir(dir)) != NULL)
+        if (id_parse(entry->d_name, id) && is_left_over(r, id))
+            runner_remove_moving(r, id);
+    if (dir != NULL)
+        closedir(dir);
 }
 
 static void free_slot(void *memory)

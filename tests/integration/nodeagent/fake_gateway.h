@@ -11,7 +11,7 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
-#define MAX_ALLOCS 64
+#define MAX_ALLOCS 256
 
 struct fake_alloc {
     Pb__Alloc *alloc;
