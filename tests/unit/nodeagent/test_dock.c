@@ -2,9 +2,15 @@
 #include "nodeagent/dock/credentials.h"
 #include "nodeagent/dock/memory.h"
 #include "nodeagent/dock/message.h"
+#include "nodeagent/dock/owndir.h"
 #include "nodeagent/dock/progress.h"
 #include <criterion/criterion.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 /* The body, read in pieces of `step` bytes; "!" at the end: broken, "?": it goes on. */
 static void read_body(const char *text, size_t step, char *out)
@@ -217,4 +223,34 @@ Test(dock, cgroups_are_found_in_every_hierarchy)
     cr_expect_str_eq(p.tree, "");
     cgroup_paths_read("", "", &p);
     cr_expect_str_eq(p.tree, "");
+}
+
+static enum err make_own(const char *root, const char *path)
+{
+    struct reason why;
+    json_t *spec = json_pack("{ss,s[s]}", "root", root, "own", path);
+    enum err e = owndirs_make(spec, &why);
+    json_decref(spec);
+    return e;
+}
+
+Test(dock, a_place_of_the_tasks_own_directory_is_never_behind_a_symlink)
+{
+    static const char *const bad[] = {"out", "out/x", "local/up", "local/up/x", "../x"};
+    char top[] = "/tmp/norn-dock-XXXXXX", path[64];
+    struct reason why;
+    struct stat st;
+    cr_assert(mkdtemp(top) != NULL && chdir(top) == 0);
+    cr_assert(mkdir("task", 0755) == 0 && mkdir("task/local", 0755) == 0);
+    cr_assert(mkdir("outside", 0755) == 0 && symlink("../outside", "task/out") == 0);
+    cr_assert_eq(symlink("..", "task/local/up"), 0);
+    cr_assert_eq(make_own("task", "local/a/b"), OK);
+    cr_assert(stat("task/local/a/b", &st) == 0 && S_ISDIR(st.st_mode));
+    for (size_t i = 0; i < COUNT_OF(bad); i++)
+        cr_expect_eq(make_own("task", bad[i]), ERR_DENIED, "%s", bad[i]);
+    cr_expect_eq(owndir_open("task", "out", &why), -1);
+    cr_expect_eq(close(owndir_open("task", "local/a", &why)), 0);
+    cr_expect_eq(rmdir("outside"), 0, "something was made there");
+    snprintf(path, sizeof path, "rm -r %s", top);
+    cr_assert(chdir("/") == 0 && system(path) == 0);
 }

@@ -1,12 +1,20 @@
 /* What a task may do to its directories while the agent works in them: names become links, again
  * and again, in the very moment in between. */
 #include "nodeagent/allocdir.h"
+#include "nodeagent/diskuse.h"
+#include "nodeagent/fs.h"
+#include "nodeagent/place.h"
 #include <criterion/criterion.h>
+#include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #define DEEP 700 /* more than any walk goes down at once */
@@ -43,16 +51,49 @@ static void end(void)
 }
 TestSuite(escape, .init = begin, .fini = end, .timeout = 60);
 
-/* The C library's, for all that is linked to this test: what it has just made is another thing when
- * its caller looks at it. */
+/* The C library's, for all that is linked to this test: behind a certain call a certain name is
+ * another thing when the caller goes on. Once. */
 static const char *swapped;
+static void swap(void)
+{
+    const char *name = swapped;
+    swapped = NULL;
+    cr_assert(rename(name, arena_printf(a, "%s.moved", name)) == 0 || errno == ENOENT);
+    cr_assert_eq(symlink(victim, name), 0);
+}
+
+static bool ends_so(const char *path, const char *name)
+{
+    size_t len = strlen(path), end = strlen(name);
+    return len >= end && strcmp(path + len - end, name) == 0;
+}
+
 int mkdir(const char *path, mode_t mode)
 {
     if (mkdirat(AT_FDCWD, path, mode) != 0)
         return -1;
-    if (swapped == NULL || strcmp(path, swapped) != 0)
-        return 0;
-    return rename(path, arena_printf(a, "%s.moved", path)) == 0 ? symlink(victim, path) : -1;
+    if (swapped != NULL && strcmp(path, swapped) == 0)
+        swap();
+    return 0;
+}
+
+int unlinkat(int fd, const char *name, int flag)
+{
+    int result = (int)syscall(SYS_unlinkat, fd, name, flag);
+    int saved = errno;
+    if (swapped != NULL && flag == 0 && ends_so(swapped, name))
+        swap();
+    errno = saved;
+    return result;
+}
+
+static bool swap_at_stat;
+int fstat(int fd, struct stat *buf)
+{
+    int result = fstatat(fd, "", buf, AT_EMPTY_PATH);
+    if (swap_at_stat && swapped != NULL)
+        swap();
+    return result;
 }
 
 static void expect_victim_as_it_was(void)
@@ -69,7 +110,7 @@ static void make_while_it_becomes_a_link(const char *name)
     swapped = at(name);
     cr_assert_eq(rmdir(swapped), 0);
     cr_expect_neq(allocdir_make(dir, id, "web", 65534, 65534, &why), OK);
-    cr_assert_eq(access(arena_printf(a, "%s.moved", swapped), F_OK), 0, "nothing was swapped");
+    cr_assert_null(swapped, "nothing was swapped");
     expect_victim_as_it_was();
 }
 
@@ -111,4 +152,97 @@ Test(escape, directories_however_deep_are_removed)
     struct reason why;
     cr_assert_eq(allocdir_destroy(dir, id, &why), OK, "%s", why.text);
     cr_assert_not(allocdir_exists(dir, id));
+}
+
+static void put(const char *path, const char *text)
+{
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    cr_assert(fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text));
+    close(fd);
+}
+
+/* The link leads to a file that only root may read. */
+Test(escape, a_file_that_becomes_a_link_as_it_is_opened_is_read_itself)
+{
+    struct reason why;
+    char text[8] = "";
+    int fd;
+    put(arena_printf(a, "%s/secret", victim), "secret");
+    strcat(victim, "/secret");
+    put(at("web/local/f"), "ours");
+    swapped = at("web/local/f");
+    swap_at_stat = true;
+    cr_assert_eq(fs_open(allocdir_path(a, dir, id), "web/local/f", &fd, &why), OK, "%s", why.text);
+    cr_assert_null(swapped, "nothing was swapped");
+    cr_assert_eq(read(fd, text, 4), 4);
+    close(fd);
+    cr_expect_str_eq(text, "ours");
+    cr_assert_eq(unlink(victim), 0);
+    *strrchr(victim, '/') = '\0';
+}
+
+Test(escape, a_directory_that_becomes_a_link_as_it_is_removed_takes_no_other_along)
+{
+    struct reason why;
+    put(arena_printf(a, "%s/kept", victim), "kept");
+    cr_assert_eq(mkdir(at("web/local/d"), 0755), 0);
+    swapped = at("web/local/d");
+    allocdir_destroy(dir, id, &why);
+    cr_assert_null(swapped, "nothing was swapped");
+    cr_expect_eq(unlink(arena_printf(a, "%s/kept", victim)), 0, "it was removed");
+}
+
+/* In a mount namespace of this test's own. */
+Test(escape, what_is_mounted_in_a_directory_is_not_removed)
+{
+    struct reason why;
+    if (geteuid() != 0 || unshare(CLONE_NEWNS) != 0 ||
+        mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0)
+        cr_skip("it needs a mount namespace of its own");
+    const char *on = at("web/local/m"), *kept = at("web/local/m/kept");
+    cr_assert_eq(mkdir(on, 0755), 0);
+    cr_assert_eq(mount("tmpfs", on, "tmpfs", 0, "size=64k"), 0);
+    put(kept, "kept");
+    cr_expect_neq(allocdir_destroy(dir, id, &why), OK);
+    cr_expect_eq(access(kept, F_OK), 0, "it was removed");
+    cr_assert_eq(umount2(on, MNT_DETACH), 0);
+}
+
+/* What is written is first another file, whose name is known. */
+Test(escape, a_link_in_the_place_of_a_file_that_is_being_made_is_not_written_to)
+{
+    struct reason why;
+    put(arena_printf(a, "%s/kept", victim), "kept");
+    strcat(victim, "/kept");
+    put(at("web/local/.norn-new"), "");
+    swapped = at("web/local/.norn-new");
+    place_write(allocdir_path(a, dir, id), "web/local/f", "new", 3, 0644, geteuid(), getegid(),
+                &why);
+    struct stat st;
+    cr_expect(stat(victim, &st) == 0 && st.st_size == 4, "it was written over");
+    cr_assert_eq(unlink(victim), 0);
+    *strrchr(victim, '/') = '\0';
+}
+
+Test(escape, only_its_user_may_look_at_a_tasks_secrets)
+{
+    struct stat st;
+    cr_assert_eq(stat(at("web/secrets"), &st), 0);
+    cr_expect_eq(st.st_mode & 07777, 0700, "%o", st.st_mode);
+}
+
+Test(escape, what_a_link_leads_to_counts_for_nobody)
+{
+    struct reason why;
+    uint64_t before, after;
+    const char *root = allocdir_path(a, dir, id), *large = arena_printf(a, "%s/large", victim);
+    int fd = open(large, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    cr_assert(fd >= 0 && posix_fallocate(fd, 0, 4 << 20) == 0);
+    close(fd);
+    cr_assert_eq(diskuse_measure(root, 1u << 30, &before, &why), OK);
+    cr_assert_eq(symlink(large, at("web/local/file")), 0);
+    cr_assert_eq(symlink(victim, at("web/local/directory")), 0);
+    cr_assert_eq(diskuse_measure(root, 1u << 30, &after, &why), OK);
+    cr_expect_lt(after, before + (1 << 20));
+    cr_assert_eq(unlink(large), 0);
 }

@@ -154,3 +154,17 @@ Test(inherit, what_the_heir_has_already_is_not_written_over)
     cr_expect_not_null(strstr(why.text, "web/local"), "%s", why.text);
     cr_expect_str_eq(content(heir, "web/local/own"), "new");
 }
+
+Test(inherit, a_link_in_the_place_of_a_directory_above_is_not_followed)
+{
+    char elsewhere[512];
+    struct stat st;
+    snprintf(elsewhere, sizeof elsewhere, "%s/elsewhere", dir);
+    cr_assert_eq(mkdir(elsewhere, 0755), 0);
+    cr_assert_eq(rename(path_of(old, "web"), path_of(heir, "aside")), 0);
+    cr_assert_eq(symlink(path_of(heir, "aside"), path_of(old, "web")), 0);
+    put(heir, "aside/local/own", "w");
+    cr_assert_eq(take_over(), OK, "%s", why.text);
+    cr_expect_str_eq(content(heir, "web/local/own"), "");
+    cr_expect(lstat(path_of(heir, "aside/local/own"), &st) == 0);
+}

@@ -185,28 +185,31 @@ Test(template, a_place_is_below_the_tasks_directories_or_nowhere)
 
 Test(template, a_symlink_of_the_task_leads_no_file_out)
 {
-    char dir[] = "/tmp/norn-place-XXXXXX", path[200];
+    char dir[] = "/tmp/norn-place-XXXXXX", path[200], outside[200];
     struct reason why = {""};
     struct stat st;
     cr_assert_not_null(mkdtemp(dir));
     snprintf(path, sizeof path, "%s/web", dir);
-    mkdir(path, 0755);
+    snprintf(outside, sizeof outside, "%s/outside", dir);
+    cr_assert(mkdir(path, 0755) == 0 && mkdir(outside, 0755) == 0);
     cr_assert_eq(place_write(dir, "web/a/b", "x", 1, 0640, geteuid(), getegid(), &why), OK, "%s",
                  why.text);
     snprintf(path, sizeof path, "%s/web/a/b", dir);
     cr_assert(stat(path, &st) == 0 && (st.st_mode & 0777) == 0640 && st.st_size == 1);
     /* a directory on the way */
     snprintf(path, sizeof path, "%s/web/out", dir);
-    cr_assert_eq(symlink("/tmp", path), 0);
-    cr_assert_eq(place_write(dir, "web/out/norn-escaped", "x", 1, 0644, geteuid(), getegid(), &why),
-                 ERR_IO);
-    cr_assert_neq(access("/tmp/norn-escaped", F_OK), 0);
+    cr_assert_eq(symlink("../outside", path), 0);
+    cr_assert_eq(place_write(dir, "web/out/x", "x", 1, 0644, geteuid(), getegid(), &why), ERR_IO);
     unlink(path);
     /* the file itself: it is replaced, not followed */
-    cr_assert_eq(symlink("/tmp/norn-escaped", path), 0);
+    cr_assert_eq(symlink("../outside/x", path), 0);
     cr_assert_eq(place_write(dir, "web/out", "x", 1, 0644, geteuid(), getegid(), &why), OK);
-    cr_assert_neq(access("/tmp/norn-escaped", F_OK), 0);
     cr_assert(lstat(path, &st) == 0 && S_ISREG(st.st_mode));
+    /* what is only made; also when it is left of one that was killed */
+    snprintf(path, sizeof path, "%s/web/.norn-new", dir);
+    cr_assert_eq(symlink("../outside/x", path), 0);
+    cr_assert_eq(place_write(dir, "web/new", "x", 1, 0644, geteuid(), getegid(), &why), OK);
+    cr_assert_eq(rmdir(outside), 0, "there is something in it");
     snprintf(path, sizeof path, "rm -r %s", dir);
     cr_assert_eq(system(path), 0);
 }
