@@ -110,8 +110,12 @@ if [ "$(id -u)" = 0 ] && isolates; then
       Driver: "exec", User: "root", Artifacts: [{GetterSource: ("file://" + $f)}]}')" >/dev/null
     wait_for 60 'it has ended' ended "$file"
   done
+  api PUT /v1/jobs "$(job_json nobodys batch 1 'true' | jq -c --arg f "$WORK.open/private" '.Job.TaskGroups[0].Tasks[0] += {
+    Driver: "exec", Artifacts: [{GetterSource: ("file://" + $f)}]}')" >/dev/null
+  wait_for 60 'it has ended' ended nobodys
   rm -r "$WORK.open"
   [ "$("$NCTL" logs "$(alloc_of public)")" = open ] || fail "$(events public)"
+  events nobodys | grep -q '^Failed Artifact Download: .*private: Permission denied' || fail "it was brought to nobody: $(events nobodys)"
   events private | grep -q '^Failed Artifact Download: .*private: Permission denied' || fail "it was brought: $(events private)"
 else
   note 'skipped: it needs root and driver exec'

@@ -193,6 +193,15 @@ static Pb__Job *with_a_volume_at(const char *place, const char *config)
     return job;
 }
 
+static void restart_once(Pb__Job *job)
+{
+    Pb__RestartPolicy *p = job->task_groups[0]->restart_policy;
+    p->attempts = 1;
+    p->has_interval_ns = p->has_delay_ns = true;
+    p->interval_ns = 60000000000;
+    p->delay_ns = 1000000;
+}
+
 /* The first run puts a link of the node's where the volume of the second is to be. */
 Test(exec, a_link_on_the_way_to_a_volume_leads_nowhere)
 {
@@ -204,11 +213,7 @@ Test(exec, a_link_on_the_way_to_a_volume_leads_nowhere)
                                        SH("if [ -d /local/was ]; then echo again; exit 0; fi; mv "
                                           "/local/door /local/was; ln -s %s /local/door; exit 1"),
                                        victim));
-    Pb__RestartPolicy *p = job->task_groups[0]->restart_policy;
-    p->attempts = 1;
-    p->has_interval_ns = p->has_delay_ns = true;
-    p->interval_ns = 60000000000;
-    p->delay_ns = 1000000;
+    restart_once(job);
     int i = fake_place(f, job);
     cr_assert(fake_await(f, i, FAILED, 30000), "%s; %s", fake_events(f, i, "t"), output(i));
     cr_expect(strstr(fake_events(f, i, "t"), "Restarting") != NULL, "%s", fake_events(f, i, "t"));
@@ -240,6 +245,91 @@ Test(exec, root_in_a_task_is_refused_the_nodes_insides)
     int i = fake_place(f, job);
     cr_assert(fake_await(f, i, COMPLETE, 15000), "%s", errors(i));
     cr_assert_str_eq(output(i), "0\n0\ndone\n");
+}
+
+/* chown, dac_override, fowner, fsetid, kill, setgid, setuid, setpcap, net_bind_service, sys_chroot,
+ * audit_write and setfcap. */
+#define CAPABILITIES_MOST 0xa00405fbul
+
+Test(exec, nobody_can_be_given_more_than_a_few_capabilities)
+{
+    static char root[] = "root", nobody[] = "nobody";
+    static char *const users[] = {root, nobody};
+    for (size_t k = 0; k < COUNT_OF(users); k++) {
+        Pb__Job *job = job_of("batch", SH("sed -n s/^CapBnd:.//p /proc/self/status"));
+        job->task_groups[0]->tasks[0]->user = users[k];
+        int i = fake_place(f, job);
+        cr_assert(fake_await(f, i, COMPLETE, 15000), "%s", errors(i));
+        unsigned long all = strtoul(output(i), NULL, 16);
+        cr_expect(all != 0 && (all & ~CAPABILITIES_MOST) == 0, "%s: %lx", users[k], all);
+    }
+}
+
+Test(exec, root_in_a_task_writes_in_its_own_directories_only)
+{
+    Pb__Job *job = job_of("batch", SH("echo x >/x && echo root; echo x >/dev/x && echo dev; "
+                                      "echo x >/etc/x && echo etc; echo x >/local/x && echo own"));
+    job->task_groups[0]->tasks[0]->user = (char[]){"root"};
+    int i = fake_place(f, job);
+    cr_assert(fake_await(f, i, COMPLETE, 15000), "%s", errors(i));
+    cr_expect(strstr(output(i), "root") == NULL && strstr(output(i), "etc") == NULL &&
+                  strstr(output(i), "own\n") != NULL,
+              "%s", output(i));
+}
+
+static bool has_options(const char *mounts, const char *place, const char *const options[])
+{
+    const char *line = strstr(mounts, arena_printf(f->arena, "%s ", place));
+    if (line == NULL)
+        return false;
+    const char *all = arena_printf(f->arena, "%.*s,", (int)strcspn(line, "\n"), line);
+    for (size_t i = 0; options[i] != NULL; i++)
+        if (strstr(all, arena_printf(f->arena, "%s,", options[i])) == NULL)
+            return false;
+    return true;
+}
+
+Test(exec, no_mount_has_devices_or_gives_a_user_more_where_a_task_writes)
+{
+    static const char *const places[] = {"/local", "/secrets", "/alloc", "/tmp"};
+    static const char *const own[] = {"nosuid", "nodev", NULL}, *const node[] = {"ro", "nodev",
+                                                                                 NULL};
+    const char *said = run(SH("cut -d' ' -f5,6 /proc/self/mountinfo | sed 's/ / ,/'"));
+    for (size_t i = 0; i < COUNT_OF(places); i++)
+        cr_expect(has_options(said, places[i], own), "%s: %s", places[i], said);
+    cr_expect(has_options(said, "/usr", node), "%s", said);
+    cr_expect(has_options(said, "/etc", node), "%s", said);
+}
+
+Test(exec, its_namespaces_are_its_own)
+{
+    static const char *const kinds[] = {"ipc", "mnt", "pid"};
+    const char *said = run(SH("readlink /proc/self/ns/ipc /proc/self/ns/mnt /proc/self/ns/pid"));
+    for (size_t i = 0; i < COUNT_OF(kinds); i++) {
+        char ours[64] = "";
+        cr_assert_gt(
+            readlink(arena_printf(f->arena, "/proc/self/ns/%s", kinds[i]), ours, sizeof ours - 1),
+            0);
+        cr_expect(strstr(said, kinds[i]) != NULL && strstr(said, ours) == NULL, "%s: %s", ours,
+                  said);
+    }
+}
+
+/* The first run puts a link of the node's there; what the second prints goes nowhere. */
+Test(exec, a_link_in_the_place_of_its_logs_is_not_followed)
+{
+    const char *victim = arena_printf(f->arena, "%s/victim", f->dir);
+    cr_assert(mkdir(victim, 0777) == 0 && chmod(victim, 0777) == 0);
+    Pb__Job *job =
+        job_of("batch", arena_printf(f->arena,
+                                     SH("echo printed; if [ -d /alloc/was ]; then exit 0; fi; mv "
+                                        "/alloc/logs /alloc/was; ln -s %s /alloc/logs; exit 1"),
+                                     victim));
+    restart_once(job);
+    int i = fake_place(f, job);
+    cr_assert(fake_await(f, i, COMPLETE, 30000), "%s", fake_events(f, i, "t"));
+    cr_expect_str_eq(fake_content(f, i, "alloc/was/t.stdout.0"), "printed\n");
+    cr_expect_eq(rmdir(victim), 0, "something was written there");
 }
 
 Test(exec, a_path_of_dots_leads_nowhere)
@@ -296,6 +386,43 @@ Test(exec, a_memory_hog_is_killed_and_that_is_said)
     expect_no_cgroups(i);
 }
 
+/* "": there is no such file. */
+static const char *limit_of(int i, const char *file)
+{
+    char id[ID_TEXT_SIZE], command[300], line[64] = "";
+    id_format(f->allocs[i].alloc->id.data, id);
+    snprintf(command, sizeof command,
+             "find /sys/fs/cgroup -maxdepth 4 -path '*/%s*/%s' 2>/dev/null | head -n 1 | xargs -r "
+             "cat",
+             id, file);
+    FILE *p = popen(command, "re");
+    cr_assert_not_null(p);
+    if (fgets(line, sizeof line, p) != NULL)
+        line[strcspn(line, "\n")] = '\0';
+    pclose(p);
+    return arena_strdup(f->arena, line);
+}
+
+static void expect_limit(int i, const char *file, const char *wanted)
+{
+    const char *found = limit_of(i, file);
+    cr_expect(*found == '\0' || strcmp(found, wanted) == 0, "%s: %s", file, found);
+}
+
+Test(exec, its_cgroups_hold_it_to_what_it_asked_for)
+{
+    int i = fake_place(f, job_of("service", SH("echo up; exec sleep 600")));
+    await_output(i);
+    cr_expect(*limit_of(i, "memory.limit_in_bytes") != '\0' || *limit_of(i, "memory.max") != '\0');
+    expect_limit(i, "memory.limit_in_bytes", "33554432");
+    expect_limit(i, "memory.memsw.limit_in_bytes", "33554432");
+    expect_limit(i, "cpu.shares", "100");
+    expect_limit(i, "memory.max", "33554432");
+    expect_limit(i, "memory.swap.max", "0");
+    expect_limit(i, "cpu.weight", "4");
+    expect_limit(i, "pids.max", "4096");
+}
+
 Test(exec, memory_max_lets_it_use_more)
 {
     Pb__Job *job =
@@ -324,7 +451,9 @@ Test(exec, a_fork_bomb_stays_within_its_limit_and_is_killed_whole)
                                       "[\"-c\", \"echo up; b() { while :; "
                                       "do sleep %s & done; }; b & b & b & exec sleep %s\"]}",
                                       fake_mark(), fake_mark());
-    int i = fake_place(f, job_of("service", config));
+    Pb__Job *job = job_of("service", config);
+    job->task_groups[0]->tasks[0]->resources->memory_mb = 512; /* not this is to stop it */
+    int i = fake_place(f, job);
     await_output(i);
     fake_run(f, 500);
     cr_assert_leq(fake_count_processes(fake_mark()), 41);

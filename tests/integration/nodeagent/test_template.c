@@ -1,6 +1,7 @@
 /* Templates of real tasks: rendered before the task starts, as a file and as variables. */
 #include "fake_gateway.h"
 #include <criterion/criterion.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -75,4 +76,49 @@ Test(template, a_wrong_one_fails_the_task_with_its_line)
     cr_assert(strstr(text, "template: line 2: it needs Consul, Vault") != NULL, "%s", text);
     text = fake_task(f, k, "t")->events[2]->display_message;
     cr_assert(strstr(text, "outside of the task's directories") != NULL, "%s", text);
+}
+
+static int place_with_payload(const char *file)
+{
+    static uint8_t payload[] = {'p', 'a', 'i', 'd'};
+    Pb__Job *job = fake_job(f, "batch", "raw_exec", SH("cat local/*"));
+    Pb__DispatchPayload *p = arena_alloc(f->arena, sizeof *p);
+    pb__dispatch_payload__init(p);
+    p->file = arena_strdup(f->arena, file);
+    job->task_groups[0]->tasks[0]->dispatch_payload = p;
+    job->has_payload = true;
+    job->payload = (ProtobufCBinaryData){sizeof payload, payload};
+    return fake_place(f, job);
+}
+
+Test(template, a_payload_goes_to_the_tasks_directory_and_nowhere_else)
+{
+    int i = place_with_payload("in"), k = place_with_payload("../../out");
+    cr_assert(fake_await(f, i, COMPLETE, 10000) && fake_await(f, k, FAILED, 10000));
+    cr_assert_str_eq(fake_content(f, i, "alloc/logs/t.stdout.0"), "paid");
+    const char *text = fake_task(f, k, "t")->events[2]->display_message;
+    cr_assert(strstr(text, "outside of the task's directories") != NULL, "%s", text);
+    cr_assert_neq(access(fake_path(f, k, "out"), F_OK), 0);
+}
+
+/* A task that goes before has put a link there. */
+Test(template, a_file_that_is_a_link_of_a_task_out_of_the_allocation_is_not_read)
+{
+    const char *secret = arena_printf(f->arena, "%s/secret", f->dir);
+    FILE *file = fopen(secret, "we");
+    cr_assert(file != NULL && fputs("secret", file) >= 0 && fclose(file) == 0);
+    Pb__Job *job = job_of("raw_exec", SH("cat local/out"), "{{ file \"/alloc/data/in\" }}",
+                          "local/out", false);
+    Pb__Task *before =
+        fake_add_task(f, job, "before", "raw_exec",
+                      arena_printf(f->arena, SH("ln -s %s ../alloc/data/in"), secret));
+    before->lifecycle = arena_alloc(f->arena, sizeof *before->lifecycle);
+    pb__lifecycle__init(before->lifecycle);
+    before->lifecycle->hook = arena_strdup(f->arena, "prestart");
+    int i = fake_place(f, job);
+    cr_assert(fake_await(f, i, FAILED, 10000));
+    cr_assert_neq(access(fake_path(f, i, "alloc/data/in"), F_OK), -1, "there is no link");
+    cr_assert(strstr(fake_task(f, i, "t")->events[2]->display_message, "escapes") != NULL, "%s",
+              fake_task(f, i, "t")->events[2]->display_message);
+    cr_assert_eq(remove(secret), 0);
 }

@@ -2,6 +2,7 @@
  * and again, in the very moment in between. */
 #include "nodeagent/allocdir.h"
 #include "nodeagent/diskuse.h"
+#include "nodeagent/fetch/fetch.h"
 #include "nodeagent/fs.h"
 #include "nodeagent/place.h"
 #include <criterion/criterion.h>
@@ -87,13 +88,18 @@ int unlinkat(int fd, const char *name, int flag)
     return result;
 }
 
-static bool swap_at_stat;
-int fstat(int fd, struct stat *buf)
+static int stats_left; /* then it is swapped; 0: not at all */
+int fstatat(int fd, const char *file, struct stat *buf, int flag)
 {
-    int result = fstatat(fd, "", buf, AT_EMPTY_PATH);
-    if (swap_at_stat && swapped != NULL)
+    int result = (int)syscall(SYS_newfstatat, fd, file, buf, flag);
+    if (swapped != NULL && stats_left > 0 && --stats_left == 0)
         swap();
     return result;
+}
+
+int fstat(int fd, struct stat *buf)
+{
+    return fstatat(fd, "", buf, AT_EMPTY_PATH);
 }
 
 static void expect_victim_as_it_was(void)
@@ -171,7 +177,7 @@ Test(escape, a_file_that_becomes_a_link_as_it_is_opened_is_read_itself)
     strcat(victim, "/secret");
     put(at("web/local/f"), "ours");
     swapped = at("web/local/f");
-    swap_at_stat = true;
+    stats_left = 1;
     cr_assert_eq(fs_open(allocdir_path(a, dir, id), "web/local/f", &fd, &why), OK, "%s", why.text);
     cr_assert_null(swapped, "nothing was swapped");
     cr_assert_eq(read(fd, text, 4), 4);
@@ -212,16 +218,33 @@ Test(escape, what_is_mounted_in_a_directory_is_not_removed)
 Test(escape, a_link_in_the_place_of_a_file_that_is_being_made_is_not_written_to)
 {
     struct reason why;
-    put(arena_printf(a, "%s/kept", victim), "kept");
+    put(arena_printf(a, "%s/kept", victim), "");
     strcat(victim, "/kept");
     put(at("web/local/.norn-new"), "");
     swapped = at("web/local/.norn-new");
     place_write(allocdir_path(a, dir, id), "web/local/f", "new", 3, 0644, geteuid(), getegid(),
                 &why);
     struct stat st;
-    cr_expect(stat(victim, &st) == 0 && st.st_size == 4, "it was written over");
+    cr_expect(stat(victim, &st) == 0 && st.st_size == 0, "it was written to");
     cr_assert_eq(unlink(victim), 0);
     *strrchr(victim, '/') = '\0';
+}
+
+Test(escape, a_directory_that_becomes_a_link_as_another_is_merged_into_it_leads_nowhere)
+{
+    struct reason why;
+    cr_assert(mkdir(at("web/from"), 0755) == 0 && mkdir(at("web/from/d"), 0755) == 0);
+    put(at("web/from/d/evil"), "evil");
+    cr_assert_eq(mkdir(at("web/local/d"), 0755), 0);
+    int from = open(at("web/from"), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int to = open(at("web/local"), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    swapped = at("web/local/d");
+    stats_left = 2; /* of the one, then of the other */
+    cr_expect_eq(merge(from, to, false, &why), ERR_IO);
+    cr_assert_null(swapped, "nothing was swapped");
+    cr_expect_neq(unlink(arena_printf(a, "%s/evil", victim)), 0, "it was put there");
+    close(from);
+    close(to);
 }
 
 Test(escape, only_its_user_may_look_at_a_tasks_secrets)
