@@ -26,17 +26,18 @@
 #define LARGE        (96u << 10) /* smaller ones fit into any socket's buffer */
 #define LARGE_BUFFER (8 << 20)
 
-#define IPC_HEADER 9
-#define TCP_HEADER 8
-#define MOST_FDS   (1 << 20)
-#define HOLD_MS    50
+#define MOST_FDS (1 << 20)
 
-static size_t length(const struct msghdr *message)
+#define STEP_NS    100000
+#define HOLD_STEPS 500
+#define CALM_STEPS 20 /* what TLS has read ahead is on its way meanwhile, and counted by nobody */
+
+static size_t total(const struct iovec *iovec, size_t count)
 {
-    size_t total = 0;
-    for (size_t i = 0; i < message->msg_iovlen; i++)
-        total += message->msg_iov[i].iov_len;
-    return total;
+    size_t sum = 0;
+    for (size_t i = 0; i < count; i++)
+        sum += iovec[i].iov_len;
+    return sum;
 }
 
 static void enlarge_buffer(int fd)
@@ -51,7 +52,7 @@ static void enlarge_buffer(int fd)
 
 ssize_t sendmsg(int fd, const struct msghdr *message, int flags)
 {
-    if (length(message) > LARGE)
+    if (total(message->msg_iov, message->msg_iovlen) > LARGE)
         enlarge_buffer(fd);
     ssize_t sent = syscall(SYS_sendmsg, fd, message, flags);
     if (sent < 0 && errno == EPIPE)
@@ -62,7 +63,7 @@ ssize_t sendmsg(int fd, const struct msghdr *message, int flags)
 /* ---- messages half read */
 
 static atomic_int holders;
-static atomic_int half_read; /* how many, with headers that are being read */
+static atomic_int half_read; /* how many, with what is being read */
 static atomic_bool is_half_read[MOST_FDS];
 
 static bool forget_half(int fd)
@@ -73,27 +74,23 @@ static bool forget_half(int fd)
     return was;
 }
 
-/* A header read in part, which would be a wonder, is taken for the rest of a message. */
-static ssize_t read_header(int fd, const struct iovec *iov, int count)
+/* What was read is a header, or, by TLS, what nobody has looked at yet; unless it was all the rest
+ * of a message: nng reads a header, and then as much as that says. */
+ssize_t readv(int fd, const struct iovec *iovec, int count)
 {
+    bool rest = forget_half(fd);
+    size_t room = total(iovec, (size_t)count);
     ssize_t got = -1;
     atomic_fetch_add(&half_read, 1);
     if (atomic_load(&holders) > 0)
         errno = EAGAIN;
     else
-        got = syscall(SYS_readv, fd, iov, count);
-    if (got == (ssize_t)iov->iov_len)
-        atomic_store(&is_half_read[fd], true);
-    else
+        got = syscall(SYS_readv, fd, iovec, count);
+    if (got <= 0 || (rest && (size_t)got == room) || fd >= MOST_FDS)
         atomic_fetch_sub(&half_read, 1);
+    else
+        atomic_store(&is_half_read[fd], true);
     return got;
-}
-
-ssize_t readv(int fd, const struct iovec *iovec, int count)
-{
-    bool begins = !forget_half(fd) && fd >= 0 && fd < MOST_FDS && count == 1 &&
-                  (iovec->iov_len == IPC_HEADER || iovec->iov_len == TCP_HEADER);
-    return begins ? read_header(fd, iovec, count) : syscall(SYS_readv, fd, iovec, count);
 }
 
 int shutdown(int fd, int how)
@@ -102,12 +99,20 @@ int shutdown(int fd, int how)
     return (int)syscall(SYS_shutdown, fd, how);
 }
 
+void syscalls_half_read(int by)
+{
+    atomic_fetch_add(&half_read, by);
+}
+
 void syscalls_hold(void)
 {
-    const struct timespec nap = {.tv_nsec = 100000};
+    const struct timespec nap = {.tv_nsec = STEP_NS};
+    int calm = 0;
     atomic_fetch_add(&holders, 1);
-    for (int i = 0; i < HOLD_MS * 10 && atomic_load(&half_read) > 0; i++)
+    for (int i = 0; i < HOLD_STEPS && calm < CALM_STEPS; i++) {
         nanosleep(&nap, NULL);
+        calm = atomic_load(&half_read) > 0 ? 0 : calm + 1;
+    }
 }
 
 void syscalls_go_on(void)

@@ -1,4 +1,5 @@
 #include "base/clock.h"
+#include "net/syscalls.h"
 #include "net/tls_internal.h"
 #include "net/tls_module.h"
 #include <arpa/inet.h>
@@ -211,6 +212,7 @@ static const struct tls_hooks hooks = {
     .listens = end_listens,
     .failed = end_failed,
     .succeeded = end_succeeded,
+    .half_read = syscalls_half_read,
 };
 
 /* ---- opening */

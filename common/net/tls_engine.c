@@ -28,6 +28,7 @@ struct nng_tls_engine_conn {
     struct tls_name own, peer;
     bool known; /* peer is set, and taken */
     bool heard; /* something came after the handshake */
+    bool given; /* nng has what was read last, and has not asked for more */
     char why[WHY_SIZE];
 };
 
@@ -158,8 +159,16 @@ static void conn_fini(nng_tls_engine_conn *c)
     hooks->drop(c->end);
 }
 
+static void note_given(nng_tls_engine_conn *c, bool given)
+{
+    if (c->given != given)
+        hooks->half_read(given ? 1 : -1);
+    c->given = given;
+}
+
 static void conn_close(nng_tls_engine_conn *c)
 {
+    note_given(c, false);
     if (c->ssl != NULL)
         SSL_shutdown(c->ssl);
     ERR_clear_error();
@@ -217,6 +226,7 @@ static int conn_handshake(nng_tls_engine_conn *c)
 
 static int conn_recv(nng_tls_engine_conn *c, uint8_t *data, size_t *len)
 {
+    note_given(c, false);
     ERR_clear_error();
     int result = SSL_read(c->ssl, data, *len < INT32_MAX ? (int)*len : INT32_MAX);
     if (result <= 0)
@@ -225,6 +235,7 @@ static int conn_recv(nng_tls_engine_conn *c, uint8_t *data, size_t *len)
         hooks->succeeded(c->end);
     c->heard = true;
     *len = (size_t)result;
+    note_given(c, true);
     return 0;
 }
 

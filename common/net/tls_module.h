@@ -23,6 +23,7 @@ struct tls_hooks {
     /* Tells of a handshake that failed. quiet: only a dialer's caller is told, if it asks. */
     void (*failed)(struct tls_end *e, const nng_sockaddr *peer, const char *why, bool quiet);
     void (*succeeded)(struct tls_end *e);
+    void (*half_read)(int by); /* syscalls.h */
 };
 
 struct tls_module {
@@ -37,7 +38,7 @@ struct tls_module {
     /* Who is at the other end; false: nobody we know. In a callback of nng's for a pipe, too. */
     bool (*pipe_name)(nng_pipe pipe, struct tls_name *out);
 };
-#define TLS_MODULE_VERSION 1
+#define TLS_MODULE_VERSION 2
 
 /* The module's one symbol. Weak here: absent unless it was linked in. */
 extern const struct tls_module norn_tls_module;

@@ -229,7 +229,7 @@ Test(net, a_client_may_go_while_its_answer_arrives, .timeout = 60)
     struct bed *b = bed_new();
     struct reason why;
     b->stop_at_echo = true;
-    for (int i = 0; i < 500; i++) {
+    for (int i = 0; i < 200; i++) {
         bed_call(b, ECHO, "its answer comes too late", 9000, true);
         loop_run(b->l);
         client_close(b->client);

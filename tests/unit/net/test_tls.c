@@ -149,6 +149,21 @@ Test(tls, new_certificates_are_taken_while_requests_go_on, .timeout = 60)
     tls_bed_free(b);
 }
 
+/* As without TLS: see test_net.c. */
+Test(tls, a_client_may_go_while_its_answer_arrives, .timeout = 60)
+{
+    struct tls_bed *b = tls_bed_new();
+    bed_serve(b, &(struct server_options){0});
+    bed_dial(b, "client.eu.norn", PEER_SERVER);
+    b->stop_at_request = true;
+    for (int i = 0; i < 80; i++) {
+        bed_call(b, ECHO, PB__SERVICE__NAME__SELF, 10000);
+        loop_run(b->l);
+        bed_redial(b, PEER_SERVER);
+    }
+    tls_bed_free(b);
+}
+
 /* The other CA's, and the client's with it: only those who have new ones can talk then. */
 Test(tls, a_reload_is_for_connections_to_come)
 {

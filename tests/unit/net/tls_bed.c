@@ -133,6 +133,8 @@ static void on_echo(void *self, struct request *req)
     snprintf(b->peer_region, sizeof(b->peer_region), "%s", request_peer_region(req));
     b->peer_kind = request_peer_kind(req);
     request_reply(req, request_body(req), 42);
+    if (b->stop_at_request)
+        loop_stop(b->l);
 }
 
 static void on_relayed(void *self, struct request *req)

@@ -20,6 +20,7 @@ struct tls_bed {
     struct server *server;
     struct client *client;
     struct timer deadline;
+    bool stop_at_request;
     /* what came */
     unsigned reports, answers, wanted_answers, wanted_reports, relayed;
     char report[700];
