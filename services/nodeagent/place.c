@@ -95,7 +95,7 @@ static bool write_all(int fd, const char *data, size_t len)
 static bool fill(int fd, const void *data, size_t len, mode_t mode, uid_t uid, gid_t gid)
 {
     return write_all(fd, data, len) && (geteuid() != 0 || fchown(fd, uid, gid) == 0) &&
-           fchmod(fd, mode & 07777) == 0;
+           fchmod(fd, mode & 0777) == 0;
 }
 
 enum err place_write(const char *alloc_dir, const char *place, const void *data, size_t len,

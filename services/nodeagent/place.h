@@ -14,7 +14,7 @@
 char *place_of(struct arena *a, const char *alloc_dir, const char *task, const char *path);
 
 /* Writes the file as a whole, making the directories that lead to it; both belong to the user. No
- * symlink is followed. */
+ * symlink is followed. Of mode only the permissions count. */
 enum err place_write(const char *alloc_dir, const char *place, const void *data, size_t len,
                      mode_t mode, uid_t uid, gid_t gid, struct reason *why);
 

@@ -196,6 +196,9 @@ Test(template, a_symlink_of_the_task_leads_no_file_out)
                  why.text);
     snprintf(path, sizeof path, "%s/web/a/b", dir);
     cr_assert(stat(path, &st) == 0 && (st.st_mode & 0777) == 0640 && st.st_size == 1);
+    /* nobody becomes another by it: whoever is on the node could run it */
+    cr_assert_eq(place_write(dir, "web/a/b", "x", 1, 07755, geteuid(), getegid(), &why), OK);
+    cr_assert(stat(path, &st) == 0 && (st.st_mode & 07777) == 0755, "%o", st.st_mode);
     /* a directory on the way */
     snprintf(path, sizeof path, "%s/web/out", dir);
     cr_assert_eq(symlink("../outside", path), 0);
