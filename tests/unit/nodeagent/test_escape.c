@@ -4,11 +4,14 @@
 #include "nodeagent/diskuse.h"
 #include "nodeagent/fetch/fetch.h"
 #include "nodeagent/fs.h"
+#include "nodeagent/logfiles.h"
 #include "nodeagent/place.h"
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <sched.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -268,4 +271,70 @@ Test(escape, what_a_link_leads_to_counts_for_nobody)
     cr_assert_eq(diskuse_measure(root, 1u << 30, &after, &why), OK);
     cr_expect_lt(after, before + (1 << 20));
     cr_assert_eq(unlink(large), 0);
+}
+
+static atomic_bool racing;
+static void *swap_all_the_time(void *owner)
+{
+    const char *const *names = owner;
+    while (racing)
+        renameat2(AT_FDCWD, names[0], AT_FDCWD, names[1], RENAME_EXCHANGE);
+    return NULL;
+}
+
+static bool is_secret(int fd)
+{
+    char text[8] = "";
+    bool found = read(fd, text, 6) == 6 && strcmp(text, "secret") == 0;
+    close(fd);
+    return found;
+}
+
+/* "alloc/logs", which is a directory, or a link to the victim: whether anything of that is told. */
+static bool is_led_out(struct arena *own, const char *root, int *good)
+{
+    Pb__FileInfo **files, *info;
+    struct logfiles l;
+    char text[8] = "";
+    size_t count = 0, got = 0;
+    int fd;
+    bool out = fs_stat(own, root, "alloc/logs/only", &info, NULL) == OK;
+    if (fs_list(own, root, "alloc/logs", &files, &count, NULL) == OK)
+        for (size_t i = 0; i < count; i++)
+            out |= strcmp(files[i]->name, "only") == 0;
+    if (fs_open(root, "alloc/logs/web.stdout.0", &fd, NULL) == OK) {
+        out |= is_secret(fd);
+        ++*good;
+    }
+    if (logfiles_open(&l, root, "web", "stdout", 0, false, NULL) == OK &&
+        logfiles_read(&l, text, 6, &got, NULL) == OK)
+        out |= strcmp(text, "secret") == 0;
+    logfiles_close(&l);
+    return out;
+}
+
+Test(escape, a_directory_that_is_swapped_for_a_link_all_the_time_shows_nothing_of_the_node)
+{
+    const char *const names[] = {at("alloc/logs"), at("alloc/link")};
+    const char *root = allocdir_path(a, dir, id);
+    pthread_t thread;
+    int good = 0;
+    put(at("alloc/logs/web.stdout.0"), "ours");
+    put(arena_printf(a, "%s/web.stdout.0", victim), "secret");
+    put(arena_printf(a, "%s/only", victim), "secret");
+    cr_assert_eq(symlink(victim, names[1]), 0);
+    racing = true;
+    cr_assert_eq(pthread_create(&thread, NULL, swap_all_the_time, (void *)(uintptr_t)names), 0);
+    bool out = false;
+    for (int i = 0; i < 3000 && !out; i++) {
+        struct arena *own = arena_new(16 << 20);
+        out = is_led_out(own, root, &good);
+        arena_free(own);
+    }
+    racing = false;
+    pthread_join(thread, NULL);
+    cr_expect_not(out, "something of the other directory was told");
+    cr_expect_gt(good, 0);
+    cr_assert_eq(unlink(arena_printf(a, "%s/web.stdout.0", victim)), 0);
+    cr_assert_eq(unlink(arena_printf(a, "%s/only", victim)), 0);
 }
