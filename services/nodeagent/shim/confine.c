@@ -1,5 +1,6 @@
 #include "confine.h"
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/audit.h>
 #include <linux/capability.h>
 #include <linux/filter.h>
@@ -10,15 +11,16 @@
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* What containers get by custom, less what makes devices. */
+/* What containers get by custom, less what makes devices, and what makes files that give whoever
+ * runs them more: they lie on the node. */
 #define CAP(name) (1ull << CAP_##name)
 #define KEPT                                                                                       \
     (CAP(CHOWN) | CAP(DAC_OVERRIDE) | CAP(FSETID) | CAP(FOWNER) | CAP(SETGID) | CAP(SETUID) |      \
-     CAP(SETPCAP) | CAP(NET_BIND_SERVICE) | CAP(SYS_CHROOT) | CAP(KILL) | CAP(SETFCAP) |           \
-     CAP(AUDIT_WRITE))
+     CAP(SETPCAP) | CAP(NET_BIND_SERVICE) | CAP(SYS_CHROOT) | CAP(KILL) | CAP(AUDIT_WRITE))
 
 bool confine_ulimits(const struct shim_spec *h)
 {
@@ -126,10 +128,46 @@ static const int refused[] = {
 #define RETURN(what)          BPF_STMT(BPF_RET | BPF_K, (what))
 #define REFUSE(error)         RETURN(SECCOMP_RET_ERRNO | (error))
 
+/* A task's own mounts ignore set-user-id bits, the node's do not: there its files would make others
+ * its user. By which call a file may get them, in which arguments; flags: only if it makes one. */
+static const struct {
+    int call, mode, flags;
+} modes[] = {
+#if defined(__x86_64__)
+    {SYS_chmod, 1, -1},  {SYS_creat, 1, -1},    {SYS_mknod, 1, -1},           {SYS_open, 2, 1},
+#endif
+    {SYS_fchmod, 1, -1}, {SYS_fchmodat, 2, -1}, {452 /* fchmodat2 */, 2, -1}, {SYS_mknodat, 2, -1},
+    {SYS_openat, 3, 2},
+};
+#define MAKES_A_FILE (O_CREAT | (O_TMPFILE & ~O_DIRECTORY))
+
+static size_t check_modes(struct sock_filter *program)
+{
+    size_t n = 0;
+    const unsigned never = geteuid() == 0 ? S_ISUID | S_ISGID : S_ISUID;
+    for (size_t i = 0; i < sizeof modes / sizeof modes[0]; i++) {
+        const bool flags = modes[i].flags >= 0;
+        program[n++] = (struct sock_filter)EQUAL((unsigned)modes[i].call, 0, flags ? 6 : 4);
+        if (flags) {
+            program[n++] = (struct sock_filter)LOAD(FIELD(args[modes[i].flags]));
+            program[n++] =
+                (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, MAKES_A_FILE, 0, 3);
+        }
+        program[n++] = (struct sock_filter)LOAD(FIELD(args[modes[i].mode]));
+        program[n++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, never, 0, 1);
+        program[n++] = (struct sock_filter)REFUSE(EPERM);
+        program[n++] = (struct sock_filter)RETURN(SECCOMP_RET_ALLOW);
+    }
+    return n;
+}
+
 static bool filter_calls(void)
 {
-    enum { COUNT = sizeof refused / sizeof refused[0] };
-    static struct sock_filter program[COUNT + 24];
+    enum {
+        COUNT = sizeof refused / sizeof refused[0],
+        MODES = 7 * sizeof modes / sizeof modes[0],
+    };
+    static struct sock_filter program[COUNT + MODES + 26];
     const struct sock_filter head[] = {
         LOAD(FIELD(arch)),
         EQUAL(OUR_ARCH, 1, 0),
@@ -139,6 +177,8 @@ static bool filter_calls(void)
         REFUSE(ENOSYS),
         EQUAL(SYS_clone3, 0, 1),
         REFUSE(ENOSYS), /* its flags lie where no filter sees them; libc then calls clone */
+        EQUAL(SYS_openat2, 0, 1),
+        REFUSE(ENOSYS), /* likewise its mode */
         EQUAL(SYS_clone, 0, 4),
         LOAD(FIELD(args[0])),
         BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, NEW_NAMESPACES, 0, 1),
@@ -153,6 +193,7 @@ static bool filter_calls(void)
     size_t n = 0;
     for (size_t i = 0; i < sizeof head / sizeof head[0]; i++)
         program[n++] = head[i];
+    n += check_modes(program + n);
     for (size_t i = 0; i < COUNT; i++)
         program[n++] = (struct sock_filter)EQUAL((unsigned)refused[i], (uint8_t)(COUNT - i), 0);
     program[n++] = (struct sock_filter)RETURN(SECCOMP_RET_ALLOW);

@@ -5,6 +5,7 @@
 #include "wire/grant.h"
 #include <criterion/criterion.h>
 #include <dirent.h>
+#include <grp.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -105,6 +106,17 @@ Test(exec, a_task_is_nobody_and_may_gain_nothing)
                               "/proc/self/status"));
     cr_assert_str_eq(said, "65534\n65534\nCapPrm:\t0000000000000000\nCapEff:\t0000000000000000\n"
                            "NoNewPrivs:\t1\nSeccomp:\t2\n");
+}
+
+Test(exec, a_task_has_none_of_the_agents_groups)
+{
+    const gid_t groups[] = {4242, 4243};
+    if (geteuid() != 0)
+        cr_skip("only root has a choice of groups");
+    fake_kill_agent(f, SIGTERM);
+    cr_assert_eq(setgroups(COUNT_OF(groups), groups), 0);
+    fake_start_agent(f);
+    cr_assert_str_eq(run(SH("id -G")), "65534\n");
 }
 
 Test(exec, a_task_sees_only_its_own_processes_and_directories)
@@ -239,17 +251,18 @@ Test(exec, root_in_a_task_is_refused_the_nodes_insides)
                SH("id -u; mount -t tmpfs x /tmp && echo mounted; unshare -m true && echo unshared;"
                   "unshare -U true && echo user; echo 1 > /proc/sysrq-trigger && echo sysrq; "
                   "echo x > /proc/sys/kernel/hostname && echo host; echo x > /usr/x && echo usr; "
-                  "mknod /tmp/d b 8 0 && echo device; head -c 1 /proc/kcore | wc -c; chroot / "
+                  "mknod /tmp/d b 8 0 && echo device; head -c 1 /proc/kcore | wc -c; head -c 1 "
+                  "/proc/timer_list | wc -c; chroot / "
                   "ls /root; mount -o remount,rw /usr && echo remounted; echo done"));
-    job->task_groups[0]->tasks[0]->user = (char[]){"root"};
+    job->task_groups[0]->tasks[0]->user = arena_strdup(f->arena, "root");
     int i = fake_place(f, job);
     cr_assert(fake_await(f, i, COMPLETE, 15000), "%s", errors(i));
-    cr_assert_str_eq(output(i), "0\n0\ndone\n");
+    cr_assert_str_eq(output(i), "0\n0\n0\ndone\n");
 }
 
-/* chown, dac_override, fowner, fsetid, kill, setgid, setuid, setpcap, net_bind_service, sys_chroot,
- * audit_write and setfcap. */
-#define CAPABILITIES_MOST 0xa00405fbul
+/* chown, dac_override, fowner, fsetid, kill, setgid, setuid, setpcap, net_bind_service, sys_chroot
+ * and audit_write. */
+#define CAPABILITIES_MOST 0x200405fbul
 
 Test(exec, nobody_can_be_given_more_than_a_few_capabilities)
 {
@@ -267,13 +280,15 @@ Test(exec, nobody_can_be_given_more_than_a_few_capabilities)
 
 Test(exec, root_in_a_task_writes_in_its_own_directories_only)
 {
-    Pb__Job *job = job_of("batch", SH("echo x >/x && echo root; echo x >/dev/x && echo dev; "
-                                      "echo x >/etc/x && echo etc; echo x >/local/x && echo own"));
-    job->task_groups[0]->tasks[0]->user = (char[]){"root"};
+    Pb__Job *job =
+        job_of("batch", SH("echo x >/x && echo root; echo x >/dev/x && echo dev; "
+                           "echo x >/etc/x && echo etc; echo x >/local/x && chmod 755 "
+                           "/local/x && echo own; chmod 4755 /local/x && echo suid; true"));
+    job->task_groups[0]->tasks[0]->user = arena_strdup(f->arena, "root");
     int i = fake_place(f, job);
     cr_assert(fake_await(f, i, COMPLETE, 15000), "%s", errors(i));
     cr_expect(strstr(output(i), "root") == NULL && strstr(output(i), "etc") == NULL &&
-                  strstr(output(i), "own\n") != NULL,
+                  strstr(output(i), "own\n") != NULL && strstr(output(i), "suid") == NULL,
               "%s", output(i));
 }
 
@@ -484,7 +499,7 @@ Test(exec, signals_reach_the_task_and_not_the_init_beside_it)
     Pb__Job *job = job_of("service", SH("trap 'echo bye; exit 0' TERM; echo up; while :; do sleep "
                                         "0.05; done"));
     Pb__Task *t = job->task_groups[0]->tasks[0];
-    t->kill_signal = (char[]){"SIGTERM"};
+    t->kill_signal = arena_strdup(f->arena, "SIGTERM");
     t->kill_timeout_ns = 20000000000;
     int i = fake_place(f, job);
     await_output(i);

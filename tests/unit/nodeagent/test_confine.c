@@ -2,12 +2,15 @@
 #include "nodeagent/shim/confine.h"
 #include <criterion/criterion.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/capability.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdbool.h>
+#include <stdlib.h>
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -120,6 +123,71 @@ Test(confine, calls_by_the_names_of_x32_are_unknown)
 }
 #endif
 
+static long change_mode(void)
+{
+    return chmod("file", 04755);
+}
+static long change_mode_of_open_one(void)
+{
+    int fd = open("file", O_RDONLY | O_CLOEXEC);
+    return fd < 0 ? 0 : fchmod(fd, 04755);
+}
+static long change_mode_in_directory(void)
+{
+    return fchmodat(AT_FDCWD, "file", 04755, 0);
+}
+static long change_mode_of_no_link(void)
+{
+    return syscall(452, AT_FDCWD, "file", 04755, 0);
+}
+static long give_group(void)
+{
+    return chmod("file", 02755);
+}
+static long make_with_mode(void)
+{
+    return open("new", O_WRONLY | O_CREAT | O_CLOEXEC, 04755) < 0 ? -1 : 0;
+}
+static long make_without_name(void)
+{
+    return open(".", O_WRONLY | O_TMPFILE | O_CLOEXEC, 04755) < 0 ? -1 : 0;
+}
+static long make_node_with_mode(void)
+{
+    return mknod("node", S_IFREG | 04755, 0);
+}
+static long open_by_a_structure(void)
+{
+    return syscall(SYS_openat2, AT_FDCWD, "file", NULL, 0);
+}
+static long change_and_make_as_all_do(void)
+{
+    int made = open("new", O_RDWR | O_CREAT | O_CLOEXEC, 0755);
+    /* without a new file the mode is whatever was in the register */
+    int opened = (int)syscall(SYS_openat, AT_FDCWD, "new", O_RDONLY, 04755);
+    return made >= 0 && opened >= 0 && fchmod(made, 0700) == 0 && chmod("new", 01755) == 0 ? 0 : -1;
+}
+
+Test(confine, no_file_is_made_that_makes_others_its_user)
+{
+    char dir[] = "/tmp/norn-confine-XXXXXX";
+    static long (*const calls[])(void) = {
+        change_mode,    change_mode_of_open_one, change_mode_in_directory,
+        make_with_mode, make_without_name,       make_node_with_mode,
+    };
+    cr_assert(mkdtemp(dir) != NULL && chdir(dir) == 0);
+    cr_assert_eq(close(open("file", O_WRONLY | O_CREAT | O_CLOEXEC, 0700)), 0);
+    for (size_t i = 0; i < sizeof calls / sizeof calls[0]; i++)
+        cr_expect_eq(in_a_task(calls[i]), EPERM, "%zu", i);
+    cr_expect_eq(in_a_task(change_mode_of_no_link), EPERM);
+    cr_expect_eq(in_a_task(open_by_a_structure), ENOSYS);
+    cr_expect_eq(in_a_task(give_group), geteuid() == 0 ? EPERM : 0);
+    cr_expect_eq(in_a_task(change_and_make_as_all_do), 0);
+    unlink("new");
+    unlink("node");
+    cr_assert(unlink("file") == 0 && chdir("/") == 0 && rmdir(dir) == 0);
+}
+
 static long gain_nothing_new(void)
 {
     return prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) == 1 ? 0 : -1;
@@ -131,7 +199,7 @@ static long has_more_than_its_own(void)
     struct __user_cap_data_struct data[2];
     const unsigned never = 1u << CAP_SYS_ADMIN | 1u << CAP_NET_ADMIN | 1u << CAP_SYS_PTRACE |
                            1u << CAP_SYS_MODULE | 1u << CAP_SYS_RAWIO | 1u << CAP_MKNOD |
-                           1u << CAP_DAC_READ_SEARCH;
+                           1u << CAP_DAC_READ_SEARCH | 1u << CAP_SETFCAP;
     if (syscall(SYS_capget, &header, data) != 0)
         return -1;
     errno = EPERM;
