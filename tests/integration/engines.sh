@@ -1,96 +1,9 @@
 #!/usr/bin/env bash
-# Driver docker with real engines: podman and docker, whichever is installed, each in namespaces of its own, with an image that is made
-# here. Skipped where there is no engine, or where none can be started.
+# Driver docker with real engines: what containers are told, their ports, memory, commands, and that they outlive the agent.
 # usage: engines.sh [podman|docker]...
-. "$(dirname "$0")/docker_lib.sh"
-skip() { echo "skipped: $*"; exit 77; }
-[ "$(id -u)" = 0 ] || skip 'engines are started by root'
-command -v busybox >/dev/null || skip 'there is no busybox to make an image of'
-unshare --net --mount true 2>/dev/null || skip 'no namespaces can be made'
-engines=()
-for name in "${@:-podman docker}"; do
-  for program in $name; do if command -v "${program/%docker/dockerd}" >/dev/null; then engines+=("$program"); fi; done
-done
-[ ${#engines[@]} -gt 0 ] || skip 'neither podman nor docker is installed'
-
-# image FILE NAME: an archive as `docker save` makes it
-image() {
-  local root=$WORK/image/root parts=$WORK/image/parts program sum
-  rm -rf "$WORK/image"
-  mkdir -p "$parts" "$root"/{bin,dev,etc,proc,sys,tmp}
-  cp "$(command -v busybox)" "$root/bin/busybox"
-  for program in sh cat grep head id ls nc ps pwd sleep tail touch wc; do ln -s busybox "$root/bin/$program"; done
-  printf '%s\n' 'root:x:0:0::/:/bin/sh' 'web:x:1234:1234::/:/bin/sh' >"$root/etc/passwd"
-  tar -C "$root" --owner 0 --group 0 -cf "$parts/layer.tar" .
-  sum=$(sha256sum <"$parts/layer.tar" | cut -d' ' -f1)
-  jq -n --arg sum "sha256:$sum" '{architecture: "amd64", os: "linux", rootfs: {type: "layers", diff_ids: [$sum]},
-    config: {Env: ["PATH=/bin", "FROM=image"], Cmd: ["sh", "-c", "echo the image speaks from $(pwd)"], WorkingDir: "/tmp"}}' >"$parts/config.json"
-  jq -n --arg name "$2" '[{Config: "config.json", RepoTags: [$name], Layers: ["layer.tar"]}]' >"$parts/manifest.json"
-  tar -C "$parts" -cf "$1" config.json manifest.json layer.tar
-}
-image "$WORK/box.tar" localhost/norn/box:1
+. "$(dirname "$0")/engines_lib.sh"
 image "$WORK/loaded.tar" localhost/norn/loaded:1
-chmod 755 "$WORK" && chmod 644 "$WORK/loaded.tar"
-
-# What is not started through a shell of its own would not be in the namespaces. Limits are of this shell: not all may be raised.
-start_podman() {
-  cat >"$home/containers.conf" <<END
-[containers]
-default_ulimits = ["nofile=$(ulimit -Hn):$(ulimit -Hn)", "nproc=1024:1024"]
-[network]
-network_config_dir = "$home/networks"
-END
-  CONTAINERS_CONF=$home/containers.conf unshare --net --mount sh -c 'ip link set lo up; cd "$0"; exec "$@"' "$home" podman --root "$home/root" --runroot "$home/run" \
-    --tmpdir "$home/tmp" --cgroup-manager cgroupfs --events-backend file ${runtime:+--runtime "$runtime"} system service --time 0 "unix://$engine" >"$home/log" 2>&1 &
-}
-start_docker() {
-  echo '{}' >"$home/daemon.json"
-  unshare --net --mount sh -c 'ip link set lo up; cd "$0"; ulimit -n "$(ulimit -Hn)"; exec "$@"' "$home" dockerd --data-root "$home/root" --exec-root "$home/run" \
-    --pidfile "$home/pid" --config-file "$home/daemon.json" --host "unix://$engine" >"$home/log" 2>&1 &
-}
-ask() { curl -sf --max-time 30 --unix-socket "$engine" "http://engine/v1.40$1" "${@:2}"; }
-engine_start() {
-  home=$WORK/engine-$name engine=$WORK/$name.sock
-  mkdir -p "$home"
-  "start_$name"
-  engine_pid=$!
-  suites+=("$engine_pid")
-  local i
-  for ((i = 0; i < 600; i++)); do
-    if ask /version >/dev/null; then break; fi
-    alive "$engine_pid" || break
-    sleep 0.05
-  done
-  if ! ask /version >/dev/null; then
-    echo "skipped: $name does not start here: $(tail -n 1 "$home/log")"
-    return 1
-  fi
-  ask /images/load -X POST -H 'Content-Type: application/x-tar' --data-binary "@$WORK/box.tar" >/dev/null || fail "$name does not load the image"
-}
-# Whatever an engine leaves when it is stopped: its helpers, and the directory in the cgroups that it makes once. One that another engine
-# uses is not empty.
-clean_up_more() {
-  local mounts
-  pkill -KILL -f "$WORK/engine-" || true
-  for mounts in $(grep -l "$WORK/engine-" /proc/[0-9]*/mountinfo 2>/dev/null); do kill -KILL "${mounts//[^0-9]/}" 2>/dev/null || true; done
-  find /sys/fs/cgroup -depth -type d -regex '.*/\(docker\|libpod_parent\)\(/.*\)?' -exec rmdir {} + 2>/dev/null || true
-}
-engine_stop() {
-  kill -TERM "$engine_pid" 2>/dev/null || true
-  wait "$engine_pid" 2>/dev/null || true
-  clean_up_more
-}
-containers() { ask '/containers/json?all=1' | jq -r '.[].Names[0]'; }
-no_container() { [ -z "$(containers)" ]; }
-inside() { nsenter -t "$engine_pid" --net --mount -- "$@"; }
-
-await() { # await JOB STATUS
-  local end=$(($(date +%s) + 120))
-  until allocs_are "$1" "$2" 1; do
-    [ "$(date +%s)" -lt "$end" ] || fail "$1 is not $2: $(events "$1") $(logs -stderr "$(id_of "$1")")"
-    sleep 0.05
-  done
-}
+chmod 644 "$WORK/loaded.tar"
 
 what_it_is_told() {
   note "$name: what it is told"
@@ -135,7 +48,7 @@ ports() {
   wait_for 30 'its port answers' greets ports
   network='{"Mode": "bridge", "DynamicPorts": [{"Label": "web", "To": 8080}]}'
   run_job bridge service '{"image": "localhost/norn/box:1", "command": "sh", "args": ["-c", "trap \"exit 0\" TERM; while :; do echo hello | nc -l -p 8080 & wait; done"]}'
-  network='{}'
+  network='{"DynamicPorts": [{"Label": "web", "To": 8080}]}'
   await bridge running
   wait_for 30 'its port answers' greets bridge
   for job in ports bridge; do "$NCTL" stop -detach "$job" >/dev/null; done
@@ -169,27 +82,11 @@ while_it_runs() {
   events long | grep -q '^Terminated: Exit Code: 0' || fail "its exit code: $(events long)"
 }
 
-ran=0
-for name in "${engines[@]}"; do
-  runtime='' network='{"DynamicPorts": [{"Label": "web", "To": 8080}]}'
-  if [ "$name" = podman ] && command -v runc >/dev/null; then runtime=runc; fi # crun knows no hybrid of cgroups v1 and v2
-  engine_start || continue
-  suite_start ''
-  class=$name agent_runs=(nsenter -t "$engine_pid" --net --mount --)
-  start_agent
-  wait_for 60 'the node is ready' node_ready
-  wait_for 60 'the driver is healthy' healthy true
+everything() {
   what_it_is_told
   what_an_image_says
   memory
   ports
   while_it_runs
-  note "$name: nothing is left"
-  wait_for 60 'no container' no_container
-  kill -TERM "$agent"
-  wait "$agent" || fail "the agent exited $?"
-  suite_stop
-  engine_stop
-  ran=$((ran + 1))
-done
-[ "$ran" -gt 0 ] || exit 77
+}
+each_engine everything

@@ -17,11 +17,28 @@ static void exchange(char *text, char from, char to)
             *text = to;
 }
 
+static void name_of(const char *image, char out[256])
+{
+    snprintf(out, 256, "%s", image);
+    exchange(out, '/', '%');
+}
+
+void collect_replaced(const char *dir, const char *image, const char *old_id)
+{
+    char name[256];
+    struct stat st;
+    name_of(image, name);
+    int fd = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (fd >= 0 && fstatat(fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0)
+        collect_note(dir, old_id, true);
+    if (fd >= 0)
+        close(fd);
+}
+
 void collect_note(const char *dir, const char *image, bool brought)
 {
     char name[256];
-    snprintf(name, sizeof name, "%s", image);
-    exchange(name, '/', '%');
+    name_of(image, name);
     int fd = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0)
         return;
@@ -55,6 +72,27 @@ static enum err remove_image(const struct dock *d, const char *image, struct rea
     return engine_call(&q, NULL, why);
 }
 
+/* One without a name may have got one since: then it is somebody's. */
+static bool has_name(const struct dock *d, const char *id)
+{
+    char path[DOCK_PATH];
+    struct reason why;
+    json_t *said = NULL, *tag;
+    size_t i;
+    bool named = false;
+    dock_path(path, "/images/%s/json", id);
+    struct question q = dock_ask(d, "GET", path);
+    if (engine_call(&q, &said, &why) != OK)
+        return false;
+    json_array_foreach(json_object_get(said, "RepoTags"), i, tag)
+    {
+        const char *text = json_string_value(tag);
+        named |= text != NULL && strstr(text, "<none>") == NULL;
+    }
+    json_decref(said);
+    return named;
+}
+
 /* Where it is used, or cannot be removed, its time begins anew. */
 static bool collect_one(const struct dock *d, int dir, const char *name)
 {
@@ -64,14 +102,15 @@ static bool collect_one(const struct dock *d, int dir, const char *name)
     snprintf(image, sizeof image, "%s", name);
     exchange(image, '%', '/');
     enum err e = is_used(d, image, &used, &why);
-    if (e == OK && !used)
+    bool named = strncmp(image, "sha256:", 7) == 0 && has_name(d, image);
+    if (e == OK && !used && !named)
         e = remove_image(d, image, &why);
     if (used || (e != OK && e != ERR_NOT_FOUND)) {
         utimensat(dir, name, NULL, 0);
         return false;
     }
     unlinkat(dir, name, 0);
-    return true;
+    return !named;
 }
 
 int collect_main(const char *socket, const char *dir, const char *seconds)

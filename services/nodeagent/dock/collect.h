@@ -8,6 +8,9 @@
 
 /* It is used now; brought: and was not there before. */
 void collect_note(const char *dir, const char *image, bool brought);
+/* What had its name until now, by its id ("sha256:..."): it has none any more, and goes likewise if
+ * it was brought. */
+void collect_replaced(const char *dir, const char *image, const char *old_id);
 /* Removes those that were not used for so long, and that no container is of. Prints how many. */
 int collect_main(const char *socket, const char *dir, const char *seconds);
 

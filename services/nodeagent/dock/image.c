@@ -22,6 +22,7 @@
 
 #define LINE_MOST     65536
 #define TELL_EVERY_MS 10000
+#define ID_SIZE       80 /* "sha256:" and 64 digits */
 
 struct pull {
     const char *image;
@@ -48,12 +49,20 @@ static const char *text_of(const json_t *spec, const char *key)
     return json_string_value(json_object_get(spec, key));
 }
 
-static enum err look_for(const struct dock *d, const char *image, struct reason *why)
+/* id may be NULL; else it is "" where it is not told. */
+static enum err look_for(const struct dock *d, const char *image, char id[ID_SIZE],
+                         struct reason *why)
 {
     char path[DOCK_PATH];
+    json_t *said = NULL;
     dock_path(path, "/images/%s/json", image);
     struct question q = dock_ask(d, "GET", path);
-    return engine_call(&q, NULL, why);
+    enum err e = engine_call(&q, &said, why);
+    const char *told = json_string_value(json_object_get(said, "Id"));
+    if (id != NULL)
+        snprintf(id, ID_SIZE, "%s", told == NULL ? "" : told);
+    json_decref(said);
+    return e;
 }
 
 static enum err load(const struct dock *d, const char *image, const char *file, struct reason *why)
@@ -65,7 +74,7 @@ static enum err load(const struct dock *d, const char *image, const char *file, 
     enum err e = engine_call(&q, NULL, why);
     close(q.file);
     if (e == OK)
-        e = look_for(d, image, why);
+        e = look_for(d, image, NULL, why);
     return e == OK ? OK : reason_add(why, e, "load %s", file);
 }
 
@@ -148,13 +157,26 @@ static enum err pull(struct dock *d, const char *image, struct reason *why)
     return e == OK ? OK : reason_add(why, ERR_UNAVAILABLE, "pull %s", image);
 }
 
+/* An image that lost its name to a newer one would stay for good. */
+static void remember(const struct dock *d, const char *record, const char *image, bool there,
+                     const char before[ID_SIZE])
+{
+    char now[ID_SIZE] = "";
+    struct reason why;
+    if (strncmp(before, "sha256:", 7) == 0 && look_for(d, image, now, &why) == OK &&
+        strcmp(before, now) != 0)
+        collect_replaced(record, image, before);
+    collect_note(record, image, !there);
+}
+
 static enum err bring(struct dock *d, const char *image, struct reason *why)
 {
     const char *file = text_of(d->spec, "load"), *record = text_of(d->spec, "record");
     const char *tag = image_tag(image);
     bool newest =
         json_is_true(json_object_get(d->spec, "pull")) || tag == NULL || strcmp(tag, "latest") == 0;
-    enum err e = look_for(d, image, why);
+    char before[ID_SIZE] = "";
+    enum err e = look_for(d, image, before, why);
     bool there = e == OK;
     if (e != OK && e != ERR_NOT_FOUND)
         return e;
@@ -163,7 +185,7 @@ static enum err bring(struct dock *d, const char *image, struct reason *why)
     else if (newest || !there)
         e = pull(d, image, why);
     if (e == OK && record != NULL)
-        collect_note(record, image, !there);
+        remember(d, record, image, there, before);
     return e;
 }
 
