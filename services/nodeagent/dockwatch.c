@@ -6,10 +6,11 @@
 #include "host.h"
 #include <dirent.h>
 #include <errno.h>
-#include <signal.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/pidfd.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -22,7 +23,7 @@ struct dockwatch {
     struct worker *worker; /* NULL until it is needed */
     struct timer timer;
     struct arena *arena; /* of what the node says of it */
-    pid_t collector;     /* 0: none was started */
+    int collector;       /* a pidfd; -1: none was started */
     /* of the look under way */
     const char *socket;
     char version[64];
@@ -119,13 +120,20 @@ static bool is_empty(const char *dir)
     return empty;
 }
 
+static bool collects(const struct dockwatch *w)
+{
+    struct pollfd p = {.fd = w->collector, .events = POLLIN};
+    return w->collector >= 0 && poll(&p, 1, 0) == 0;
+}
+
 static void collect(struct dockwatch *w)
 {
     const struct nodeagent *na = w->agent;
     const char *dir = na->host.docker.images;
     char seconds[32];
+    pid_t pid;
     struct reason why;
-    if (dir == NULL || is_empty(dir) || (w->collector != 0 && kill(w->collector, 0) == 0))
+    if (dir == NULL || is_empty(dir) || collects(w))
         return;
     snprintf(seconds, sizeof seconds, "%llu",
              (unsigned long long)na->docker_gc_image_delay_ms / 1000);
@@ -135,10 +143,13 @@ static void collect(struct dockwatch *w)
                           (char *)(uintptr_t)dir,
                           seconds,
                           NULL};
-    if (helper_spawn(&w->collector, argv, -1, -1, &why) != OK) {
-        w->collector = 0;
+    if (w->collector >= 0)
+        close(w->collector);
+    w->collector = -1;
+    if (helper_spawn(&pid, argv, -1, -1, &why) == OK)
+        w->collector = pidfd_open(pid, 0); /* -1: it has ended already */
+    else
         log_warn("images_not_collected", "reason=%s", log_quote(why.text));
-    }
 }
 
 /* ---- now and then */
@@ -175,6 +186,7 @@ void dockwatch_start(struct nodeagent *na)
         return;
     struct dockwatch *w = na->dockwatch = xcalloc(1, sizeof *w);
     w->agent = na;
+    w->collector = -1;
     w->job.work = look;
     w->job.done = on_look;
     begin_look(w);
@@ -187,6 +199,8 @@ void dockwatch_end(struct nodeagent *na)
         return;
     timer_cancel(na->loop, &w->timer);
     worker_free(w->worker);
+    if (w->collector >= 0)
+        close(w->collector);
     loop_unpost(na->loop, &w->job.done_post);
     na->node->n_drivers = na->node->n_attributes = 0; /* some lie in the arena that ends */
     arena_free(w->arena);
