@@ -4,6 +4,7 @@
 . "$(dirname "$0")/docker_lib.sh"
 plain_registry=127.0.0.1:5000 # without TLS
 trusted=''                    # a file with who is trusted besides; empty: as the machine has it
+agent_options=(--docker-interval-ms 1s)
 skip() { echo "skipped: $*"; exit 77; }
 [ "$(id -u)" = 0 ] || skip 'engines are started by root'
 command -v busybox >/dev/null || skip 'there is no busybox to make an image of'
@@ -120,7 +121,7 @@ each_engine() {
     class=$name
     start_agent
     wait_for 60 'the node is ready' node_ready
-    wait_for 60 'the driver is healthy' healthy true
+    wait_for 120 'the driver is healthy' healthy true
     "$1"
     note "$name: nothing is left"
     wait_for 60 'no container' no_container

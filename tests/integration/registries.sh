@@ -74,14 +74,14 @@ of_registries() {
   fails_for wrong "pull $box:1: .*([Uu]nauthorized|authentication required|denied|invalid username)"
   run_image tagged "$box:1" older "$own"
   loading tagged || fail "how far it came is not told: $(events tagged)"
-  wait_for 60 'what was brought has gone' none_brought
+  wait_for 120 'what was brought has gone' none_brought
   run_image digested "$box@$digest" older "$own"
   run_job another batch "$(jq -n --arg image "$box@sha256:$(printf %064d 1)" --argjson own "$own" '{image: $image} + $own')"
   fails_for another "pull .*sha256:0*1: .*(not found|unknown)"
 
   note "$name: credentials of the node: a file, and a helper, over TLS"
   jq -n --arg auth "$(printf ann:sesame | base64)" --arg plain "$plain_registry" '{auths: {($plain): {auth: $auth}}, credHelpers: {"registry.test:5443": "vault"}}' >"$WORK/auth.json"
-  wait_for 60 'what was brought has gone' none_brought
+  wait_for 120 'what was brought has gone' none_brought
   run_image filed "$box:1" older
   run_image helped https://registry.test:5443/norn/box:1 newer
 
@@ -90,7 +90,7 @@ of_registries() {
   await long running
   run_image second "$box:2" newer
   only_one() { [ "$(brought | grep -v @)" = "$box:1" ]; }
-  wait_for 60 'what is not used has gone, and no more' only_one
+  wait_for 120 'what is not used has gone, and no more' only_one
   inside curl -sf -u ann:sesame -H 'Accept: application/vnd.docker.distribution.manifest.v2+json' "http://$plain_registry/v2/norn/box/manifests/2" >"$WORK/manifest.json"
   inside curl -sf -u ann:sesame -X PUT -H 'Content-Type: application/vnd.docker.distribution.manifest.v2+json' --data-binary "@$WORK/manifest.json" \
     "http://$plain_registry/v2/norn/box/manifests/1" || fail 'the registry takes no manifest'
@@ -99,7 +99,7 @@ of_registries() {
   long=$(id_of long)
   "$NCTL" stop -detach long >/dev/null
   await long complete
-  wait_for 60 'all that was brought has gone' none_brought
+  wait_for 120 'all that was brought has gone' none_brought
 
   note "$name: the agent is killed while an image comes"
   kill -STOP "$registry_pid"
@@ -114,7 +114,7 @@ of_registries() {
   wait_for 60 'it is one container' one_container
   "$NCTL" stop -detach slow >/dev/null
   await slow complete
-  wait_for 60 'its image has gone' none_brought
+  wait_for 120 'its image has gone' none_brought
   kill -TERM "${registries[@]}"
   wait "${registries[@]}" 2>/dev/null || true
 }
