@@ -29,13 +29,14 @@ enum err datadir_make(const char *path, unsigned mode, struct reason *why)
     }
 }
 
+/* But for ".", "..", the lock, and what a file system of its own begins with. */
 static bool is_empty(int dir)
 {
     DIR *d = fdopendir(openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
     bool empty = true;
     const struct dirent *e;
     while (d != NULL && (e = readdir(d)) != NULL)
-        empty &= e->d_name[0] == '.'; /* ., .. and the lock */
+        empty &= e->d_name[0] == '.' || strcmp(e->d_name, "lost+found") == 0;
     if (d != NULL)
         closedir(d);
     return empty;

@@ -54,6 +54,15 @@ Test(datadir, is_made_and_can_be_opened_again)
     cr_assert_eq(open_elsewhere("jobstore", 1, text, sizeof(text)), OK, "%s", text);
 }
 
+/* ext4 has a directory of its own in the root of each file system. */
+Test(datadir, may_be_the_root_of_a_file_system)
+{
+    char text[600], lost[200];
+    snprintf(lost, sizeof lost, "mkdir -p %s/lost+found", dir);
+    cr_assert_eq(system(lost), 0);
+    cr_assert_eq(open_elsewhere("jobstore", 1, text, sizeof(text)), OK, "%s", text);
+}
+
 Test(datadir, of_another_format_or_kind_is_refused)
 {
     char text[600];
