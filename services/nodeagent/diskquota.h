@@ -18,6 +18,12 @@ bool diskquota_is_on(const char *dir);
 enum err diskquota_begin(const char *dir, uint32_t seed, struct reason *why);
 /* Sets the limit; bytes 0: none. ERR_NOT_FOUND: dir has no project of ours, or is not there. */
 enum err diskquota_limit(const char *dir, uint64_t bytes, struct reason *why);
+/* Gives all that is below at/name, itself last, the project of `dir`: what would be counted for
+ * another allocation is counted for that of `dir`, and at/name can be renamed into it. Links,
+ * pipes, sockets and devices keep theirs, no link is followed, and what is mounted there is left
+ * out. Where it has that project already, as after a first time, or is no directory, nothing is
+ * done. An error leaves at/name and what is below as they were. Takes its time: for a worker. */
+enum err diskquota_pass(int at, const char *name, const char *dir, struct reason *why);
 /* What the project holds, by blocks, without looking at its files; errors as above. */
 enum err diskquota_used(const char *dir, uint64_t *bytes, struct reason *why);
 

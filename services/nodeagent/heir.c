@@ -15,10 +15,25 @@
 #define DEFAULT_MB 300
 #define TRIES_MOST 3
 
+/* What is to be moved gets our project first. */
+struct passing {
+    struct worker_job job;
+    struct worker *worker;
+    struct slot *slot;
+    struct arena *arena;
+    const char *from_dir, *heir_dir;
+    char **tasks;
+    size_t task_count;
+    bool over;
+    enum err result;
+    struct reason why;
+};
+
 struct slot {
     struct alloc_run *run;
     bool moved;              /* or cannot be */
     bool unwritten;          /* and the local state may not say so yet */
+    struct passing *passing; /* NULL: not begun */
     struct arrival *arrival; /* NULL: nothing is on its way */
     bool arrived;            /* or could not: why */
     int tries;               /* that were cut off on the way: an agent or a server went down */
@@ -76,19 +91,65 @@ static void tell_tasks(struct alloc_run *run, const char *text)
                        (struct task_input){.kind = TASK_IN_DISK_NOT_MOVED, .text = text});
 }
 
-static void take_over(const struct launch *l, const char *from_dir, bool replace)
+/* ---- from one directory to the other */
+
+static void work(struct worker_job *job)
 {
-    struct alloc_run *run = l->run->alloc;
-    struct reason why;
-    char **tasks = arena_array(l->arena, char *, l->group->n_tasks + 1);
+    struct passing *p = container_of(job, struct passing, job);
+    p->result = inherit_project(p->from_dir, p->heir_dir, p->tasks, p->task_count, &p->why);
+}
+
+static void on_passed(struct worker_job *job)
+{
+    struct passing *p = container_of(job, struct passing, job);
+    struct alloc_run *run = p->slot->run;
+    p->over = true;
+    alloc_run_touch(run); /* it may have been stopped meanwhile, and its end waits for this */
+    alloc_run_launch(run);
+}
+
+/* Then ready() is asked again. */
+static void pass(const struct launch *l, struct slot *s, const char *from_dir)
+{
+    struct passing *p = s->passing = xcalloc(1, sizeof *p);
+    p->job.work = work;
+    p->job.done = on_passed;
+    p->slot = s;
+    p->arena = arena_new(RUN_ARENA_CAP);
+    p->from_dir = arena_strdup(p->arena, from_dir);
+    p->heir_dir = allocdir_path(p->arena, s->run->runner->options.data_dir, s->run->id);
+    p->tasks = arena_array(p->arena, char *, l->group->n_tasks + 1);
     for (size_t i = 0; i < l->group->n_tasks; i++)
-        tasks[i] = l->group->tasks[i]->name;
-    enum err e = inherit_disk(from_dir, run->runner->options.data_dir, run->id, tasks,
-                              l->group->n_tasks, replace, &why);
-    if (e != OK)
-        tell_tasks(run, why.text);
+        p->tasks[p->task_count++] = arena_strdup(p->arena, l->group->tasks[i]->name);
+    p->worker = worker_new(s->run->runner->loop);
+    worker_submit(p->worker, &p->job);
+}
+
+/* Waits for what is under way: the tree may be large. */
+static void free_passing(struct slot *s)
+{
+    struct passing *p = s->passing;
+    if (p == NULL)
+        return;
+    worker_free(p->worker);
+    if (!p->over)
+        loop_unpost(s->run->runner->loop, &p->job.done_post);
+    arena_free(p->arena);
+    free(p);
+    s->passing = NULL;
+}
+
+static void take_over(struct slot *s, bool replace)
+{
+    struct alloc_run *run = s->run;
+    const struct passing *p = s->passing;
+    struct reason why;
+    enum err e = inherit_disk(p->from_dir, run->runner->options.data_dir, run->id, p->tasks,
+                              p->task_count, replace, &why);
+    if (e == OK)
+        log_info("disk_moved", "alloc=%s from=%s", log_id(run->id), log_quote(p->from_dir));
     else
-        log_info("disk_moved", "alloc=%s from=%s", log_id(run->id), log_quote(from_dir));
+        tell_tasks(run, p->result == OK ? why.text : p->why.text);
 }
 
 /* ---- from another node */
@@ -132,18 +193,6 @@ static bool send_for(struct launch *l, struct slot *s, const uint8_t from[16])
     return false;
 }
 
-static void receive(struct launch *l, const struct slot *s)
-{
-    struct runner *r = s->run->runner;
-    /* No task has run yet: what is there already is of an agent that was killed in the middle of
-     * this, and may be half a disk. What came now is whole. */
-    if (s->result == OK)
-        take_over(l, allocdir_moving_path(l->arena, r->options.data_dir, s->run->id), true);
-    else
-        tell_tasks(s->run, s->why.text);
-    runner_remove_moving(r, s->run->id);
-}
-
 /* ---- the step */
 
 static bool is_here(struct launch *l, const uint8_t from[16])
@@ -171,6 +220,36 @@ static enum err start_when_written(struct alloc_run *run)
     return ERR_AGAIN;
 }
 
+/* Whether it is under way now; not: there is nothing to take over, or it would be in vain. */
+static bool fetch(struct launch *l, struct slot *s, const uint8_t from[16])
+{
+    const char *data_dir = s->run->runner->options.data_dir;
+    if (s->arrived && s->result == OK) {
+        pass(l, s, allocdir_moving_path(l->arena, data_dir, s->run->id));
+        return true;
+    }
+    if (s->arrived) {
+        tell_tasks(s->run, s->why.text);
+        runner_remove_moving(s->run->runner, s->run->id);
+        return false;
+    }
+    if (is_here(l, from)) {
+        pass(l, s, allocdir_path(l->arena, data_dir, from));
+        return true;
+    }
+    return l->group->ephemeral_disk->migrate && send_for(l, s, from);
+}
+
+/* No task has run yet: what is there already is of an agent that was killed in the middle of this,
+ * and may be half a disk. What came from another node is whole, and replaces it. */
+static void settle(struct slot *s)
+{
+    take_over(s, s->arrived);
+    free_passing(s);
+    if (s->arrived)
+        runner_remove_moving(s->run->runner, s->run->id);
+}
+
 static enum err ready(struct launch *l, void **memory, struct reason *why)
 {
     struct alloc_run *run = l->run->alloc;
@@ -181,14 +260,13 @@ static enum err ready(struct launch *l, void **memory, struct reason *why)
     s->unwritten = false;
     if (s->moved)
         return OK;
-    if (s->arrival != NULL)
+    if (s->arrival != NULL || (s->passing != NULL && !s->passing->over))
         return ERR_AGAIN;
-    bool any = s->arrived || heir_finds(run->runner, l->local->alloc, l->group, from);
-    if (s->arrived)
-        receive(l, s);
-    else if (any && is_here(l, from))
-        take_over(l, allocdir_path(l->arena, run->runner->options.data_dir, from), false);
-    else if (any && l->group->ephemeral_disk->migrate && send_for(l, s, from))
+    bool any = s->passing != NULL || s->arrived ||
+               heir_finds(run->runner, l->local->alloc, l->group, from);
+    if (s->passing != NULL)
+        settle(s);
+    else if (any && fetch(l, s, from))
         return ERR_AGAIN;
     s->moved = run->dirty = true;
     s->unwritten = any;
@@ -199,7 +277,9 @@ static enum err ready(struct launch *l, void **memory, struct reason *why)
 static enum err end(struct alloc_run *run, void **memory)
 {
     struct slot *s = *memory;
-    if (s != NULL && s->arrival != NULL) {
+    if (s != NULL && s->passing != NULL && !s->passing->over)
+        return ERR_AGAIN;
+    if (s != NULL && (s->arrival != NULL || (s->passing != NULL && s->arrived))) {
         arrival_free(s->arrival);
         s->arrival = NULL;
         runner_remove_moving(run->runner, run->id);
@@ -244,8 +324,10 @@ void heir_clear(struct runner *r)
 static void free_slot(void *memory)
 {
     struct slot *s = memory;
-    if (s != NULL)
+    if (s != NULL) {
         arrival_free(s->arrival);
+        free_passing(s);
+    }
     free(s);
 }
 

@@ -1,5 +1,6 @@
 #include "inherit.h"
 #include "allocdir.h"
+#include "diskquota.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -11,6 +12,31 @@
 static int open_dir(int at, const char *name)
 {
     return openat(at, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+}
+
+static enum err pass_one(const char *from_dir, const char *heir_dir, const char *below,
+                         const char *name, struct reason *why)
+{
+    int top = open_dir(AT_FDCWD, from_dir);
+    int dir = top < 0 ? -1 : open_dir(top, below);
+    enum err e = dir < 0 ? OK : diskquota_pass(dir, name, heir_dir, why);
+    if (dir >= 0)
+        close(dir);
+    if (top >= 0)
+        close(top);
+    return e == OK ? OK : reason_add(why, e, "give %s/%s its new project", below, name);
+}
+
+enum err inherit_project(const char *from_dir, const char *heir_dir, char *const *tasks,
+                         size_t count, struct reason *why)
+{
+    struct reason other = {""};
+    enum err first = pass_one(from_dir, heir_dir, "alloc", "data", why);
+    for (size_t i = 0; i < count; i++) {
+        enum err e = pass_one(from_dir, heir_dir, tasks[i], "local", first == OK ? why : &other);
+        first = first == OK ? e : first;
+    }
+    return first;
 }
 
 static enum err move_between(int from, int to, const char *below, const char *name, bool replace,

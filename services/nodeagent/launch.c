@@ -273,12 +273,11 @@ static void find_dirs(struct launch *l)
     l->shim_dir = allocdir_shim_path(l->arena, data_dir, t->alloc->id, t->name);
 }
 
-/* Without a limit the disk is measured all the same. One that moves has none: nothing can be
- * renamed from one project into another. */
+/* Without a limit the disk is measured all the same. */
 static void limit_disk(const struct alloc_run *run)
 {
     struct reason why;
-    if (run->disk_bytes > 0 && !run->disk_moves &&
+    if (run->disk_bytes > 0 &&
         allocdir_limit(run->runner->options.data_dir, run->id, run->disk_bytes, &why) != OK)
         log_warn("disk_not_limited", "alloc=%s reason=%s", log_id(run->id), log_quote(why.text));
 }

@@ -40,7 +40,6 @@ struct alloc_run {
     struct task_run *tasks;
     struct group_member *members;      /* the same tasks, as group.h sees them */
     uint64_t disk_bytes;               /* of its ephemeral_disk; 0: not known */
-    bool disk_moves;                   /* to or from another allocation: it is sticky */
     int64_t max_run_ns, stop_delay_ns; /* deadlines.h; 0: none */
     int64_t run_until_ns, stop_at_ns;  /* 0: not known yet */
     bool overdue;                      /* and its tasks have been told */

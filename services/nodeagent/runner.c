@@ -73,10 +73,8 @@ struct alloc_run *alloc_run_new(struct runner *r, const Pb__Alloc *alloc, const 
                                                 .name = run->tasks[i].name,
                                                 .leader = run->tasks[i].leader,
                                                 .role = run->tasks[i].role};
-    if (group != NULL && group->ephemeral_disk != NULL) {
+    if (group != NULL && group->ephemeral_disk != NULL)
         run->disk_bytes = (uint64_t)group->ephemeral_disk->size_mb << 20;
-        run->disk_moves = group->ephemeral_disk->sticky;
-    }
     run->stopping = alloc->desired != PB__ALLOC__DESIRED__RUN;
     run->status = PB__ALLOC__CLIENT_STATUS__PENDING;
     deadlines_note(run, group);

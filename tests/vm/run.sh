@@ -12,7 +12,7 @@ source=$(cd "$here/../.." && pwd)
 build=$(cd "$1" && pwd)
 shift
 [ $# -gt 0 ] || set -- unit-nodeagent-diskquota test-nodeagent-exec test-nodeagent test-nodeagent-hooks test-nodeagent-network test-nodeagent-orders \
-  test-nodeagent-state test-nodeagent-disk test-nodeagent-logs exec pieces rootless
+  test-nodeagent-state test-nodeagent-disk test-nodeagent-quota test-nodeagent-logs exec pieces rootless
 for program in debootstrap qemu-system-x86_64; do
   command -v $program >/dev/null || { echo "$program is missing: apt-get install --no-install-recommends debootstrap qemu-system-x86" >&2; exit 1; }
 done
@@ -25,7 +25,7 @@ if [ ! -e "$root/.made" ]; then
   libraries=$({ ldd "$build"/bin/* "$build"/tests/integration/nodeagent/test-nodeagent 2>/dev/null || true; } | awk '/=> \//{print $3}' | sort -u |
     xargs -n 1 readlink -f | { xargs dpkg-query -S 2>/dev/null || true; } | cut -d: -f1 | sort -u | paste -sd,)
   mirror=$(awk '/^URIs/{print $2; exit}' /etc/apt/sources.list.d/debian.sources 2>/dev/null || true)
-  debootstrap --variant=minbase --include="systemd,systemd-sysv,udev,dbus,kmod,linux-image-amd64,nftables,iproute2,e2fsprogs,procps,jq,curl,python3,$libraries" \
+  debootstrap --variant=minbase --include="systemd,systemd-sysv,udev,dbus,kmod,linux-image-amd64,nftables,iproute2,e2fsprogs,xfsprogs,procps,jq,curl,python3,$libraries" \
     bookworm "$root" ${mirror:+"$mirror"} >"$vm/debootstrap.log"
   printf '9p\n9pnet_virtio\n' >>"$root/etc/modules"
   echo norn-vm >"$root/etc/hostname"

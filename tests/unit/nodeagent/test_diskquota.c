@@ -1,17 +1,13 @@
-/* The project quota of an allocation's directory, on an ext4 of the test's own in a mount namespace
- * of its own, which takes the mount and the loop device away with it. */
+/* The project quota of an allocation's directory, where a file system with such can be mounted. */
 #include "nodeagent/allocdir.h"
 #include "nodeagent/diskquota.h"
+#include "quotafs.h"
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/fs.h>
-#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
-#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -23,39 +19,29 @@ static const uint8_t one[16] = {1, [15] = 1}, other[16] = {2, [15] = 1};
 static char dir[64], data[80];
 static struct reason why;
 
-static bool run(const char *format, const char *options)
+static void shell(const char *format, const char *path)
 {
     char line[512];
-    snprintf(line, sizeof line, format, options, dir);
-    return system(line) == 0;
+    snprintf(line, sizeof line, format, path);
+    cr_assert_eq(system(line), 0, "%s", line);
 }
 
 static void end(void)
 {
-    umount2(data, MNT_DETACH);
-    run("rm -rf %s%s", "");
+    quotafs_unmount(dir);
+    shell("rm -rf %s", dir);
 }
 
 TestSuite(diskquota, .fini = end, .timeout = 60);
 
-static bool own_mounts(void)
-{
-    return unshare(CLONE_NEWNS) == 0 && mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0;
-}
-
-static void begin(const char *options)
+static void begin(const char *kind, const char *options)
 {
     snprintf(dir, sizeof dir, "/tmp/norn-diskquota-XXXXXX");
     cr_assert(mkdtemp(dir) != NULL && chmod(dir, 0755) == 0);
     snprintf(data, sizeof data, "%s/data", dir);
-    cr_assert_eq(mkdir(data, 0755), 0);
-    if (!own_mounts() ||
-        !run("PATH=$PATH:/sbin:/usr/sbin; umask 22; cd %2$s && truncate -s 64M image && "
-             "mkfs.ext4 -q -O quota,project -E quotatype=prjquota image && "
-             "mount -o loop,%1$s image data 2>why",
-             options)) {
+    if (!quotafs_mount(dir, kind, options)) {
         end(); /* not called for what is skipped */
-        cr_skip_test("skipped: no ext4 with project quotas can be mounted here");
+        cr_skip_test("skipped: no %s with project quotas can be mounted here", kind);
     }
     cr_assert_eq(allocdir_prepare(data, &why), OK, "%s", why.text);
 }
@@ -109,7 +95,7 @@ static int fill(const uint8_t alloc[16], const char *name, size_t most)
 
 Test(diskquota, a_disk_ends_at_its_size_and_no_other_with_it)
 {
-    begin("prjquota");
+    begin("ext4", "prjquota");
     make_limited(one, 4 * MEBI);
     make_limited(other, 4 * MEBI);
     cr_expect_eq(fill(one, "t/local/full", 8 * MEBI), EDQUOT);
@@ -122,7 +108,7 @@ Test(diskquota, a_disk_ends_at_its_size_and_no_other_with_it)
 /* As an agent that has been started anew does before each start of a task. */
 Test(diskquota, a_limit_that_is_set_again_takes_the_new_size)
 {
-    begin("prjquota");
+    begin("ext4", "prjquota");
     make_limited(one, 4 * MEBI);
     cr_expect_eq(fill(one, "t/local/full", 8 * MEBI), EDQUOT);
     make_limited(one, 6 * MEBI);
@@ -132,18 +118,14 @@ Test(diskquota, a_limit_that_is_set_again_takes_the_new_size)
 
 static uint32_t project_of(const uint8_t alloc[16])
 {
-    struct fsxattr attr = {0};
-    int fd = open(path_of(alloc), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    cr_assert_eq(ioctl(fd, FS_IOC_FSGETXATTR, &attr), 0);
-    close(fd);
-    return attr.fsx_projid;
+    return quotafs_project(path_of(alloc));
 }
 
 /* All look for an id from the same place on. */
 Test(diskquota, an_id_is_of_one_directory_and_free_again_once_that_has_gone)
 {
     static const uint8_t third[16] = {3, [15] = 1};
-    begin("prjquota");
+    begin("ext4", "prjquota");
     make_limited(one, 4 * MEBI);
     make_limited(other, 4 * MEBI);
     uint32_t id = project_of(one);
@@ -158,7 +140,7 @@ Test(diskquota, an_id_is_of_one_directory_and_free_again_once_that_has_gone)
 
 Test(diskquota, a_directory_made_without_stays_without)
 {
-    begin("prjquota");
+    begin("ext4", "prjquota");
     cr_assert_eq(allocdir_make(data, one, "t", NOBODY, NOBODY, &why), OK, "%s", why.text);
     make_limited(one, MEBI);
     uint64_t bytes;
@@ -168,10 +150,119 @@ Test(diskquota, a_directory_made_without_stays_without)
 
 Test(diskquota, a_file_system_that_only_counts_sets_no_limits)
 {
-    begin("defaults");
+    begin("ext4", "defaults");
     uint64_t bytes;
     cr_expect_not(diskquota_is_on(data));
     make_limited(one, MEBI);
     cr_expect_eq(diskquota_used(path_of(one), &bytes, &why), ERR_NOT_FOUND);
     cr_expect_eq(fill(one, "t/local/some", 2 * MEBI), 0);
+}
+
+/* Both have a directory, and the first has a disk in it. */
+static void make_disk(void)
+{
+    char path[256];
+    make_limited(one, 4 * MEBI);
+    make_limited(other, 4 * MEBI);
+    snprintf(path, sizeof path, "%s/t/local", path_of(one));
+    shell("cd %s && mkdir -p a/b && head -c 1000000 /dev/zero >a/big && ln a/big a/again && "
+          "echo x >a/b/small && ln -s /etc a/link && mkfifo a/pipe",
+          path);
+}
+
+static enum err pass(void)
+{
+    char path[256];
+    snprintf(path, sizeof path, "%s/t", path_of(one));
+    int at = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    enum err e = diskquota_pass(at, "local", path_of(other), &why);
+    close(at);
+    return e;
+}
+
+static const char *local_of(const uint8_t alloc[16])
+{
+    static char path[2][256];
+    static int next;
+    char *to = path[next++ % 2];
+    snprintf(to, sizeof path[0], "%s/t/local", path_of(alloc));
+    return to;
+}
+
+static void expect_passed(void)
+{
+    cr_assert_eq(pass(), OK, "%s", why.text);
+    cr_expect_eq(quotafs_strangers(local_of(one), project_of(other)), 0);
+    cr_expect_gt(used(other), 1000000);
+    cr_assert_eq(rename(local_of(one), local_of(other)), 0, "%s", strerror(errno));
+    cr_expect_eq(fill(other, "t/local/more", 8 * MEBI), EDQUOT);
+    cr_expect_leq(used(other), 4 * MEBI);
+}
+
+Test(diskquota, a_tree_that_was_passed_is_of_the_other_and_can_be_moved)
+{
+    begin("ext4", "prjquota");
+    make_disk();
+    cr_assert_neq(rename(local_of(one), local_of(other)), 0, "then it would not be needed");
+    expect_passed();
+    cr_expect_lt(used(one), 100000);
+}
+
+/* As after an agent that was killed. */
+Test(diskquota, one_of_which_a_part_was_passed_is_passed_as_a_whole)
+{
+    begin("ext4", "prjquota");
+    make_disk();
+    int at = open(local_of(one), O_PATH | O_DIRECTORY | O_CLOEXEC);
+    cr_assert_eq(diskquota_pass(at, "a", path_of(other), &why), OK, "%s", why.text);
+    close(at);
+    cr_assert_eq(quotafs_strangers(local_of(one), project_of(one)), 5);
+    expect_passed();
+}
+
+Test(diskquota, one_without_a_project_gets_one_and_one_with_loses_it)
+{
+    begin("ext4", "prjquota");
+    cr_assert_eq(allocdir_make(data, one, "t", NOBODY, NOBODY, &why), OK, "%s", why.text);
+    make_disk();
+    cr_assert_eq(project_of(one), 0);
+    expect_passed();
+    cr_assert_eq(mkdir(local_of(one), 0777), 0);
+    int at = open(path_of(other), O_PATH | O_DIRECTORY | O_CLOEXEC);
+    cr_assert_eq(diskquota_pass(at, "t", path_of(one), &why), OK, "%s", why.text);
+    close(at);
+    cr_expect_eq(quotafs_strangers(local_of(other), 0), 0);
+    cr_expect_eq(fill(other, "t/local/a/free", 8 * MEBI), 0, "what is made there has none either");
+}
+
+Test(diskquota, one_that_cannot_be_passed_keeps_what_it_had)
+{
+    begin("ext4", "prjquota");
+    make_disk();
+    shell("cd %s && chattr +i a/b/small", local_of(one));
+    cr_expect_eq(pass(), ERR_IO);
+    cr_expect_eq(quotafs_strangers(local_of(one), project_of(one)), 0);
+    shell("cd %s && chattr -i a/b/small", local_of(one));
+    expect_passed();
+}
+
+Test(diskquota, a_link_in_its_place_is_not_followed)
+{
+    begin("ext4", "prjquota");
+    make_disk();
+    shell("cd %s/.. && mv local elsewhere && ln -s elsewhere local", local_of(one));
+    cr_expect_eq(pass(), OK, "%s", why.text);
+    cr_expect_eq(quotafs_strangers(path_of(one), project_of(one)), 0);
+}
+
+Test(diskquota, xfs_does_the_same)
+{
+    begin("xfs", "prjquota");
+    make_disk();
+    cr_assert_eq(pass(), OK, "%s", why.text);
+    cr_expect_eq(quotafs_strangers(local_of(one), project_of(other)), 0);
+    cr_assert_eq(rename(local_of(one), local_of(other)), 0, "%s", strerror(errno));
+    cr_expect_eq(fill(other, "t/local/more", 8 * MEBI), ENOSPC);
+    cr_expect_leq(used(other), 4 * MEBI);
+    cr_expect_lt(used(one), 100000);
 }
