@@ -43,7 +43,8 @@ static void work(struct worker_job *job)
     for (size_t i = 0; i < w->count; i++) {
         struct measured *m = &w->all[i];
         m->result = diskquota_used(m->path, &m->bytes, NULL);
-        if (m->result != OK)
+        /* Who owns a file may take it out of its project. */
+        if (m->result != OK || m->bytes <= m->most)
             m->result = diskuse_measure(m->path, m->most, &m->bytes, &m->why);
     }
 }

@@ -200,6 +200,17 @@ Test(quota, root_is_not_told_on_ext4_and_fails_when_it_is_measured)
     cr_expect_str_eq(fake_content(f, i, "alloc/logs/t.stdout.0"), "");
 }
 
+/* As any owner of a file may. */
+Test(quota, a_file_taken_out_of_its_project_is_measured)
+{
+    begin("ext4");
+    int i = fake_place(
+        f, a_job(4, "nobody", ": >local/free; chattr -p 0 local/free; fill local/free; sleep 600"));
+    cr_assert(fake_await(f, i, FAILED, WAIT_MS), "%s", fake_events(f, i, "t"));
+    cr_expect_not_null(strstr(fake_events(f, i, "t"), "Disk Resources Exceeded"));
+    cr_expect_str_eq(fake_content(f, i, "alloc/logs/t.stdout.0"), "", "it was not told");
+}
+
 Test(quota, root_is_told_on_xfs)
 {
     begin("xfs");
