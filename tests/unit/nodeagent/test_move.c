@@ -5,10 +5,15 @@
 #include <criterion/criterion.h>
 #include <fcntl.h>
 #include <ftw.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #define MUCH (1u << 30)
@@ -204,4 +209,112 @@ Test(move, nothing_leads_out)
     const struct made good = {"web/local/x.y/..z", AE_IFREG, NULL, NULL};
     make_tar(&good, 1);
     cr_expect_eq(in_dir("new", unpack), OK, "%s", why.text);
+}
+
+/* ---- the program, beside a task that runs */
+
+static atomic_bool racing;
+static void *swap_all_the_time(void *owner)
+{
+    const char *const *names = owner;
+    while (racing)
+        renameat2(AT_FDCWD, names[0], AT_FDCWD, names[1], RENAME_EXCHANGE);
+    return NULL;
+}
+
+static const char *program(void)
+{
+    const char *bin = getenv("NORN_BIN");
+    static char path[512];
+    cr_assert_not_null(bin);
+    snprintf(path, sizeof path, "%s/taskmove", bin);
+    return path;
+}
+
+/* Only as root it may enter the directory for good. */
+Test(move, a_directory_that_is_swapped_for_a_link_all_the_time_leads_nowhere)
+{
+    const char *const names[] = {"old/web/local", "old/web/link"};
+    char line[1024], victim[128];
+    pthread_t thread;
+    if (geteuid() != 0) {
+        end(); /* nobody else does, of what is skipped */
+        cr_skip("the agent is not root");
+    }
+    snprintf(victim, sizeof victim, "%s/victim", top);
+    make_disk();
+    put("old/web/local/ours", "ours");
+    cr_assert(mkdir(victim, 0700) == 0 && symlink(victim, "old/web/link") == 0);
+    put("victim/secret", "secret");
+    snprintf(line, sizeof line, "%s pack old 2>/dev/null | tar t 2>/dev/null | grep -q secret",
+             program());
+    racing = true;
+    cr_assert_eq(pthread_create(&thread, NULL, swap_all_the_time, (void *)(uintptr_t)names), 0);
+    int led_out = 0;
+    for (int i = 0; i < 40; i++)
+        led_out += system(line) == 0;
+    racing = false;
+    pthread_join(thread, NULL);
+    cr_expect_eq(led_out, 0, "%d times", led_out);
+}
+
+static pid_t begin_to_pack(int *from)
+{
+    int ends[2];
+    const char *path = program();
+    cr_assert_eq(pipe2(ends, O_CLOEXEC), 0);
+    pid_t pid = fork();
+    if (pid == 0) {
+        dup2(ends[1], STDOUT_FILENO);
+        execl(path, "taskmove", "pack", "old", NULL);
+        _exit(127);
+    }
+    close(ends[1]);
+    *from = ends[0];
+    return pid;
+}
+
+/* True: all came; false: nothing has come for a while. */
+static bool read_all(int fd)
+{
+    char part[65536];
+    struct pollfd in = {.fd = fd, .events = POLLIN};
+    while (poll(&in, 1, 2000) > 0)
+        if (read(fd, part, sizeof part) <= 0)
+            return true;
+    return false;
+}
+
+static bool has_ended(pid_t pid)
+{
+    for (int left = 10000; left > 0; left -= 10) {
+        if (waitpid(pid, NULL, WNOHANG) == pid)
+            return true;
+        poll(NULL, 0, 10);
+    }
+    kill(pid, SIGKILL);
+    waitpid(pid, NULL, 0);
+    return false;
+}
+
+/* Not in each round is a pipe opened that was a file when it was looked at. */
+Test(move, one_that_waits_at_a_pipe_ends_with_its_reader, .timeout = 60)
+{
+    const char *const names[] = {"old/web/local/file", "old/web/pipe"};
+    pthread_t thread;
+    bool whole = true;
+    make_disk();
+    put(names[0], "ours");
+    cr_assert_eq(mkfifo(names[1], 0600), 0);
+    racing = true;
+    cr_assert_eq(pthread_create(&thread, NULL, swap_all_the_time, (void *)(uintptr_t)names), 0);
+    for (int i = 0; whole && i < 60; i++) {
+        int from = -1;
+        pid_t pid = begin_to_pack(&from);
+        whole = read_all(from);
+        close(from);
+        cr_expect(has_ended(pid), "round %d", i);
+    }
+    racing = false;
+    pthread_join(thread, NULL);
 }
