@@ -201,3 +201,19 @@ Test(crash, a_disk_of_this_node_goes_on_whole_wherever_the_agent_is_killed)
         step++;
     cr_assert_geq(step, STEPS_LEAST);
 }
+
+static bool something_is_moving(struct fake *w)
+{
+    return !nothing_is_moving(w);
+}
+
+Test(crash, a_disk_that_is_wanted_no_more_leaves_nothing)
+{
+    pack_disk();
+    f->http_held = f->http.len - 1024; /* for ever */
+    present = place_after(wire_id(f->arena, id_new().bytes), true);
+    cr_assert(fake_until(f, something_is_moving, 30000));
+    fake_stop(f, present);
+    cr_assert(fake_await(f, present, COMPLETE, 30000), "%s", fake_events(f, present, "t"));
+    cr_assert(fake_until(f, nothing_is_moving, 10000), "something is left");
+}
