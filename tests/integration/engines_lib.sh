@@ -52,10 +52,10 @@ start_docker() {
 }
 inside() { "${agent_runs[@]}" "$@"; }
 ask() { curl -sf --max-time 30 --unix-socket "$engine" "http://engine/v1.40$1" "${@:2}"; }
-# The namespaces outlive an engine that is killed. /etc/hosts is theirs.
+# The namespaces outlive an engine that is killed. /etc/hosts is theirs, and where podman notes addresses that are taken.
 spaces_start() {
   printf '127.0.0.1 localhost registry.test\n' >"$home/hosts"
-  unshare --net --mount sh -c 'ip link set lo up && mount --bind "$0/hosts" /etc/hosts && touch "$0/ready" && exec sleep 3600' "$home" &
+  unshare --net --mount sh -c 'ip link set lo up && mount --bind "$0/hosts" /etc/hosts && mkdir -p /run/containers && mount -t tmpfs none /run/containers && touch "$0/ready" && exec sleep 3600' "$home" &
   spaces=$!
   suites+=("$spaces")
   agent_runs=(nsenter -t "$spaces" --net --mount --)

@@ -228,10 +228,13 @@ static enum err put_endpoint(const struct driver_ask *ask, const char *mode, jso
 {
     static const struct names addresses[] = {{"ipv4_address", "IPv4Address"},
                                              {"ipv6_address", "IPv6Address"}};
+    static const struct names hardware = {"mac_address", "MacAddress"};
     json_t *endpoint = json_object(), *ipam = json_object();
     enum err e = put_list(ask, "network_aliases", endpoint, "Aliases", why);
     if (e == OK)
         e = put_texts(ask, addresses, COUNT_OF(addresses), ipam, why);
+    if (e == OK)
+        e = put_texts(ask, &hardware, 1, endpoint, why); /* podman looks for it here */
     if (json_object_size(ipam) > 0)
         json_object_set(endpoint, "IPAMConfig", ipam);
     if (e == OK && json_object_size(endpoint) > 0)
