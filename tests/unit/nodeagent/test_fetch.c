@@ -160,6 +160,28 @@ Test(fetch, what_a_killed_one_left_is_removed)
     expect_files("root/web/local/file ");
 }
 
+/* Whom the files of the node are read as says nothing about git. */
+Test(fetch, a_repository_of_the_node_is_not_cloned_for_an_isolated_root)
+{
+    const char *bin = getenv("NORN_BIN");
+    if (*shell("command -v git") == '\0') {
+        end(); /* nobody else does, of what is skipped */
+        cr_skip("there is no git");
+    }
+    shell("cd %s && git init -q repo && cd repo && echo x >file && git add file && git -c "
+          "user.name=t "
+          "-c user.email=t@t commit -qm x",
+          dir);
+    const char *said =
+        shell("echo '{\"source\": \"git::file://%s/repo\", \"mode\": \"\", \"root\": "
+              "\"%s/root\", \"task\": \"web\", \"place\": \"web/local\", \"reads_as\": {\"uid\": "
+              "65534, \"gid\": 65534}, \"limits\": {\"bytes\": 100000, \"unpacked\": 10000000, "
+              "\"files\": 1000, \"seconds\": 60}}' | %s/taskfetch",
+              dir, dir, bin);
+    expect(said, "failed: git: ");
+    expect_files("");
+}
+
 static void look_for_what_is_only_made(const char *path)
 {
     const struct dirent *d;

@@ -13,6 +13,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 static char dir[64], shim_dir[96], log_dir[96];
@@ -271,6 +272,33 @@ static int connect_raw(void)
     int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
     cr_assert_eq(connect(fd, (struct sockaddr *)&address, sizeof address), 0);
     return fd;
+}
+
+/* Its directory keeps others away as well; here it does not. */
+Test(shim, another_user_is_told_nothing_and_obeyed_in_nothing)
+{
+    struct shim_message m;
+    char sock[200];
+    int status = -1;
+    if (geteuid() != 0) {
+        end(); /* nobody else does, of what is skipped */
+        cr_skip("there is no other user");
+    }
+    start("sleep 0.7; exit 4", 1 << 20, 2);
+    cr_assert(await_kind(SHIM_STARTED, 5000));
+    cr_assert(chmod(dir, 0711) == 0 && chmod(shim_dir, 0711) == 0);
+    snprintf(sock, sizeof sock, "%s/sock", shim_dir);
+    cr_assert_eq(chmod(sock, 0666), 0);
+    signal(SIGCHLD, SIG_DFL); /* this child is waited for */
+    pid_t pid = fork();
+    if (pid == 0) {
+        if (setgid(65534) != 0 || setuid(65534) != 0)
+            _exit(1);
+        int fd = connect_raw();
+        _exit(fd >= 0 && recv(fd, &m, sizeof m, 0) <= 0 ? 0 : 2);
+    }
+    cr_assert_eq(waitpid(pid, &status, 0), pid);
+    cr_expect_eq(WEXITSTATUS(status), 0, "%d", status);
 }
 
 Test(shim, garbage_on_its_socket_does_it_no_harm)
