@@ -299,6 +299,27 @@ static void restore(struct alloc_run *run, void **memory, const Pb__LocalAlloc *
     slot_of(run, memory)->moved = saved->disk_moved || has_begun(saved);
 }
 
+static bool is_after(const struct alloc_run *run, const uint8_t from[16])
+{
+    for (size_t i = 0; i < run->after_count; i++)
+        if (memcmp(run->after[i].bytes, from, 16) == 0)
+            return true;
+    return false;
+}
+
+bool heir_is_due(const struct runner *r, const uint8_t from[16])
+{
+    const void *key;
+    void *value;
+    for (size_t i = 0; r->waiting_count > 0 && map_next(r->allocs, &i, &key, NULL, &value);) {
+        const struct alloc_run *run = value;
+        const struct slot *s = alloc_steps_slot(run, &disk_step);
+        if (is_after(run, from) && !run->ended && (s == NULL || !s->moved))
+            return true;
+    }
+    return false;
+}
+
 /* What is still to come is made anew. */
 static bool is_left_over(const struct runner *r, const uint8_t id[16])
 {

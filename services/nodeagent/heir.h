@@ -13,6 +13,9 @@ extern const struct alloc_step disk_step;
 bool heir_finds(struct runner *r, const Pb__Alloc *alloc, const Pb__TaskGroup *group,
                 uint8_t from[16]);
 
+/* Whether one that has not ended is still to take over what that one left. */
+bool heir_is_due(const struct runner *r, const uint8_t from[16]);
+
 /* At the start: an earlier agent was killed while a disk came, or before what was left was gone. */
 void heir_clear(struct runner *r);
 

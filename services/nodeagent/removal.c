@@ -2,6 +2,7 @@
  * worker; or a disk that did not come. */
 #include "allocdir.h"
 #include "base/log.h"
+#include "heir.h"
 #include "run.h"
 #include <stdlib.h>
 #include <string.h>
@@ -61,7 +62,7 @@ void runner_remove_moving(struct runner *r, const uint8_t id[16])
 
 bool runner_has(const struct runner *r, const uint8_t alloc[16])
 {
-    return map_get_id(r->allocs, alloc) != NULL;
+    return map_get_id(r->allocs, alloc) != NULL || heir_is_due(r, alloc);
 }
 
 struct over {
@@ -99,7 +100,7 @@ bool runner_collect(struct runner *r)
 void runner_forget(struct runner *r, const uint8_t alloc[16])
 {
     if (runner_has(r, alloc))
-        return; /* it has begun anew, or its end is yet to be told */
+        return; /* it has begun anew, its end is yet to be told, or its disk goes on */
     runner_remove_files(r, alloc);
     runner_write_soon(r);
 }

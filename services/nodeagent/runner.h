@@ -71,7 +71,7 @@ enum runner_lookup { RUNNER_NO_ALLOC, RUNNER_NO_TASK, RUNNER_NOT_STARTED, RUNNER
 /* For readers of files and logs; task NULL: only whether the allocation has a directory here. */
 enum runner_lookup runner_find(struct runner *r, const uint8_t alloc[16], const char *task);
 
-/* Whether it is not over, or its end is yet to be told. */
+/* Whether it is not over, its end is yet to be told, or its disk is yet to go on to another. */
 bool runner_has(const struct runner *r, const uint8_t alloc[16]);
 /* The servers know it no more: what is left of it goes, if it is over. */
 void runner_forget(struct runner *r, const uint8_t alloc[16]);

@@ -284,27 +284,70 @@ static bool has_a_part(struct fake *w)
     return used_by(project_of(w->alloc_count - 1)) > MEBI;
 }
 
-/* 2000 files of a block each: the agent is killed when some, but hardly all, are of the heir. */
-Test(quota, an_agent_that_is_killed_while_it_passes_a_disk_goes_on)
+/* 2000 files of a block each: time enough to be met when some, but hardly all, are of the heir. */
+static int place_many_files(void)
 {
-    begin("ext4");
     int owner = fake_place(f, sticky(a_job(32, "nobody",
                                            "i=0; while [ $i -lt 2000 ]; do "
                                            "echo $i >../alloc/data/$i; i=$((i+1)); done")));
     expect_complete(owner, "");
-    int heir = place_after(
-        f->allocs[owner].alloc->id,
+    return owner;
+}
+
+static int place_who_counts(int previous)
+{
+    return place_after(
+        f->allocs[previous].alloc->id,
         sticky(a_job(32, "nobody", "await go; ls ../alloc/data | wc -l; cat ../alloc/data/1999")));
+}
+
+static void expect_all_files(int heir)
+{
+    mark("go");
+    expect_complete(heir, "2000\n1999\n");
+    cr_expect_eq(quotafs_strangers(fake_path(f, heir, ""), project_of(heir)), 0);
+    cr_expect_null(strstr(fake_events(f, heir, "t"), "Disk Not Moved"));
+}
+
+Test(quota, an_agent_that_is_killed_while_it_passes_a_disk_goes_on)
+{
+    begin("ext4");
+    int owner = place_many_files();
+    int heir = place_who_counts(owner);
     for (int i = 0; i < 2; i++) {
         cr_assert(fake_until(f, has_a_part, WAIT_MS), "%s", fake_events(f, heir, "t"));
         fake_kill_agent(f, SIGKILL);
         fake_start_agent(f);
     }
-    mark("go");
-    expect_complete(heir, "2000\n1999\n");
-    cr_expect_eq(quotafs_strangers(fake_path(f, heir, ""), project_of(heir)), 0);
+    expect_all_files(heir);
     cr_expect_lt(used_by(project_of(owner)), MEBI);
-    cr_expect_null(strstr(fake_events(f, heir, "t"), "Disk Not Moved"));
+}
+
+Test(quota, an_heir_that_is_stopped_while_it_is_passed_a_disk_leaves_it_to_the_next)
+{
+    begin("ext4");
+    int stopped = place_who_counts(place_many_files());
+    cr_assert(fake_until(f, has_a_part, WAIT_MS), "%s", fake_events(f, stopped, "t"));
+    fake_stop(f, stopped);
+    cr_assert(fake_await(f, stopped, COMPLETE, WAIT_MS));
+    expect_all_files(place_who_counts(stopped));
+}
+
+Test(quota, a_disk_is_not_collected_while_it_is_passed)
+{
+    begin("ext4");
+    int owner = place_many_files();
+    const char *dir = fake_path(f, owner, "");
+    fake_kill_agent(f, SIGKILL);
+    f->extra[2] = "--gc-max-allocs";
+    f->extra[3] = "1";
+    f->extra[4] = "--gc-check-interval-ms";
+    f->extra[5] = "10";
+    fake_start_agent(f);
+    int heir = place_who_counts(owner);
+    cr_assert(fake_until(f, has_a_part, WAIT_MS), "%s", fake_events(f, heir, "t"));
+    await_gone(dir);
+    expect_all_files(heir);
 }
 
 /* What cannot be given to the heir stays where it is, and is not charged to it. */
