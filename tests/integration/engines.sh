@@ -24,7 +24,7 @@ held() { ask "/containers/t-$(id_of "$1")/json" >"$WORK/held.json"; }
 what_the_engine_is_told() {
   note "$name: what the engine is told"
   user=''
-  run_job wide service '{"image": "localhost/norn/box:1", "entrypoint": ["sh", "-c"], "args": ["while [ ! -e /local/go ]; do sleep 0.05; done; echo done"], "interactive": true,
+  run_job wide service '{"image": "localhost/norn/box:1", "entrypoint": ["sh", "-c"], "args": ["trap \"exit 0\" TERM; while [ ! -e /local/go ]; do sleep 0.05; done; echo done; while :; do sleep 0.05; done"], "interactive": true,
     "pids_limit": 50, "memory_hard_limit": 128, "cpu_hard_limit": true, "cpu_cfs_period": 50000, "shm_size": 2097152, "oom_score_adj": 7, "group_add": ["1234"],
     "ipc_mode": "private", "security_opt": ["no-new-privileges"], "cap_add": ["CHOWN"], "logging": {"type": "json-file", "config": {"max-size": "1m"}},
     "dns_servers": ["10.9.9.9"], "dns_search_domains": ["corner.test"], "dns_options": ["ndots:3"], "healthchecks": {"disable": true}, "container_exists_attempts": 3,
