@@ -1,5 +1,5 @@
 /* Takes the place of libc's sendmsg, readv and shutdown in every program that uses the bus, for
- * three faults of nng 1.5.2. docs/decisions/0004-our-own-sendmsg.md tells more.
+ * three faults of nng 1.5.2. docs/decisions/0004-our-own-system-calls.md tells more.
  *
  * It gives up a listener for ever when a peer hangs up during the handshake: it takes EPIPE for
  * "the listener was closed" (nng issue 1518). ECONNRESET means the same to everybody else and is
@@ -30,7 +30,7 @@
 
 #define STEP_NS    100000
 #define HOLD_STEPS 500
-#define CALM_STEPS 20 /* what TLS has read ahead is on its way meanwhile, and counted by nobody */
+#define CALM_STEPS 20 /* for what TLS has read ahead, and nobody has looked at yet, to arrive */
 
 static size_t total(const struct iovec *iovec, size_t count)
 {
@@ -62,7 +62,8 @@ ssize_t sendmsg(int fd, const struct msghdr *message, int flags)
 
 /* ---- messages half read */
 
-static atomic_int holders;
+static atomic_int holders;   /* nothing is read from sockets */
+static atomic_int closers;   /* nor given to nng of what TLS has read ahead */
 static atomic_int half_read; /* how many, with what is being read */
 static atomic_bool is_half_read[MOST_FDS];
 
@@ -99,23 +100,39 @@ int shutdown(int fd, int how)
     return (int)syscall(SYS_shutdown, fd, how);
 }
 
-void syscalls_half_read(int by)
+bool syscalls_give(void)
 {
-    atomic_fetch_add(&half_read, by);
+    atomic_fetch_add(&half_read, 1);
+    if (atomic_load(&closers) == 0)
+        return true;
+    atomic_fetch_sub(&half_read, 1);
+    return false;
 }
 
-void syscalls_hold(void)
+void syscalls_given(void)
+{
+    atomic_fetch_sub(&half_read, 1);
+}
+
+static void await_calm(int steps_wanted)
 {
     const struct timespec nap = {.tv_nsec = STEP_NS};
-    int calm = 0;
-    atomic_fetch_add(&holders, 1);
-    for (int i = 0; i < HOLD_STEPS && calm < CALM_STEPS; i++) {
+    for (int i = 0, calm = 0; i < HOLD_STEPS && calm < steps_wanted; i++) {
         nanosleep(&nap, NULL);
         calm = atomic_load(&half_read) > 0 ? 0 : calm + 1;
     }
 }
 
+void syscalls_hold(void)
+{
+    atomic_fetch_add(&holders, 1);
+    await_calm(CALM_STEPS);
+    atomic_fetch_add(&closers, 1);
+    await_calm(1);
+}
+
 void syscalls_go_on(void)
 {
+    atomic_fetch_sub(&closers, 1);
     atomic_fetch_sub(&holders, 1);
 }

@@ -212,7 +212,8 @@ static const struct tls_hooks hooks = {
     .listens = end_listens,
     .failed = end_failed,
     .succeeded = end_succeeded,
-    .half_read = syscalls_half_read,
+    .give = syscalls_give,
+    .given = syscalls_given,
 };
 
 /* ---- opening */

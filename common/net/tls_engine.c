@@ -159,16 +159,16 @@ static void conn_fini(nng_tls_engine_conn *c)
     hooks->drop(c->end);
 }
 
-static void note_given(nng_tls_engine_conn *c, bool given)
+static void note_asked(nng_tls_engine_conn *c)
 {
-    if (c->given != given)
-        hooks->half_read(given ? 1 : -1);
-    c->given = given;
+    if (c->given)
+        hooks->given();
+    c->given = false;
 }
 
 static void conn_close(nng_tls_engine_conn *c)
 {
-    note_given(c, false);
+    note_asked(c);
     if (c->ssl != NULL)
         SSL_shutdown(c->ssl);
     ERR_clear_error();
@@ -226,7 +226,7 @@ static int conn_handshake(nng_tls_engine_conn *c)
 
 static int conn_recv(nng_tls_engine_conn *c, uint8_t *data, size_t *len)
 {
-    note_given(c, false);
+    note_asked(c);
     ERR_clear_error();
     int result = SSL_read(c->ssl, data, *len < INT32_MAX ? (int)*len : INT32_MAX);
     if (result <= 0)
@@ -235,8 +235,8 @@ static int conn_recv(nng_tls_engine_conn *c, uint8_t *data, size_t *len)
         hooks->succeeded(c->end);
     c->heard = true;
     *len = (size_t)result;
-    note_given(c, true);
-    return 0;
+    c->given = hooks->give();
+    return c->given ? 0 : NNG_ECONNSHUT;
 }
 
 static int conn_send(nng_tls_engine_conn *c, const uint8_t *data, size_t *len)

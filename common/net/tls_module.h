@@ -23,7 +23,8 @@ struct tls_hooks {
     /* Tells of a handshake that failed. quiet: only a dialer's caller is told, if it asks. */
     void (*failed)(struct tls_end *e, const nng_sockaddr *peer, const char *why, bool quiet);
     void (*succeeded)(struct tls_end *e);
-    void (*half_read)(int by); /* syscalls.h */
+    bool (*give)(void); /* syscalls.h */
+    void (*given)(void);
 };
 
 struct tls_module {
