@@ -2,7 +2,8 @@
  *
  * Hears     on standard input, as JSON: {"source", "options", "headers", "mode", "insecure",
  *           "root" (the allocation's directory), "task", "place" (below root), "uid", "gid",
- * "groups", "reads_as": {"uid", "gid"} (who reads the node's own files, unless it is the user),
+ *           "groups", "reads_as": {"uid", "gid"} (who reads the node's own files, unless it is
+ *           the user),
  *           "limits": {"bytes", "unpacked", "files", "seconds"}, "checksum_required"}
  * Says      on standard output one line: "ok", "invalid: why" (trying again is in vain), or
  *           "failed: why"

@@ -220,15 +220,20 @@ Test(quota, root_is_told_on_xfs)
 
 /* ---- a disk that goes on */
 
-static void await_collection(int kept)
+static void restart_with_collection(void)
 {
-    const char *dir = fake_path(f, kept, "");
     fake_kill_agent(f, SIGKILL);
     f->extra[2] = "--gc-max-allocs";
     f->extra[3] = "1";
     f->extra[4] = "--gc-check-interval-ms";
-    f->extra[5] = "100";
+    f->extra[5] = "10";
     fake_start_agent(f);
+}
+
+static void await_collection(int kept)
+{
+    const char *dir = fake_path(f, kept, "");
+    restart_with_collection();
     await_gone(dir);
 }
 
@@ -338,12 +343,7 @@ Test(quota, a_disk_is_not_collected_while_it_is_passed)
     begin("ext4");
     int owner = place_many_files();
     const char *dir = fake_path(f, owner, "");
-    fake_kill_agent(f, SIGKILL);
-    f->extra[2] = "--gc-max-allocs";
-    f->extra[3] = "1";
-    f->extra[4] = "--gc-check-interval-ms";
-    f->extra[5] = "10";
-    fake_start_agent(f);
+    restart_with_collection();
     int heir = place_who_counts(owner);
     cr_assert(fake_until(f, has_a_part, WAIT_MS), "%s", fake_events(f, heir, "t"));
     await_gone(dir);

@@ -6,12 +6,11 @@
 #include "nodeagent/fs.h"
 #include "nodeagent/logfiles.h"
 #include "nodeagent/place.h"
+#include "swap.h"
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <pthread.h>
 #include <sched.h>
-#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -279,15 +278,6 @@ Test(escape, what_a_link_leads_to_counts_for_nobody)
     cr_assert_eq(unlink(large), 0);
 }
 
-static atomic_bool racing;
-static void *swap_all_the_time(void *owner)
-{
-    const char *const *names = owner;
-    while (racing)
-        renameat2(AT_FDCWD, names[0], AT_FDCWD, names[1], RENAME_EXCHANGE);
-    return NULL;
-}
-
 static bool is_secret(int fd)
 {
     char text[8] = "";
@@ -323,22 +313,20 @@ Test(escape, a_directory_that_is_swapped_for_a_link_all_the_time_shows_nothing_o
 {
     const char *const names[] = {at("alloc/logs"), at("alloc/link")};
     const char *root = allocdir_path(a, dir, id);
-    pthread_t thread;
+    struct swap swap;
     int good = 0;
     put(at("alloc/logs/web.stdout.0"), "ours");
     put(arena_printf(a, "%s/web.stdout.0", victim), "secret");
     put(arena_printf(a, "%s/only", victim), "secret");
     cr_assert_eq(symlink(victim, names[1]), 0);
-    racing = true;
-    cr_assert_eq(pthread_create(&thread, NULL, swap_all_the_time, (void *)(uintptr_t)names), 0);
+    swap_begin(&swap, names[0], names[1]);
     bool out = false;
     for (int i = 0; i < 3000 && !out; i++) {
         struct arena *own = arena_new(16 << 20);
         out = is_led_out(own, root, &good);
         arena_free(own);
     }
-    racing = false;
-    pthread_join(thread, NULL);
+    swap_end(&swap);
     cr_expect_not(out, "something of the other directory was told");
     cr_expect_gt(good, 0);
     cr_assert_eq(unlink(arena_printf(a, "%s/web.stdout.0", victim)), 0);

@@ -1,14 +1,13 @@
 /* A disk becomes a tar and a disk again, and nothing in a tar leads out. */
 #include "nodeagent/move/move.h"
+#include "swap.h"
 #include <archive.h>
 #include <archive_entry.h>
 #include <criterion/criterion.h>
 #include <fcntl.h>
 #include <ftw.h>
 #include <poll.h>
-#include <pthread.h>
 #include <signal.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -213,15 +212,6 @@ Test(move, nothing_leads_out)
 
 /* ---- the program, beside a task that runs */
 
-static atomic_bool racing;
-static void *swap_all_the_time(void *owner)
-{
-    const char *const *names = owner;
-    while (racing)
-        renameat2(AT_FDCWD, names[0], AT_FDCWD, names[1], RENAME_EXCHANGE);
-    return NULL;
-}
-
 static const char *program(void)
 {
     const char *bin = getenv("NORN_BIN");
@@ -234,9 +224,8 @@ static const char *program(void)
 /* Only as root it may enter the directory for good. */
 Test(move, a_directory_that_is_swapped_for_a_link_all_the_time_leads_nowhere)
 {
-    const char *const names[] = {"old/web/local", "old/web/link"};
     char line[1024], victim[128];
-    pthread_t thread;
+    struct swap swap;
     if (geteuid() != 0) {
         end(); /* nobody else does, of what is skipped */
         cr_skip("the agent is not root");
@@ -248,13 +237,11 @@ Test(move, a_directory_that_is_swapped_for_a_link_all_the_time_leads_nowhere)
     put("victim/secret", "secret");
     snprintf(line, sizeof line, "%s pack old 2>/dev/null | tar t 2>/dev/null | grep -q secret",
              program());
-    racing = true;
-    cr_assert_eq(pthread_create(&thread, NULL, swap_all_the_time, (void *)(uintptr_t)names), 0);
+    swap_begin(&swap, "old/web/local", "old/web/link");
     int led_out = 0;
     for (int i = 0; i < 40; i++)
         led_out += system(line) == 0;
-    racing = false;
-    pthread_join(thread, NULL);
+    swap_end(&swap);
     cr_expect_eq(led_out, 0, "%d times", led_out);
 }
 
@@ -301,13 +288,12 @@ static bool has_ended(pid_t pid)
 Test(move, one_that_waits_at_a_pipe_ends_with_its_reader, .timeout = 60)
 {
     const char *const names[] = {"old/web/local/file", "old/web/pipe"};
-    pthread_t thread;
+    struct swap swap;
     bool whole = true;
     make_disk();
     put(names[0], "ours");
     cr_assert_eq(mkfifo(names[1], 0600), 0);
-    racing = true;
-    cr_assert_eq(pthread_create(&thread, NULL, swap_all_the_time, (void *)(uintptr_t)names), 0);
+    swap_begin(&swap, names[0], names[1]);
     for (int i = 0; whole && i < 60; i++) {
         int from = -1;
         pid_t pid = begin_to_pack(&from);
@@ -315,6 +301,5 @@ Test(move, one_that_waits_at_a_pipe_ends_with_its_reader, .timeout = 60)
         close(from);
         cr_expect(has_ended(pid), "round %d", i);
     }
-    racing = false;
-    pthread_join(thread, NULL);
+    swap_end(&swap);
 }
